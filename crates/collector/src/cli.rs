@@ -1,0 +1,261 @@
+//! The flags: the old script's, with its meanings, and ours.
+//!
+//! The help text, the man page and `docs/flags.md` are printed from this file.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{ArgAction, CommandFactory, Parser, ValueEnum};
+
+/// Collects ssh users, batch jobs, Jupyter users and host metrics of an analysis facility, once,
+/// and delivers them as JSON documents to an HTTPS endpoint.
+///
+/// Exit status: 0 all collected and delivered (or written, with -d or --print); 1 something failed;
+/// 2 usage or configuration.
+#[derive(Debug, Parser)]
+#[command(
+    name = "afmetrics_collector",
+    bin_name = "afmetrics_collector",
+    version,
+    disable_version_flag = true,
+    args_override_self = true,
+    infer_long_args = true,
+    max_term_width = 100
+)]
+pub struct Cli {
+    /// Collect the users who are logged in (`who`)
+    #[arg(short = 's', long, help_heading = COLLECT)]
+    pub ssh: bool,
+
+    /// Collect also those who logged in within the last 5 minutes (`last`); implies -s
+    #[arg(short = 'S', long, help_heading = COLLECT)]
+    pub ssh_history: bool,
+
+    /// Collect the Jupyter users (Kubernetes; KUBECONFIG, ~/.kube/config or the service account)
+    #[arg(short = 'j', long, help_heading = COLLECT)]
+    pub jupyter: bool,
+
+    /// Collect the batch jobs (`condor_q`, `condor_history`)
+    #[arg(short = 'b', long, help_heading = COLLECT)]
+    pub batch: bool,
+
+    /// Collect load, memory, network traffic and disk use of this node
+    #[arg(long, help_heading = COLLECT)]
+    pub host: bool,
+
+    /// With -j: the namespace of the facility's own notebooks [default: af-jupyter]
+    #[arg(short = 'n', long, value_name = "NAMESPACE", help_heading = COLLECT)]
+    pub namespace: Option<String>,
+
+    /// With -j: the label that names the user, or a selector that begins with it (owner=x)
+    #[arg(short = 'l', long, value_name = "LABEL", default_value = "owner", help_heading = COLLECT)]
+    pub label: String,
+
+    /// With -j: leave out pods that Succeeded or Failed
+    #[arg(long, help_heading = COLLECT)]
+    pub exclude_finished_pods: bool,
+
+    /// With -b: count the jobs that CONSTRAINT selects, as queue NAME (all: has none); repeatable
+    #[arg(short = 'q', long, value_name = "NAME:CONSTRAINT", action = ArgAction::Append, help_heading = COLLECT)]
+    pub queue: Vec<String>,
+
+    /// With -b: leave this owner's jobs out; repeatable [default: atlas-coffea]
+    #[arg(long, value_name = "NAME", action = ArgAction::Append, help_heading = COLLECT)]
+    pub exclude_owner: Vec<String>,
+
+    /// With --host: a path whose file system to report; repeatable [default: /home /data /scratch,
+    /// those that exist]
+    #[arg(long, value_name = "PATH", action = ArgAction::Append, help_heading = COLLECT)]
+    pub mount: Vec<String>,
+
+    /// The facility's token. Every user of this node can see it in `ps`: prefer --token-file
+    #[arg(short = 't', long, value_name = "TOKEN", conflicts_with = "token_file", help_heading = DELIVER)]
+    pub token: Option<String>,
+
+    /// Read the token from this file [or the environment: AFMETRICS_TOKEN]
+    #[arg(long, value_name = "FILE", help_heading = DELIVER)]
+    pub token_file: Option<PathBuf>,
+
+    /// The facility's name
+    #[arg(short = 'c', long, value_name = "NAME", default_value = "UC-AF", help_heading = DELIVER)]
+    pub cluster: String,
+
+    /// The endpoint
+    #[arg(short = 'u', long, value_name = "URL", default_value = "https://af.atlas-ml.org/", help_heading = DELIVER)]
+    pub url: String,
+
+    /// Send arrays of at most N documents and 900 kB instead of one document a request
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000), help_heading = DELIVER)]
+    pub batch_size: Option<u32>,
+
+    /// Trust the certificate authorities in this file (PEM) besides the system's
+    #[arg(long, value_name = "FILE", help_heading = DELIVER)]
+    pub ca_file: Option<PathBuf>,
+
+    /// At most N connections to the endpoint over HTTP/1.1
+    #[arg(long, value_name = "N", default_value = "16", value_parser = clap::value_parser!(u16).range(1..=256), help_heading = DELIVER)]
+    pub max_connections: u16,
+
+    /// At most N requests at a time over HTTP/2
+    #[arg(long, value_name = "N", default_value = "64", value_parser = clap::value_parser!(u16).range(1..=1024), help_heading = DELIVER)]
+    pub max_streams: u16,
+
+    /// Send nothing: append the documents, pretty-printed, to ssh.json, jupyter-debug.json,
+    /// condor.json and host.json in the current directory
+    #[arg(short = 'd', long, conflicts_with = "print", help_heading = DELIVER)]
+    pub debug: bool,
+
+    /// Send nothing: write the documents to standard output, one a line
+    #[arg(long, help_heading = DELIVER)]
+    pub print: bool,
+
+    /// Hash user names
+    #[arg(short = 'o', long, help_heading = PRIVACY)]
+    pub obfuscate_users: bool,
+
+    /// With -o: what is hashed before the name. Every user of this node can see it in `ps`: prefer
+    /// --salt-file
+    #[arg(short = 'z', long, value_name = "SALT", conflicts_with = "salt_file", help_heading = PRIVACY)]
+    pub salt: Option<String>,
+
+    /// Read the salt from this file [or the environment: AFMETRICS_SALT]
+    #[arg(long, value_name = "FILE", help_heading = PRIVACY)]
+    pub salt_file: Option<PathBuf>,
+
+    /// With -o: how names are hashed [default: md5]
+    #[arg(long, value_name = "SCHEME", help_heading = PRIVACY)]
+    pub hash: Option<Hash>,
+
+    /// Name this node `atlas` + the digits of its name + `.DOMAIN`
+    #[arg(short = 'O', long, value_name = "DOMAIN", help_heading = PRIVACY)]
+    pub obfuscate_hosts: Option<String>,
+
+    /// With -O: what stands before the digits
+    #[arg(long, value_name = "PREFIX", default_value = "atlas", help_heading = PRIVACY)]
+    pub host_prefix: String,
+
+    /// Only users of this Unix group, primary or supplementary
+    #[arg(short = 'g', long, value_name = "GROUP", help_heading = PRIVACY)]
+    pub group: Option<String>,
+
+    /// This node's name, instead of what gethostname() says
+    #[arg(long, value_name = "NAME", help_heading = RUN)]
+    pub login_node: Option<String>,
+
+    /// Where to keep what the next round needs [default: $STATE_DIRECTORY, /var/lib/afmetrics,
+    /// $XDG_STATE_HOME/afmetrics, ~/.local/state/afmetrics: the first that can be written]
+    #[arg(long, value_name = "DIR", help_heading = RUN)]
+    pub state_dir: Option<PathBuf>,
+
+    /// Give a source up after SECONDS without a byte from it
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = clap::value_parser!(u32).range(1..=3600), help_heading = RUN)]
+    pub silence: u32,
+
+    /// Give a collector up after SECONDS in all
+    #[arg(long, value_name = "SECONDS", default_value = "120", value_parser = clap::value_parser!(u32).range(1..=3600), help_heading = RUN)]
+    pub deadline: u32,
+
+    /// Read /proc, /run and the mounts below DIR: for a container that sees its host there
+    #[arg(long, value_name = "DIR", default_value = "/", help_heading = RUN)]
+    pub root: PathBuf,
+
+    /// Log at level INFO; twice: DEBUG
+    #[arg(short = 'v', long, action = ArgAction::Count, help_heading = RUN)]
+    pub verbose: u8,
+
+    /// Log at level DEBUG (-vv)
+    #[arg(long, help_heading = RUN)]
+    pub very_verbose: bool,
+
+    /// Print the version
+    #[arg(long, action = ArgAction::Version, help_heading = RUN)]
+    pub version: (),
+}
+
+const COLLECT: &str = "What to collect";
+const DELIVER: &str = "Where it goes";
+const PRIVACY: &str = "What may leave";
+const RUN: &str = "How it runs";
+
+/// How user names are hashed under `-o`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Hash {
+    /// Last 8 hex digits of MD5(salt + name), as documented
+    Md5,
+    /// First 8 hex digits of SHA-256(salt + name), as the old script does in the field
+    Sha256,
+    /// First 16 hex digits of HMAC-SHA-256 with the salt as key: recommended
+    HmacSha256,
+}
+
+/// Long options that the old script knew. Its users may have abbreviated them as far as they were
+/// unambiguous *there*: `--tok` has to go on meaning `--token` although there is `--token-file` now.
+const OF_THE_OLD_SCRIPT: [&str; 19] = [
+    "ssh",
+    "ssh-history",
+    "jupyter",
+    "namespace",
+    "label",
+    "batch",
+    "queue",
+    "host",
+    "token",
+    "cluster",
+    "url",
+    "debug",
+    "obfuscate-users",
+    "salt",
+    "obfuscate-hosts",
+    "group",
+    "verbose",
+    "very-verbose",
+    "help",
+];
+
+/// Reads the command line. The error is clap's: it knows how to print itself and how to exit.
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(spell_out(args))
+}
+
+/// The command, for the man page and the documentation.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// Replaces abbreviations of the old script's long options by the whole word. What is no
+/// abbreviation of exactly one of them stays for clap to judge.
+fn spell_out(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let known: Vec<String> = command()
+        .get_arguments()
+        .filter_map(|arg| arg.get_long().map(str::to_owned))
+        .collect();
+    args.into_iter()
+        .map(
+            |arg| match arg.to_str().and_then(|text| whole(text, &known)) {
+                Some(whole) => whole.into(),
+                None => arg,
+            },
+        )
+        .collect()
+}
+
+fn whole(arg: &str, known: &[String]) -> Option<String> {
+    let option = arg.strip_prefix("--")?;
+    let (name, value) = match option.split_once('=') {
+        Some((name, value)) => (name, Some(value)),
+        None => (option, None),
+    };
+    if name.is_empty() || known.iter().any(|known| known == name) {
+        return None;
+    }
+    let mut matches = OF_THE_OLD_SCRIPT
+        .iter()
+        .filter(|long| long.starts_with(name));
+    let (Some(long), None) = (matches.next(), matches.next()) else {
+        return None;
+    };
+    Some(match value {
+        Some(value) => format!("--{long}={value}"),
+        None => format!("--{long}"),
+    })
+}

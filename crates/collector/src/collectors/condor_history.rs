@@ -1,0 +1,54 @@
+//! Jobs that finished lately and may have left the queue.
+//!
+//! What surprised us: `condor_history` reads files of the schedd, newest first, with or without a
+//! running schedd. Records stand in the order in which jobs *left the queue*. JobFinishedHookDone is
+//! there for removed jobs, too, CompletionDate is not; `-completedsince` and `-since` do not select
+//! but stop the scan at the first older record, and one late leaver hides all others. So a constraint
+//! selects.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::condor_jobs::{ATTRIBUTES, push_jobs};
+use super::{CollectError, Collector, Spec};
+use crate::context::Context;
+use crate::documents::Documents;
+
+pub const SPEC: Spec = Spec {
+    name: "condor_history",
+    summary: "HTCondor jobs that finished in the last 360 s (condor_history)",
+    kinds: &["condorjob"],
+    flag: "-b",
+    debug_file: "condor.json",
+    build: |config| {
+        config.batch.then(|| {
+            Box::new(CondorHistory {
+                excluded_owners: config.excluded_owners.clone(),
+            }) as _
+        })
+    },
+};
+
+struct CondorHistory {
+    excluded_owners: Vec<String>,
+}
+
+/// As the old script: five minutes between two rounds, and one for being late.
+const WINDOW: Duration = Duration::from_secs(360);
+
+#[async_trait(?Send)]
+impl Collector for CondorHistory {
+    async fn collect(&self, cx: &Context, out: &mut Documents) -> Result<(), CollectError> {
+        let since = cx.unix_now() - WINDOW.as_secs_f64();
+        let constraint = format!("JobStatus == 4 && JobFinishedHookDone >= {since:.0}");
+        let args = [
+            "-json",
+            "-attributes",
+            ATTRIBUTES,
+            "-constraint",
+            &constraint,
+        ];
+        push_jobs("condor_history", &args, &self.excluded_owners, cx, out).await
+    }
+}

@@ -1,0 +1,281 @@
+//! How full the file systems are that users write to.
+//!
+//! The numbers are statvfs's, by the formulas of Python's `shutil.disk_usage`, which `df` has, too:
+//! used = blocks - free blocks, free = what an ordinary user may still write. The device is the mount
+//! table's:
+//!
+//! ```text
+//! /dev/vda / ext4 rw,relatime,discard 0 0
+//! none /mnt/with\040space tmpfs rw,relatime,size=10240k 0 0
+//! ```
+//!
+//! What surprised us: sizes count in f_frsize, not f_bsize. Mounts stack: the last line of a mount
+//! point is the one that is seen. Some file systems have size 0. statvfs on a dead NFS mount hangs in
+//! the kernel, so each path has a thread of its own, which the round can abandon.
+
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use afmetrics_document::Document;
+use async_trait::async_trait;
+use nix::errno::Errno;
+use nix::sys::statvfs::statvfs;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+use tracing::info;
+
+use super::{CollectError, Collector, Spec};
+use crate::config::Asked;
+use crate::context::Context;
+use crate::documents::Documents;
+
+pub const SPEC: Spec = Spec {
+    name: "disk",
+    summary: "size and use of the file systems of /home, /data, /scratch, or each --mount (statvfs)",
+    kinds: &["DISK"],
+    flag: "--host",
+    debug_file: "host.json",
+    build: |config| {
+        config.host.then(|| {
+            Box::new(Disk {
+                mounts: config.mounts.clone(),
+                hide_servers: config.publisher.hides_hosts(),
+                ask: usage,
+            }) as _
+        })
+    },
+};
+
+struct Disk {
+    mounts: Asked<Vec<String>>,
+    /// Leave the device of network mounts out: it names the server.
+    hide_servers: bool,
+    /// How a path is asked about: statvfs; in a test something that hangs.
+    ask: fn(&Path) -> Result<Usage, Errno>,
+}
+
+/// In bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Usage {
+    total: u64,
+    used: u64,
+    free: u64,
+}
+
+#[async_trait(?Send)]
+impl Collector for Disk {
+    async fn collect(&self, cx: &Context, out: &mut Documents) -> Result<(), CollectError> {
+        let table = mount_table(cx);
+        let deadline = Instant::now() + cx.limits.silence;
+        let asked: Vec<_> = self
+            .mounts
+            .value
+            .iter()
+            .map(|mount| (mount, on_a_thread(self.ask, cx.path(mount))))
+            .collect();
+        for (mount, answer) in asked {
+            let usage = match timeout_at(deadline, answer).await {
+                Ok(Ok(Ok(usage))) => usage,
+                Ok(Ok(Err(Errno::ENOENT | Errno::ENOTDIR))) => {
+                    let error = CollectError::NotHere(format!("{mount} does not exist"));
+                    match self.mounts.by_name {
+                        true => out.close(Err(error))?,
+                        false => out.excuse(error),
+                    }
+                    continue;
+                }
+                Ok(Ok(Err(why))) => {
+                    out.close(Err(CollectError::Failed(format!(
+                        "{mount}: {}",
+                        why.desc()
+                    ))))?;
+                    continue;
+                }
+                Ok(Err(_)) | Err(_) => {
+                    out.close(Err(CollectError::TimedOut(format!(
+                        "{mount} did not answer for {} s: is its file server away?",
+                        cx.limits.silence.as_secs()
+                    ))))?;
+                    continue;
+                }
+            };
+            out.push(&Document::Disk {
+                login_node: cx.login_node.clone(),
+                mount: mount.clone(),
+                total: usage.total,
+                used: usage.used,
+                free: usage.free,
+                utilization: utilization(usage),
+                device: device(&table, mount, self.hide_servers),
+            })?;
+            out.close(Ok(()))?;
+        }
+        Ok(())
+    }
+}
+
+fn on_a_thread<T: Send + 'static>(ask: fn(&Path) -> T, path: PathBuf) -> oneshot::Receiver<T> {
+    let (reply, answer) = oneshot::channel();
+    thread::spawn(move || {
+        // An error means that the round has given up waiting.
+        let _ = reply.send(ask(&path));
+    });
+    answer
+}
+
+fn usage(path: &Path) -> Result<Usage, Errno> {
+    let stat = statvfs(path)?;
+    let bytes = |blocks: u64| blocks.saturating_mul(stat.fragment_size());
+    Ok(Usage {
+        total: bytes(stat.blocks()),
+        used: bytes(stat.blocks().saturating_sub(stat.blocks_free())),
+        free: bytes(stat.blocks_available()),
+    })
+}
+
+#[expect(clippy::cast_precision_loss, reason = "as Python divides")]
+fn utilization(usage: Usage) -> f64 {
+    match usage.total {
+        0 => 0.0,
+        total => usage.used as f64 / total as f64,
+    }
+}
+
+/// The mount table, or nothing: then no document has a device.
+fn mount_table(cx: &Context) -> String {
+    // Below another root the host's table is that of its first process; `self` is this container.
+    let path = match cx.root == Path::new("/") {
+        true => "/proc/self/mounts",
+        false => "/proc/1/mounts",
+    };
+    cx.read(path).unwrap_or_else(|why| {
+        info!("disk: {why}; documents go without device");
+        String::new()
+    })
+}
+
+/// What is mounted at this very path, without `/dev/`; `None` if it is no mount point, or if it is
+/// a network mount and `hide_servers`.
+fn device(table: &str, mount: &str, hide_servers: bool) -> Option<String> {
+    let mount = match mount.trim_end_matches('/') {
+        "" => "/",
+        trimmed => trimmed,
+    };
+    let (source, fstype) = table
+        .lines()
+        .filter_map(|line| {
+            let mut words = line.split(' ');
+            let (source, target, fstype) = (words.next()?, words.next()?, words.next()?);
+            (unescaped(target) == mount).then_some((source, fstype))
+        })
+        .next_back()?;
+    let source = unescaped(source);
+    if hide_servers && is_network_mount(&source, fstype) {
+        return None;
+    }
+    Some(source.strip_prefix("/dev/").unwrap_or(&source).to_owned())
+}
+
+/// Whether the source can name a server: all but block devices and what has no device at all.
+fn is_network_mount(source: &str, fstype: &str) -> bool {
+    const LOCAL: [&str; 14] = [
+        "ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "vfat", "tmpfs", "ramfs", "overlay",
+        "squashfs", "iso9660", "f2fs", "jfs",
+    ];
+    !LOCAL.contains(&fstype) || source.contains([':', '@']) || source.starts_with("//")
+}
+
+/// `\040` is a blank: the kernel writes blank, tab, line end and backslash in octal.
+fn unescaped(word: &str) -> String {
+    let mut text = Vec::with_capacity(word.len());
+    let mut rest = word.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        let octal = (byte == b'\\')
+            .then(|| after.get(..3))
+            .flatten()
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        match octal {
+            Some(octal) => {
+                text.push(octal);
+                rest = &after[3..];
+            }
+            None => {
+                text.push(byte);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TABLE: &str = r"/dev/vda / ext4 rw 0 0
+server1.example.org:/export /home nfs4 rw 0 0
+/dev/vdb /data ext4 rw 0 0
+none /mnt/with\040space tmpfs rw 0 0
+tmpfs /data tmpfs rw 0 0
+odd
+/dev/mapper/vg-scratch /scratch xfs rw 0 0
+";
+
+    #[test]
+    fn the_device_is_that_of_the_mount_that_is_seen() {
+        let device = |mount, hide| device(TABLE, mount, hide);
+        assert_eq!(device("/", true).as_deref(), Some("vda"));
+        assert_eq!(
+            device("/data", false).as_deref(),
+            Some("tmpfs"),
+            "the last of a stack"
+        );
+        assert_eq!(device("/data/", false).as_deref(), Some("tmpfs"));
+        assert_eq!(device("/mnt/with space", false).as_deref(), Some("none"));
+        assert_eq!(
+            device("/scratch", true).as_deref(),
+            Some("mapper/vg-scratch")
+        );
+        assert_eq!(
+            device("/home/canary-1", false),
+            None,
+            "no mount point itself"
+        );
+        assert_eq!(
+            device("/home", false).as_deref(),
+            Some("server1.example.org:/export")
+        );
+        assert_eq!(device("/home", true), None, "it names the server");
+        assert!(is_network_mount("10.0.0.1@tcp:/lustre", "lustre"));
+        assert!(is_network_mount("gpfs_server1", "gpfs"));
+    }
+
+    #[test]
+    fn a_file_system_of_size_zero_is_not_divided_by() {
+        let zero = Usage {
+            total: 0,
+            used: 0,
+            free: 0,
+        };
+        assert_eq!(utilization(zero).to_bits(), 0.0_f64.to_bits());
+        let third = Usage {
+            total: 3,
+            used: 1,
+            free: 1,
+        };
+        assert_eq!(utilization(third).to_bits(), (1.0_f64 / 3.0).to_bits());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_table_will_do(table: String, mount: String, hide: bool) {
+            let _ = device(&table, &mount, hide);
+        }
+
+        #[test]
+        fn any_word_can_be_unescaped(word in r"[\\0-9a-z]{0,12}") {
+            let _ = unescaped(&word);
+        }
+    }
+}

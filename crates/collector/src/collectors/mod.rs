@@ -1,0 +1,87 @@
+//! The collectors: one file and one row each.
+//!
+//! To add one, write its file, put its `SPEC` into [`ALL`], and record a case below `tests/cases`.
+//! Listing, timing, isolating, publishing of names and delivery are done for it.
+
+mod condor_history;
+mod condor_jobs;
+mod condor_queue;
+mod disk;
+mod jupyter;
+mod load;
+mod memory;
+mod network;
+mod ssh;
+
+use async_trait::async_trait;
+
+use crate::config::Config;
+use crate::context::Context;
+use crate::documents::Documents;
+
+/// Every collector there is, in the order in which their documents leave.
+pub const ALL: &[Spec] = &[
+    ssh::SPEC,
+    jupyter::SPEC,
+    condor_queue::SPEC,
+    condor_jobs::SPEC,
+    condor_history::SPEC,
+    load::SPEC,
+    memory::SPEC,
+    network::SPEC,
+    disk::SPEC,
+];
+
+/// A row of [`ALL`].
+#[derive(Debug)]
+pub struct Spec {
+    pub name: &'static str,
+    /// What it reads, in a line.
+    pub summary: &'static str,
+    /// The kinds of documents it makes, by their names in [`afmetrics_document::kinds::KINDS`].
+    pub kinds: &'static [&'static str],
+    /// The flag that chooses it.
+    pub flag: &'static str,
+    /// The file that its documents go to under `-d`.
+    pub debug_file: &'static str,
+    /// The collector as this round wants it; `None`: not chosen.
+    pub build: fn(&Config) -> Option<Box<dyn Collector>>,
+}
+
+/// Reads one source and makes documents of it.
+#[async_trait(?Send)]
+pub trait Collector {
+    /// Puts documents into `out`. They count only if this returns `Ok`; a collector of several
+    /// independent sources reads each in a [`Documents::part`], which stands or falls alone.
+    async fn collect(&self, cx: &Context, out: &mut Documents) -> Result<(), CollectError>;
+}
+
+/// Why a source could not be read. No data is not an error.
+#[derive(Debug, thiserror::Error)]
+pub enum CollectError {
+    /// The node, or the cluster, does not have what was to be read.
+    #[error("{0}")]
+    NotHere(String),
+    /// It was there and failed: a program's exit status, a refused request.
+    #[error("{0}")]
+    Failed(String),
+    /// It said nothing for too long.
+    #[error("{0}")]
+    TimedOut(String),
+    /// What it said is not what it should be.
+    #[error("{0}")]
+    Malformed(String),
+}
+
+impl CollectError {
+    /// The same error, said of a part of the source.
+    #[must_use]
+    pub fn of(self, part: &str) -> Self {
+        match self {
+            Self::NotHere(text) => Self::NotHere(format!("{part}: {text}")),
+            Self::Failed(text) => Self::Failed(format!("{part}: {text}")),
+            Self::TimedOut(text) => Self::TimedOut(format!("{part}: {text}")),
+            Self::Malformed(text) => Self::Malformed(format!("{part}: {text}")),
+        }
+    }
+}

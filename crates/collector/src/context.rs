@@ -1,0 +1,62 @@
+//! All that a collector may use: files below a movable root, programs, names, the state folder,
+//! the clock. A collector touches the world through this and nothing else.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use afmetrics_document::PublishedHost;
+
+use crate::collectors::CollectError;
+use crate::command::Command;
+use crate::config::Limits;
+use crate::names::Names;
+use crate::quote::Quoting;
+use crate::state::State;
+
+pub struct Context {
+    pub root: PathBuf,
+    pub limits: Limits,
+    pub names: Names,
+    /// This node, as it may be named.
+    pub login_node: PublishedHost,
+    pub quoting: Quoting,
+    /// `None`: no folder could be written; the reason has been logged.
+    pub state: Option<State>,
+    /// When the round began.
+    pub now: SystemTime,
+}
+
+impl Context {
+    /// Where a file of the host is: `path` is absolute, and is taken below the root.
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.root.join(path.trim_start_matches('/'))
+    }
+
+    /// Reads a file of the kernel or the host.
+    pub fn read(&self, path: &str) -> Result<String, CollectError> {
+        let path = self.path(path);
+        fs::read(&path)
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .map_err(|why| {
+                let text = format!("cannot read {}: {why}", path.display());
+                match why.kind() {
+                    io::ErrorKind::NotFound => CollectError::NotHere(text),
+                    _ => CollectError::Failed(text),
+                }
+            })
+    }
+
+    /// A program to run.
+    pub fn command(&self, program: &'static str) -> Command<'_> {
+        Command::new(program, self.limits.silence, &self.quoting)
+    }
+
+    /// Seconds since 1970 at the beginning of the round.
+    pub fn unix_now(&self) -> f64 {
+        self.now
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .map_or(0.0, |since| since.as_secs_f64())
+    }
+}

@@ -1,0 +1,397 @@
+//! Delivery: documents become requests, and every answer is looked at.
+//!
+//! What it promises: at most `max_connections` requests at a time over HTTP/1.1 and `max_streams`
+//! over HTTP/2, on connections that are used again; no redirect is followed, as the token would go
+//! with it; a document counts as accepted only on a 2xx. What it does not promise yet: a document
+//! that is not accepted is gone when the round ends.
+
+use std::collections::HashMap;
+use std::io;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use reqwest::{Certificate, Client, StatusCode, Url, Version, header};
+use tracing::error;
+
+use crate::config::{EndpointConfig, Secret, without_password};
+use crate::quote::{Quoting, chain};
+use crate::round::Collected;
+
+const CONNECT: Duration = Duration::from_secs(10);
+const REQUEST: Duration = Duration::from_secs(30);
+/// An array is at most this long: a proxy in front may refuse bodies over 1 MB.
+const LONGEST_ARRAY: usize = 900_000;
+/// Arrays are long: so many at a time fill any line and bound the memory.
+const ARRAYS_AT_A_TIME: usize = 8;
+/// Of an answer, more than this is not read.
+const LONGEST_ANSWER: usize = 64 << 10;
+/// After so many requests in a row without any answer the endpoint is taken to be away.
+const GIVE_UP_AFTER: u32 = 5;
+/// How many different complaints of the endpoint get a line of their own.
+const DIFFERENT_COMPLAINTS: usize = 20;
+
+/// The endpoint, ready to be sent to.
+pub struct Endpoint {
+    client: Client,
+    url: Url,
+    token: Secret,
+    batch_size: Option<usize>,
+    max_connections: usize,
+    max_streams: usize,
+}
+
+/// What became of a round's documents.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    pub accepted: u64,
+    /// Answered, and not with 2xx.
+    pub refused: u64,
+    /// Sent without an answer.
+    pub failed: u64,
+    /// Not sent, as the endpoint was away.
+    pub unsent: u64,
+    /// For each collector, whether all its documents were accepted.
+    pub complete: Vec<bool>,
+}
+
+impl Endpoint {
+    /// Makes the HTTPS client. An error is one of configuration.
+    pub fn new(config: &EndpointConfig) -> Result<Self> {
+        let mut client = Client::builder()
+            .user_agent(concat!("afmetrics_collector/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT)
+            .timeout(REQUEST)
+            .redirect(reqwest::redirect::Policy::none())
+            .pool_max_idle_per_host(config.max_connections)
+            .tcp_nodelay(true);
+        if let Some((path, pem)) = &config.ca {
+            let certificates = Certificate::from_pem_bundle(pem)
+                .ok()
+                .filter(|certificates| !certificates.is_empty());
+            let Some(certificates) = certificates else {
+                bail!(
+                    "--ca-file {} holds no certificate in PEM form",
+                    path.display()
+                );
+            };
+            client = client.tls_certs_merge(certificates);
+        }
+        Ok(Self {
+            client: client
+                .build()
+                .context("cannot set up HTTPS: are the system's CA certificates installed?")?,
+            url: config.url.clone(),
+            token: config.token.clone(),
+            batch_size: config.batch_size,
+            max_connections: config.max_connections,
+            max_streams: config.max_streams,
+        })
+    }
+
+    /// Sends all documents and looks at every answer; what is not accepted is logged.
+    pub async fn deliver(&self, collected: &mut [Collected], quoting: &Quoting) -> Outcome {
+        let mut outcome = Outcome {
+            complete: collected.iter().map(|c| !c.failed).collect(),
+            ..Outcome::default()
+        };
+        let mut bodies = Bodies::new(collected, &self.token, self.batch_size);
+        let mut complaints = Complaints::default();
+        let mut in_flight = FuturesUnordered::new();
+        // The first request goes alone: its answer tells which protocol is spoken.
+        let mut at_a_time = 1;
+        let mut unanswered = 0;
+        loop {
+            while in_flight.len() < at_a_time && unanswered < GIVE_UP_AFTER {
+                match bodies.next() {
+                    Ok(Some(body)) => in_flight.push(self.post(body, quoting)),
+                    Ok(None) => break,
+                    Err(why) => {
+                        complaints.add(format!(
+                            "the temporary file of documents cannot be read: {why}"
+                        ));
+                        break;
+                    }
+                }
+            }
+            let Some((covers, answer)) = in_flight.next().await else {
+                break;
+            };
+            match answer {
+                Ok(version) => {
+                    unanswered = 0;
+                    at_a_time = self.at_a_time(version);
+                    outcome.accepted += covers.documents;
+                    continue;
+                }
+                Err(Refusal::Answer(version, text)) => {
+                    unanswered = 0;
+                    at_a_time = self.at_a_time(version);
+                    outcome.refused += covers.documents;
+                    complaints.add(text);
+                }
+                Err(Refusal::None(text)) => {
+                    unanswered += 1;
+                    at_a_time = at_a_time.max(GIVE_UP_AFTER as usize);
+                    outcome.failed += covers.documents;
+                    complaints.add(text);
+                }
+            }
+            for collector in covers.first..=covers.last {
+                outcome.complete[collector] = false;
+            }
+        }
+        outcome.unsent = bodies.rest(&mut outcome.complete);
+        if outcome.unsent > 0 {
+            complaints.add(format!(
+                "{GIVE_UP_AFTER} requests in a row had no answer: {} is taken to be away, {} documents were not sent",
+                without_password(self.url.as_str()),
+                outcome.unsent
+            ));
+        }
+        complaints.sum_up();
+        outcome
+    }
+
+    fn at_a_time(&self, version: Version) -> usize {
+        let most = match version {
+            Version::HTTP_2 => self.max_streams,
+            _ => self.max_connections,
+        };
+        match self.batch_size {
+            None => most,
+            Some(_) => most.min(ARRAYS_AT_A_TIME),
+        }
+    }
+
+    async fn post(&self, body: Body, quoting: &Quoting) -> (Covers, Result<Version, Refusal>) {
+        (body.covers, self.answer(body.bytes, quoting).await)
+    }
+
+    async fn answer(&self, body: Vec<u8>, quoting: &Quoting) -> Result<Version, Refusal> {
+        let mut response = self
+            .client
+            .post(self.url.clone())
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(body)
+            .send()
+            .await
+            .map_err(|why| Refusal::None(self.no_answer(why)))?;
+        let (status, version) = (response.status(), response.version());
+        let location = response
+            .headers()
+            .get(header::LOCATION)
+            .map(|to| String::from_utf8_lossy(to.as_bytes()).into_owned());
+        let mut said = Vec::new();
+        // To the end, as only then the connection can be used again. An answer that breaks off
+        // after its status is an answer.
+        while let Ok(Some(chunk)) = response.chunk().await {
+            said.extend_from_slice(&chunk);
+            if said.len() > LONGEST_ANSWER {
+                break;
+            }
+        }
+        // Lets the connection get back to its pool before another request looks there.
+        tokio::task::yield_now().await;
+        if status.is_success() {
+            return Ok(version);
+        }
+        let said = match location {
+            Some(to) if status.is_redirection() => format!(
+                "it points to {}, which is not followed, as the token would go with it: is -u right?",
+                without_password(&to)
+            ),
+            _ => String::from_utf8_lossy(&said).into_owned(),
+        };
+        Err(Refusal::Answer(
+            version,
+            format!(
+                "{} answered {}{}",
+                without_password(self.url.as_str()),
+                described(status),
+                match quoting.answer(&said) {
+                    said if said.is_empty() => String::new(),
+                    said => format!(": {said}"),
+                }
+            ),
+        ))
+    }
+
+    fn no_answer(&self, why: reqwest::Error) -> String {
+        let url = without_password(self.url.as_str());
+        if why.is_timeout() {
+            return match why.is_connect() {
+                true => format!("no connection to {url} within {} s", CONNECT.as_secs()),
+                false => format!("{url} did not answer within {} s", REQUEST.as_secs()),
+            };
+        }
+        let why = chain(&why.without_url());
+        let why = why.trim_start_matches("error sending request: ");
+        let hint = match why.contains("UnknownIssuer") {
+            true => {
+                " (its certificate is of an authority that this system does not know: --ca-file)"
+            }
+            false => "",
+        };
+        format!("no answer from {url}: {why}{hint}")
+    }
+}
+
+fn described(status: StatusCode) -> String {
+    let hint = match status.as_u16() {
+        401 | 403 => " (is the token right?)",
+        413 => " (is --batch-size too large for it?)",
+        _ => "",
+    };
+    format!("{status}{hint}")
+}
+
+/// Not a 2xx.
+enum Refusal {
+    Answer(Version, String),
+    None(String),
+}
+
+/// A request's body, and what it covers.
+struct Body {
+    bytes: Vec<u8>,
+    covers: Covers,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Covers {
+    documents: u64,
+    /// The first and the last collector with a document in it.
+    first: usize,
+    last: usize,
+}
+
+/// Makes requests of documents: puts the token in, and puts documents together in arrays.
+struct Bodies<'a> {
+    collected: &'a mut [Collected],
+    /// The collector that is being read.
+    at: usize,
+    /// `{"token":"...",`
+    token: Vec<u8>,
+    batch_size: Option<usize>,
+    /// The next document, read and not yet taken.
+    line: Vec<u8>,
+    has_line: bool,
+    taken: u64,
+}
+
+impl<'a> Bodies<'a> {
+    fn new(collected: &'a mut [Collected], token: &Secret, batch_size: Option<usize>) -> Self {
+        let token = format!(r#"{{"token":{},"#, serde_json::Value::from(token.expose()));
+        Self {
+            collected,
+            at: 0,
+            token: token.into_bytes(),
+            batch_size,
+            line: Vec::new(),
+            has_line: false,
+            taken: 0,
+        }
+    }
+
+    /// Reads on until there is a document; false at the end.
+    fn fill(&mut self) -> io::Result<bool> {
+        while !self.has_line {
+            let Some(collected) = self.collected.get_mut(self.at) else {
+                return Ok(false);
+            };
+            self.has_line = match &mut collected.documents {
+                Some(documents) => documents.next(&mut self.line)?,
+                None => false,
+            };
+            if !self.has_line {
+                self.at += 1;
+            }
+        }
+        Ok(true)
+    }
+
+    fn next(&mut self) -> io::Result<Option<Body>> {
+        if !self.fill()? {
+            return Ok(None);
+        }
+        let most = self.batch_size.unwrap_or(1);
+        let mut bytes =
+            Vec::with_capacity(most.min(500) * (self.token.len() + self.line.len() + 16));
+        let mut covers = Covers {
+            documents: 0,
+            first: self.at,
+            last: self.at,
+        };
+        if self.batch_size.is_some() {
+            bytes.push(b'[');
+        }
+        loop {
+            // Every line is an object that begins with the cluster: the token goes in front of it.
+            bytes.extend_from_slice(&self.token);
+            bytes.extend_from_slice(&self.line[1..]);
+            self.has_line = false;
+            covers.documents += 1;
+            covers.last = self.at;
+            if covers.documents == most as u64 || !self.fill()? {
+                break;
+            }
+            if bytes.len() + self.token.len() + self.line.len() + 2 > LONGEST_ARRAY {
+                break;
+            }
+            bytes.push(b',');
+        }
+        if self.batch_size.is_some() {
+            bytes.push(b']');
+        }
+        self.taken += covers.documents;
+        Ok(Some(Body { bytes, covers }))
+    }
+
+    /// How many documents were not taken; their collectors are not complete.
+    fn rest(self, complete: &mut [bool]) -> u64 {
+        let all: u64 = self
+            .collected
+            .iter()
+            .filter_map(|c| c.documents.as_ref())
+            .map(|documents| documents.count)
+            .sum();
+        let rest = all - self.taken;
+        if rest > 0 {
+            complete.iter_mut().skip(self.at).for_each(|c| *c = false);
+        }
+        rest
+    }
+}
+
+/// What the endpoint complained of: each complaint is logged when it is first heard, and counted.
+#[derive(Default)]
+struct Complaints {
+    heard: HashMap<String, u64>,
+    others: u64,
+}
+
+impl Complaints {
+    fn add(&mut self, text: String) {
+        if let Some(times) = self.heard.get_mut(&text) {
+            *times += 1;
+        } else if self.heard.len() < DIFFERENT_COMPLAINTS {
+            error!("{text}");
+            self.heard.insert(text, 1);
+        } else {
+            self.others += 1;
+        }
+    }
+
+    fn sum_up(&self) {
+        for (text, times) in &self.heard {
+            if *times > 1 {
+                error!("{} more times: {text}", times - 1);
+            }
+        }
+        if self.others > 0 {
+            error!("{} more requests had other answers than 2xx", self.others);
+        }
+    }
+}

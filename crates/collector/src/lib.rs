@@ -1,0 +1,277 @@
+//! `afmetrics_collector`: collects who uses an analysis facility and how healthy it is, and
+//! delivers it as JSON documents.
+//!
+//! The path of a document: source -> collector -> published names -> delivery -> endpoint. See
+//! `ARCHITECTURE.md`.
+
+pub mod cli;
+pub mod collectors;
+mod command;
+pub mod config;
+mod context;
+mod delivery;
+mod documents;
+mod log;
+mod names;
+mod output;
+mod quote;
+mod round;
+mod sources;
+mod state;
+mod tally;
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::time::{Instant, SystemTime};
+
+use anyhow::{Context as _, Result};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::level_filters::LevelFilter;
+use tracing::{error, info, warn};
+
+use crate::cli::Cli;
+use crate::config::{Config, Environment, Target};
+use crate::context::Context;
+use crate::delivery::{Endpoint, Outcome};
+use crate::names::{Names, UnknownGroup};
+use crate::quote::Quoting;
+use crate::round::Collected;
+use crate::state::State;
+
+/// Something was not collected or not delivered.
+const INCOMPLETE: u8 = 1;
+/// The command line or the configuration cannot be used.
+const USAGE: u8 = 2;
+
+/// Runs one round and returns the exit status.
+pub fn run(args: impl IntoIterator<Item = OsString>, env: Environment) -> ExitCode {
+    let cli = match cli::parse(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Prints help and version, too, which are no errors.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE));
+        }
+    };
+    log::open(level(&cli), &cli.root);
+    match start(cli, env) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(INCOMPLETE),
+        Err(why) => {
+            error!("{why:#}");
+            ExitCode::from(USAGE)
+        }
+    }
+}
+
+fn level(cli: &Cli) -> LevelFilter {
+    match cli.verbose {
+        _ if cli.very_verbose => LevelFilter::DEBUG,
+        0 => LevelFilter::WARN,
+        1 => LevelFilter::INFO,
+        2.. => LevelFilter::DEBUG,
+    }
+}
+
+/// Whether all was collected and delivered. An error is one of usage or configuration.
+fn start(cli: Cli, env: Environment) -> Result<bool> {
+    let config = Config::new(cli, env)?;
+    for remark in &config.remarks {
+        info!("{remark}");
+    }
+    for warning in &config.warnings {
+        warn!("{warning}");
+    }
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .ok();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start")?;
+    let result = runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        tokio::select! {
+            // Dropping the round ends the programs that it started.
+            _ = terminate.recv() => Ok(ended_by("SIGTERM")),
+            _ = interrupt.recv() => Ok(ended_by("SIGINT")),
+            result = one_round(&config) => result,
+        }
+    });
+    // Not waiting for threads that hang in a dead mount or a dead directory service.
+    runtime.shutdown_background();
+    result
+}
+
+fn ended_by(signal: &str) -> bool {
+    error!("ended by {signal} before the round was done");
+    false
+}
+
+async fn one_round(config: &Config) -> Result<bool> {
+    let begun = Instant::now();
+    // Before collecting: what cannot be sent need not be asked for.
+    let endpoint = match &config.target {
+        Target::Endpoint(endpoint) => Some(Endpoint::new(endpoint)?),
+        Target::Files | Target::Print => None,
+    };
+    let cx = Rc::new(context(config).await?);
+    let folder = cx
+        .state
+        .as_ref()
+        .map_or_else(std::env::temp_dir, |state| state.dir().to_owned());
+    let collected = round::collect(config, Rc::clone(&cx), &folder).await;
+    let summary = Summary::of(&collected);
+    let (done, rest) = match (&config.target, endpoint) {
+        (Target::Endpoint(_), Some(endpoint)) => deliver(&endpoint, collected, &cx).await,
+        (Target::Print, _) => written(output::to_stdout(collected), "standard output"),
+        _ => {
+            let written_to = output::to_files(Path::new("."), collected);
+            let files = written_to
+                .files
+                .iter()
+                .copied()
+                .collect::<Vec<_>>()
+                .join(", ");
+            written(written_to, &files)
+        }
+    };
+    let scheme = config
+        .unstated_scheme
+        .map(|scheme| {
+            format!(
+                "; users are hashed as {}, as no --hash was given",
+                scheme.describe()
+            )
+        })
+        .unwrap_or_default();
+    info!(
+        "collected {} documents from {} of {} collectors in {:.2} s; {rest}{scheme}",
+        summary.documents,
+        summary.well,
+        summary.all,
+        begun.elapsed().as_secs_f64()
+    );
+    Ok(done && summary.well == summary.all)
+}
+
+/// What the collectors may use in this round.
+async fn context(config: &Config) -> Result<Context, UnknownGroup> {
+    let publisher = config.publisher.clone();
+    let host = config.login_node.clone().unwrap_or_else(|| {
+        nix::unistd::gethostname()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default()
+    });
+    let login_node = publisher.host(&host);
+    if publisher.hides_hosts() && !host.contains(|c: char| c.is_ascii_digit()) {
+        warn!(
+            "this node's name has no digits: under -O it is {}, as is every other such node's; --login-node can name it",
+            login_node.as_str()
+        );
+    }
+    let may_create = matches!(config.target, Target::Endpoint(_));
+    let state = match State::open(&config.state_dirs, may_create) {
+        Ok(state) => Some(state),
+        Err(why) => {
+            if config.host && may_create {
+                warn!(
+                    "no state folder can be written, so NETWORK covers one second instead of the time since the last round; \
+                     make one (install -d -m 700 -o USER /var/lib/afmetrics) or name one (--state-dir): {why}"
+                );
+            }
+            None
+        }
+    };
+    let withhold = publisher.hides_users() || publisher.hides_hosts();
+    Ok(Context {
+        root: config.root.clone(),
+        limits: config.limits,
+        login_node,
+        quoting: Quoting::new(config.secrets.clone(), withhold),
+        state,
+        now: now(),
+        names: Names::new(publisher, config.group.as_deref(), config.limits.silence).await?,
+    })
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place where the clock is read; collectors get it in their context"
+)]
+fn now() -> SystemTime {
+    SystemTime::now()
+}
+
+/// How much the collectors brought.
+struct Summary {
+    documents: u64,
+    all: usize,
+    /// Collectors that could read all that was asked for.
+    well: usize,
+}
+
+impl Summary {
+    fn of(collected: &[Collected]) -> Self {
+        Self {
+            documents: collected
+                .iter()
+                .filter_map(|c| c.documents.as_ref())
+                .map(|documents| documents.count)
+                .sum(),
+            all: collected.len(),
+            well: collected.iter().filter(|c| !c.failed).count(),
+        }
+    }
+}
+
+/// Delivers, and sets the cursors of the collectors whose documents were all accepted: what was
+/// not delivered is read again. Returns whether all was well, and the end of the round's line.
+async fn deliver(
+    endpoint: &Endpoint,
+    mut collected: Vec<Collected>,
+    cx: &Context,
+) -> (bool, String) {
+    let outcome = endpoint.deliver(&mut collected, &cx.quoting).await;
+    for (collected, complete) in collected.iter().zip(&outcome.complete) {
+        let cursor = collected.documents.as_ref().and_then(|d| d.cursor.as_ref());
+        if let (Some(state), Some(cursor), true) = (&cx.state, cursor, *complete)
+            && let Err(why) = state.write(cursor.name, &cursor.content)
+        {
+            warn!(
+                "cannot write {} in the state folder {}: {why}",
+                cursor.name,
+                state.dir().display()
+            );
+        }
+    }
+    described(&outcome)
+}
+
+fn described(outcome: &Outcome) -> (bool, String) {
+    let mut text = format!("{} accepted", outcome.accepted);
+    for (count, what) in [
+        (outcome.refused, "refused"),
+        (outcome.failed, "without answer"),
+        (outcome.unsent, "not sent"),
+    ] {
+        if count > 0 {
+            text.push_str(&format!(", {count} {what}"));
+        }
+    }
+    (outcome.refused + outcome.failed + outcome.unsent == 0, text)
+}
+
+fn written(written: output::Written, to: &str) -> (bool, String) {
+    for why in &written.errors {
+        error!("{why}");
+    }
+    let text = match written.documents {
+        0 => "nothing written".to_owned(),
+        count => format!("{count} written to {to}"),
+    };
+    (written.errors.is_empty(), text)
+}

@@ -1,0 +1,159 @@
+//! The way from a name that was read to a name that may leave: the group filter, then the
+//! publisher.
+//!
+//! Group membership is asked of the system's user database (NSS: files, LDAP, SSSD), which can take
+//! seconds or hang. So it is asked on a thread of its own, once a round for each user.
+
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
+use std::ffi::CString;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use afmetrics_document::{PublishedUser, Publisher};
+use nix::unistd::{Group, User, getgrouplist};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use crate::collectors::CollectError;
+
+pub struct Names {
+    publisher: Publisher,
+    filter: Option<Filter>,
+    /// What became of a name in this round; `None`: it does not leave.
+    known: RefCell<HashMap<String, Option<PublishedUser>>>,
+}
+
+/// A question to the thread that asks NSS.
+type Question = (String, oneshot::Sender<Result<bool, String>>);
+
+struct Filter {
+    questions: mpsc::Sender<Question>,
+    patience: Duration,
+}
+
+/// The group of `-g` is none that the system knows.
+#[derive(Debug, thiserror::Error)]
+#[error("-g: this system knows no group {0:?}")]
+pub struct UnknownGroup(String);
+
+impl Names {
+    /// `group`: only its members leave. Looks it up at once, for at most `patience`; a lookup that
+    /// fails is no unknown group: it fails each collector that has names to publish.
+    pub async fn new(
+        publisher: Publisher,
+        group: Option<&str>,
+        patience: Duration,
+    ) -> Result<Self, UnknownGroup> {
+        let filter = match group {
+            None => None,
+            Some(name) => {
+                let (known, is_known) = oneshot::channel();
+                let (questions, asked) = mpsc::channel();
+                let group = name.to_owned();
+                thread::spawn(move || answer(&group, known, &asked));
+                if let Ok(Ok(false)) = timeout(patience, is_known).await {
+                    return Err(UnknownGroup(name.to_owned()));
+                }
+                Some(Filter {
+                    questions,
+                    patience,
+                })
+            }
+        };
+        Ok(Self {
+            publisher,
+            filter,
+            known: RefCell::default(),
+        })
+    }
+
+    /// The name as it may leave; `None`: it does not, as the user is not in the group.
+    pub async fn publish(&self, name: &str) -> Result<Option<PublishedUser>, CollectError> {
+        if let Some(known) = self.known.borrow().get(name) {
+            return Ok(known.clone());
+        }
+        let may_leave = match &self.filter {
+            None => true,
+            Some(filter) => filter.is_member(name).await?,
+        };
+        let published = may_leave.then(|| self.publisher.user(name));
+        self.known
+            .borrow_mut()
+            .insert(name.to_owned(), published.clone());
+        Ok(published)
+    }
+
+    /// All of these names that may leave, each once.
+    pub async fn publish_all<'a>(
+        &self,
+        names: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Vec<PublishedUser>, CollectError> {
+        let mut users = BTreeSet::new();
+        for name in names {
+            users.extend(self.publish(name).await?);
+        }
+        Ok(users.into_iter().collect())
+    }
+}
+
+impl Filter {
+    async fn is_member(&self, user: &str) -> Result<bool, CollectError> {
+        let (reply, answer) = oneshot::channel();
+        // An error means that the thread has ended; then there is no answer, either.
+        let _ = self.questions.send((user.to_owned(), reply));
+        match timeout(self.patience, answer).await {
+            Ok(Ok(Ok(is_member))) => Ok(is_member),
+            Ok(Ok(Err(why))) => Err(CollectError::Failed(format!(
+                "the user database (NSS) failed, so who is in the group of -g is not known: {why}"
+            ))),
+            Ok(Err(_)) => Err(CollectError::Failed(
+                "the user database (NSS) cannot be asked who is in the group of -g".to_owned(),
+            )),
+            Err(_) => Err(CollectError::TimedOut(format!(
+                "the user database (NSS) did not say within {} s who is in the group of -g",
+                self.patience.as_secs()
+            ))),
+        }
+    }
+}
+
+/// What the thread does: looks the group up, says whether it exists, then answers questions.
+fn answer(group: &str, known: oneshot::Sender<bool>, asked: &mpsc::Receiver<Question>) {
+    let group = Group::from_name(group).map_err(|why| why.desc());
+    // `Err` counts as known: only the system's own word makes a group an unknown one.
+    let _ = known.send(!matches!(group, Ok(None)));
+    let mut answers: HashMap<String, bool> = HashMap::new();
+    for (user, reply) in asked {
+        let answer = match (answers.get(&user), &group) {
+            (Some(known), _) => Ok(*known),
+            (None, Ok(Some(group))) => is_in(&user, group),
+            (None, Ok(None)) => Ok(false),
+            (None, Err(why)) => Err((*why).to_owned()),
+        };
+        if let Ok(is_member) = answer {
+            answers.insert(user, is_member);
+        }
+        // An error means that the collector has given up waiting.
+        let _ = reply.send(answer);
+    }
+}
+
+/// Whether it is the user's primary group or one of the supplementary ones. A user whom the system
+/// does not know is in no group.
+fn is_in(user: &str, group: &Group) -> Result<bool, String> {
+    let Some(entry) = User::from_name(user).map_err(|why| why.desc().to_owned())? else {
+        return Ok(false);
+    };
+    if entry.gid == group.gid || group.mem.contains(&entry.name) {
+        return Ok(true);
+    }
+    let Ok(name) = CString::new(user) else {
+        return Ok(false);
+    };
+    // Not only `group.mem`: SSSD may leave the list of members out, and answer this all the same.
+    getgrouplist(&name, entry.gid)
+        .map(|groups| groups.contains(&group.gid))
+        .map_err(|why| why.desc().to_owned())
+}

@@ -1,0 +1,96 @@
+//! One pass over the chosen collectors: all at the same time, each under its deadline, each failing
+//! alone.
+
+use std::path::Path;
+use std::rc::Rc;
+
+use tokio::task::LocalSet;
+use tokio::time::timeout;
+use tracing::{debug, error, info};
+
+use crate::collectors::{ALL, CollectError, Collector, Spec};
+use crate::config::Config;
+use crate::context::Context;
+use crate::documents::{Documents, Problem, Stored};
+
+/// What a collector brought.
+pub struct Collected {
+    pub spec: &'static Spec,
+    /// `None`: it failed as a whole.
+    pub documents: Option<Stored>,
+    /// A source that was asked for could not be read.
+    pub failed: bool,
+}
+
+/// Runs the collectors that the configuration chooses and logs what went wrong, a line each.
+/// `folder`: where documents go that are too many for memory.
+pub async fn collect(config: &Config, cx: Rc<Context>, folder: &Path) -> Vec<Collected> {
+    let tasks = LocalSet::new();
+    let running: Vec<_> = ALL
+        .iter()
+        .filter_map(|spec| Some((spec, (spec.build)(config)?)))
+        .map(|(spec, collector)| {
+            let out = Documents::new(&config.cluster, folder);
+            (spec, tasks.spawn_local(run(collector, Rc::clone(&cx), out)))
+        })
+        .collect();
+    tasks
+        .run_until(async {
+            let mut collected = Vec::new();
+            for (spec, task) in running {
+                let result = task.await.unwrap_or_else(|_| {
+                    Err(CollectError::Failed(
+                        "stopped by an error of its own (a bug: please report it)".to_owned(),
+                    ))
+                });
+                collected.push(judged(spec, result));
+            }
+            collected
+        })
+        .await
+}
+
+async fn run(
+    collector: Box<dyn Collector>,
+    cx: Rc<Context>,
+    mut out: Documents,
+) -> Result<Stored, CollectError> {
+    let deadline = cx.limits.total;
+    let result = timeout(deadline, collector.collect(&cx, &mut out))
+        .await
+        .unwrap_or_else(|_| {
+            Err(CollectError::TimedOut(format!(
+                "not done within {} s; given up",
+                deadline.as_secs()
+            )))
+        });
+    out.close(result)?;
+    out.finish()
+}
+
+fn judged(spec: &'static Spec, result: Result<Stored, CollectError>) -> Collected {
+    match result {
+        Ok(documents) => {
+            debug!("{}: {} documents", spec.name, documents.count);
+            for Problem { error, excused } in &documents.problems {
+                match excused {
+                    true => info!("{}: {error}", spec.name),
+                    false => error!("{}: {error}", spec.name),
+                }
+            }
+            Collected {
+                spec,
+                failed: documents.problems.iter().any(|problem| !problem.excused),
+                documents: Some(documents),
+            }
+        }
+        Err(error) => {
+            error!("{}: {error}", spec.name);
+            Collected {
+                spec,
+                documents: None,
+                failed: true,
+            }
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! How to talk to what two or more collectors read.
+
+pub mod htcondor;

@@ -1,0 +1,46 @@
+//! Counts what could be read of a source's output and what could not.
+
+use tracing::warn;
+
+use crate::collectors::CollectError;
+
+/// How much of an output was usable, and where the first bad place is. What stands there is never
+/// quoted: it may hold a name.
+#[derive(Debug, Default)]
+pub struct Tally {
+    good: u64,
+    bad: u64,
+    first: Option<(u64, String)>,
+}
+
+impl Tally {
+    pub fn good(&mut self) {
+        self.good += 1;
+    }
+
+    /// Counts something unusable that begins on this line (from 1).
+    pub fn bad(&mut self, line: u64, why: impl Into<String>) {
+        self.bad += 1;
+        if self.first.is_none() {
+            self.first = Some((line, why.into()));
+        }
+    }
+
+    /// Judges the whole: some bad ones are worth a line, nothing but bad ones is a failure.
+    pub fn verdict(self, program: &str, what: &str) -> Result<(), CollectError> {
+        let Some((line, why)) = self.first else {
+            return Ok(());
+        };
+        if self.good == 0 {
+            return Err(CollectError::Malformed(format!(
+                "no usable {what} in the output of {program}; the first bad place is line {line}: {why}"
+            )));
+        }
+        warn!(
+            "{} of {} {what}s in the output of {program} could not be read and were left out; the first is on line {line}: {why}",
+            self.bad,
+            self.bad + self.good
+        );
+        Ok(())
+    }
+}

@@ -1,0 +1,5 @@
+//! Tests of the program as a whole: the real binary, against real services on loopback and
+//! recorded ones. One executable, as each costs a build.
+
+mod delivery;
+mod support;

@@ -1,0 +1,283 @@
+//! A real endpoint on loopback: TLS by an authority of its own (or none), HTTP/1.1 and HTTP/2, and
+//! whatever answers a test wants. It writes down every request and counts connections.
+
+use std::convert::Infallible;
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper::{Request, Response, Version};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use serde_json::Value;
+use tempfile::NamedTempFile;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::oneshot;
+use tokio_rustls::TlsAcceptor;
+
+use super::authority::{Authority, server_config};
+
+/// A request as it came.
+#[derive(Debug, Clone)]
+pub struct Received {
+    pub method: String,
+    /// Path and query.
+    pub target: String,
+    pub version: Version,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Received {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find(|(found, _)| found.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    /// The documents in it, whether they came alone or in an array.
+    pub fn documents(&self) -> Vec<Value> {
+        match self.json() {
+            Value::Array(documents) => documents,
+            document => vec![document],
+        }
+    }
+}
+
+/// What to do with a request.
+#[derive(Debug, Clone)]
+pub enum Reply {
+    Status(u16, String),
+    /// With further headers.
+    With(u16, Vec<(&'static str, String)>, String),
+    /// No answer; the connection stays open.
+    Hang,
+    /// No answer; the connection is closed.
+    Cut,
+}
+
+impl Reply {
+    pub fn ok() -> Self {
+        Self::Status(200, "ok".to_owned())
+    }
+}
+
+/// What the endpoint has seen.
+#[derive(Debug, Default)]
+pub struct Book {
+    pub connections: usize,
+    pub open: usize,
+    pub most_open: usize,
+    pub requests: Vec<Received>,
+}
+
+/// How the endpoint speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    PlainHttp,
+    Http1,
+    Http2,
+}
+
+/// A running endpoint; it ends when this is dropped.
+pub struct Endpoint {
+    pub url: String,
+    /// What a client has to trust (`--ca-file`).
+    pub ca: NamedTempFile,
+    book: Arc<Mutex<Book>>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Endpoint {
+    /// An endpoint that takes everything.
+    pub fn ok(protocol: Protocol) -> Self {
+        Self::start(protocol, |_, _| Reply::ok())
+    }
+
+    /// `reply` gets the number of the request, from 0, and the request.
+    pub fn start(
+        protocol: Protocol,
+        reply: impl Fn(usize, &Received) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        let authority = Authority::new();
+        let identity = authority.sign(&["127.0.0.1", "localhost"]);
+        let mut ca = NamedTempFile::new().unwrap();
+        ca.write_all(authority.pem.as_bytes()).unwrap();
+        let (scheme, acceptor) = match protocol {
+            Protocol::PlainHttp => ("http", None),
+            Protocol::Http1 => ("https", Some(server_config(identity, &["http/1.1"]))),
+            Protocol::Http2 => ("https", Some(server_config(identity, &["h2", "http/1.1"]))),
+        };
+        let acceptor = acceptor.map(TlsAcceptor::from);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let book = Arc::new(Mutex::new(Book::default()));
+        let (stop, stopped) = oneshot::channel();
+        let shared = Arc::new(Shared {
+            book: Arc::clone(&book),
+            reply: Box::new(reply),
+        });
+        let thread = std::thread::spawn(move || {
+            tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap()
+                .block_on(async {
+                    tokio::select! {
+                        _ = stopped => {}
+                        () = accept(listener, acceptor, shared) => {}
+                    }
+                });
+        });
+        Self {
+            url: format!("{scheme}://{address}/"),
+            ca,
+            book,
+            stop: Some(stop),
+            thread: Some(thread),
+        }
+    }
+
+    pub fn requests(&self) -> Vec<Received> {
+        self.book.lock().unwrap().requests.clone()
+    }
+
+    /// Connections so far, and the most that were open at a time.
+    pub fn connections(&self) -> (usize, usize) {
+        let book = self.book.lock().unwrap();
+        (book.connections, book.most_open)
+    }
+
+    /// All documents in the order in which they came.
+    pub fn documents(&self) -> Vec<Value> {
+        self.requests()
+            .iter()
+            .flat_map(Received::documents)
+            .collect()
+    }
+}
+
+impl Drop for Endpoint {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Shared {
+    book: Arc<Mutex<Book>>,
+    reply: Box<dyn Fn(usize, &Received) -> Reply + Send + Sync>,
+}
+
+async fn accept(listener: TcpListener, acceptor: Option<TlsAcceptor>, shared: Arc<Shared>) {
+    let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            continue;
+        };
+        stream.set_nodelay(true).unwrap();
+        let (acceptor, shared) = (acceptor.clone(), Arc::clone(&shared));
+        {
+            let mut book = shared.book.lock().unwrap();
+            book.connections += 1;
+            book.open += 1;
+            book.most_open = book.most_open.max(book.open);
+        }
+        tokio::spawn(async move {
+            match acceptor {
+                None => serve(stream, &shared).await,
+                Some(acceptor) => {
+                    if let Ok(stream) = acceptor.accept(stream).await {
+                        serve(stream, &shared).await;
+                    }
+                }
+            }
+            shared.book.lock().unwrap().open -= 1;
+        });
+    }
+}
+
+/// Why a connection is closed without an answer.
+#[derive(Debug)]
+struct CutOff;
+
+impl std::fmt::Display for CutOff {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("cut off, as the test wants it")
+    }
+}
+
+impl std::error::Error for CutOff {}
+
+async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, shared: &Arc<Shared>) {
+    let service = service_fn(|request| {
+        let shared = Arc::clone(shared);
+        async move { answer(request, &shared).await }
+    });
+    // An error is a client that went away, or a connection that the test wanted cut.
+    let _ = auto::Builder::new(TokioExecutor::new())
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    shared: &Shared,
+) -> Result<Response<Full<Bytes>>, CutOff> {
+    let (head, body) = request.into_parts();
+    let received = Received {
+        method: head.method.to_string(),
+        target: head
+            .uri
+            .path_and_query()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
+        version: head.version,
+        headers: head
+            .headers
+            .iter()
+            .map(|(name, value)| {
+                (
+                    name.to_string(),
+                    String::from_utf8_lossy(value.as_bytes()).into_owned(),
+                )
+            })
+            .collect(),
+        body: match body.collect().await {
+            Ok(body) => body.to_bytes().to_vec(),
+            Err(_) => return Err(CutOff),
+        },
+    };
+    let number = {
+        let mut book = shared.book.lock().unwrap();
+        book.requests.push(received.clone());
+        book.requests.len() - 1
+    };
+    let (status, headers, text) = match (shared.reply)(number, &received) {
+        Reply::Status(status, text) => (status, Vec::new(), text),
+        Reply::With(status, headers, text) => (status, headers, text),
+        Reply::Hang => {
+            std::future::pending::<Infallible>().await;
+            return Err(CutOff);
+        }
+        Reply::Cut => return Err(CutOff),
+    };
+    let mut response = Response::builder().status(status);
+    for (name, value) in headers {
+        response = response.header(name, value);
+    }
+    Ok(response.body(Full::new(Bytes::from(text))).unwrap())
+}

@@ -1,0 +1,5 @@
+//! What the tests have in common: a folder of one's own, the binary, an endpoint.
+
+pub mod authority;
+pub mod endpoint;
+pub mod program;

@@ -1,0 +1,88 @@
+//! One variant of [`Document`] for each way a fact is written. Names in it are published names by
+//! type: a collector cannot put in the name that it read.
+
+use serde::Serialize;
+
+use crate::names::{PublishedHost, PublishedUser};
+
+/// One document as a collector hands it on. It serializes to a flat JSON object that begins with
+/// `kind`; `cluster` is put in front when it is stored, `token` when it is sent.
+///
+/// Fields, units and where each number comes from are in [`crate::kinds::KINDS`], which a test
+/// holds against what is serialized here.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "kind")]
+pub enum Document {
+    #[serde(rename = "ssh")]
+    Ssh {
+        login_node: PublishedHost,
+        ssh_user_count: u64,
+        users: Vec<PublishedUser>,
+    },
+    #[serde(rename = "jupyter-ml")]
+    JupyterMl {
+        jupyter_user_count: u64,
+        users: Vec<PublishedUser>,
+    },
+    #[serde(rename = "jupyter-coffea")]
+    JupyterCoffea {
+        jupyter_user_count: u64,
+        users: Vec<PublishedUser>,
+    },
+    #[serde(rename = "condorjob")]
+    CondorJob {
+        users: PublishedUser,
+        #[serde(rename = "Id")]
+        id: String,
+        #[serde(rename = "Runtime")]
+        runtime: i64,
+        state: &'static str,
+    },
+    #[serde(rename = "condorqueue")]
+    CondorQueue {
+        queue: String,
+        idle: i64,
+        running: i64,
+        held: i64,
+        allocated_cores: i64,
+        allocated_mem: i64,
+    },
+    #[serde(rename = "CPU")]
+    Cpu {
+        login_node: PublishedHost,
+        load: f64,
+    },
+    #[serde(rename = "MEM")]
+    Mem {
+        login_node: PublishedHost,
+        total: u64,
+        available: u64,
+    },
+    #[serde(rename = "NETWORK")]
+    Network {
+        login_node: PublishedHost,
+        network: Traffic,
+    },
+    #[serde(rename = "DISK")]
+    Disk {
+        login_node: PublishedHost,
+        mount: String,
+        total: u64,
+        used: u64,
+        free: u64,
+        utilization: f64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        device: Option<String>,
+    },
+}
+
+/// What went over all network interfaces of a node, loopback included.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Traffic {
+    /// Seconds that the two numbers cover.
+    pub interval: f64,
+    /// Bytes sent in that time.
+    pub sent: u64,
+    /// Bytes received in that time.
+    pub received: u64,
+}

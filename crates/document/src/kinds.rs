@@ -1,0 +1,318 @@
+//! The table of kinds: every field of every document, with its type, unit and source.
+//!
+//! `docs/kinds.md` is printed from it by [`markdown`]; dashboards at the facilities use these
+//! names, so nothing here is renamed or retyped, and what is added is optional.
+
+use std::fmt::Write as _;
+
+/// The JSON type of a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Type {
+    Str,
+    Int,
+    Float,
+    /// An array of strings without repeats.
+    Strs,
+    /// An object of [`Field`]s of its own.
+    Object(&'static [Field]),
+}
+
+/// One field of a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Field {
+    pub name: &'static str,
+    pub ty: Type,
+    /// The unit of a number, empty where there is none.
+    pub unit: &'static str,
+    pub meaning: &'static str,
+    /// Whether a document of this kind always has it.
+    pub required: bool,
+}
+
+/// One kind of document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kind {
+    pub name: &'static str,
+    /// What one such document says.
+    pub meaning: &'static str,
+    /// The tool, file or service that the numbers come from.
+    pub source: &'static str,
+    /// Fields beyond those of [`COMMON`].
+    pub fields: &'static [Field],
+}
+
+const fn field(name: &'static str, ty: Type, unit: &'static str, meaning: &'static str) -> Field {
+    Field {
+        name,
+        ty,
+        unit,
+        meaning,
+        required: true,
+    }
+}
+
+const LOGIN_NODE: Field = field(
+    "login_node",
+    Type::Str,
+    "",
+    "the node, as gethostname() names it (or `--login-node`, or its name under `-O`)",
+);
+
+const JUPYTER: &[Field] = &[
+    field(
+        "jupyter_user_count",
+        Type::Int,
+        "users",
+        "length of `users`",
+    ),
+    field(
+        "users",
+        Type::Strs,
+        "",
+        "who owns at least one notebook pod, each once",
+    ),
+];
+
+/// The words that `state` of a `condorjob` can be, by HTCondor's JobStatus from 0 on; any other
+/// status is [`UNKNOWN_STATE`].
+pub const JOB_STATES: [&str; 8] = [
+    "unexpanded",
+    "idle",
+    "running",
+    "removed",
+    "finished",
+    "held",
+    "transferring_output",
+    "suspended",
+];
+
+/// `state` of a job whose JobStatus is missing or not one of [`JOB_STATES`].
+pub const UNKNOWN_STATE: &str = "unknown";
+
+/// Fields of every document.
+pub const COMMON: &[Field] = &[
+    field(
+        "token",
+        Type::Str,
+        "",
+        "the facility's secret: added when a document leaves, never stored, logged or shown",
+    ),
+    field("kind", Type::Str, "", "which of the kinds below"),
+    field("cluster", Type::Str, "", "the facility (`-c`)"),
+    Field {
+        name: "timestamp",
+        ty: Type::Str,
+        unit: "RFC 3339, UTC, milliseconds",
+        meaning: "when it was collected; only on a document that is delivered later than in the round that collected it",
+        required: false,
+    },
+];
+
+/// Every kind there is, in the order of the manual.
+pub const KINDS: &[Kind] = &[
+    Kind {
+        name: "ssh",
+        meaning: "the users logged in on a node",
+        source: "`who`; with `-S` also `last` of the past 5 minutes",
+        fields: &[
+            LOGIN_NODE,
+            field("ssh_user_count", Type::Int, "users", "length of `users`"),
+            field(
+                "users",
+                Type::Strs,
+                "",
+                "who has at least one session, each once",
+            ),
+        ],
+    },
+    Kind {
+        name: "jupyter-ml",
+        meaning: "the Jupyter users of the facility's own notebooks",
+        source: "Kubernetes: label `owner` (`-l`) of the pods in namespace `af-jupyter` (`-n`)",
+        fields: JUPYTER,
+    },
+    Kind {
+        name: "jupyter-coffea",
+        meaning: "the Jupyter users of coffea-casa",
+        source: "Kubernetes: label `jhub_user` of the pods in namespace `coffea-casa`",
+        fields: JUPYTER,
+    },
+    Kind {
+        name: "condorjob",
+        meaning: "one batch job: in the queue now, or finished since the last round",
+        source: "`condor_q`, `condor_history`",
+        fields: &[
+            field(
+                "users",
+                Type::Str,
+                "",
+                "Owner: one user, in spite of the plural",
+            ),
+            field("Id", Type::Str, "", "`ClusterId.ProcId`"),
+            field(
+                "Runtime",
+                Type::Int,
+                "s",
+                "RemoteWallClockTime: the sum of the job's *past* runs, and so 0 for most running jobs; what went before the point is kept",
+            ),
+            field(
+                "state",
+                Type::Str,
+                "",
+                "JobStatus 0 to 7 in words: unexpanded, idle, running, removed, finished, held, transferring_output, suspended; anything else is unknown",
+            ),
+        ],
+    },
+    Kind {
+        name: "condorqueue",
+        meaning: "one batch queue, counted: one for each `-q NAME:CONSTRAINT`",
+        source: "`condor_q -totals`, `condor_q -run`",
+        fields: &[
+            field("queue", Type::Str, "", "NAME of `-q`"),
+            field("idle", Type::Int, "jobs", "Idle"),
+            field("running", Type::Int, "jobs", "Running"),
+            field("held", Type::Int, "jobs", "Held"),
+            field(
+                "allocated_cores",
+                Type::Int,
+                "cores",
+                "sum of CpusProvisioned over running jobs; a job without it counts 0",
+            ),
+            field(
+                "allocated_mem",
+                Type::Int,
+                "MiB",
+                "sum of MemoryProvisioned over running jobs; a job without it counts 0",
+            ),
+        ],
+    },
+    Kind {
+        name: "CPU",
+        meaning: "how busy a node is",
+        source: "/proc/loadavg",
+        fields: &[
+            LOGIN_NODE,
+            field("load", Type::Float, "", "1-minute load average"),
+        ],
+    },
+    Kind {
+        name: "MEM",
+        meaning: "a node's memory",
+        source: "/proc/meminfo",
+        fields: &[
+            LOGIN_NODE,
+            field("total", Type::Int, "bytes", "MemTotal"),
+            field("available", Type::Int, "bytes", "MemAvailable"),
+        ],
+    },
+    Kind {
+        name: "NETWORK",
+        meaning: "a node's network traffic since the last round, all interfaces, loopback included",
+        source: "/proc/net/dev",
+        fields: &[
+            LOGIN_NODE,
+            field(
+                "network",
+                Type::Object(&[
+                    field("interval", Type::Float, "s", "what the two numbers cover"),
+                    field("sent", Type::Int, "bytes", "sent in that time"),
+                    field("received", Type::Int, "bytes", "received in that time"),
+                ]),
+                "",
+                "one second's traffic where there is no last round to count from",
+            ),
+        ],
+    },
+    Kind {
+        name: "DISK",
+        meaning: "a file system: one for each of `/home`, `/data`, `/scratch` (or each `--mount`) that exists",
+        source: "statvfs",
+        fields: &[
+            LOGIN_NODE,
+            field("mount", Type::Str, "", "the path that was asked about"),
+            field("total", Type::Int, "bytes", "f_blocks"),
+            field("used", Type::Int, "bytes", "f_blocks - f_bfree"),
+            field(
+                "free",
+                Type::Int,
+                "bytes",
+                "f_bavail: what an ordinary user may still write",
+            ),
+            field(
+                "utilization",
+                Type::Float,
+                "",
+                "used / total, from 0 to 1; 0 where total is 0",
+            ),
+            Field {
+                name: "device",
+                ty: Type::Str,
+                unit: "",
+                meaning: "what is mounted there, without `/dev/`, if the path itself is a mount point; left out of network mounts with `-O`, as it names the server",
+                required: false,
+            },
+        ],
+    },
+];
+
+/// The kind of this name, if there is one.
+pub fn find(name: &str) -> Option<&'static Kind> {
+    KINDS.iter().find(|kind| kind.name == name)
+}
+
+/// `docs/kinds.md`.
+pub fn markdown() -> String {
+    let mut text = String::from(
+        "# Kinds of documents\n\n\
+         <!-- Printed from crates/document/src/kinds.rs by `cargo xtask bless`. -->\n\n\
+         Every document is one flat JSON object (UTF-8). All kinds have these fields:\n\n",
+    );
+    table(&mut text, COMMON);
+    for kind in KINDS {
+        let _ = write!(
+            text,
+            "\n## `{}`\n\n{}. From {}.\n\n",
+            kind.name,
+            capitalized(kind.meaning),
+            kind.source
+        );
+        table(&mut text, kind.fields);
+    }
+    text
+}
+
+fn table(text: &mut String, fields: &[Field]) {
+    text.push_str("| field | type | unit | meaning |\n| --- | --- | --- | --- |\n");
+    for field in fields {
+        row(text, "", field);
+        if let Type::Object(inner) = field.ty {
+            for inner in inner {
+                row(text, &format!("{}.", field.name), inner);
+            }
+        }
+    }
+}
+
+fn row(text: &mut String, prefix: &str, field: &Field) {
+    let ty = match field.ty {
+        Type::Str => "string",
+        Type::Int => "integer",
+        Type::Float => "number",
+        Type::Strs => "array of strings",
+        Type::Object(_) => "object",
+    };
+    let optional = if field.required { "" } else { " (optional)" };
+    let _ = writeln!(
+        text,
+        "| `{prefix}{}` | {ty}{optional} | {} | {} |",
+        field.name, field.unit, field.meaning
+    );
+}
+
+fn capitalized(text: &str) -> String {
+    let mut chars = text.chars();
+    chars
+        .next()
+        .map(|first| first.to_uppercase().collect::<String>() + chars.as_str())
+        .unwrap_or_default()
+}
