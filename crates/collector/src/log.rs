@@ -28,6 +28,9 @@ pub fn open(level: LevelFilter, root: &Path) {
     let lines = fmt::layer()
         .with_ansi(false)
         .with_target(false)
+        // A line that cannot be written (a closed pipe, a full disk) must not end the round: saying
+        // so on standard error would panic where that is what is closed.
+        .log_internal_errors(false)
         .with_writer(writer)
         // Libraries do not know what must not be logged.
         .with_filter(Targets::new().with_target("afmetrics_collector", level));
