@@ -173,11 +173,11 @@ async fn context(config: &Config) -> Result<Context, UnknownGroup> {
             login_node.as_str()
         );
     }
-    let may_create = matches!(config.target, Target::Endpoint(_));
-    let state = match State::open(&config.state_dirs, may_create) {
+    let sends = matches!(config.target, Target::Endpoint(_));
+    let state = match State::open(&config.state_dirs, !sends) {
         Ok(state) => Some(state),
         Err(why) => {
-            if config.host && may_create {
+            if config.host && sends {
                 warn!(
                     "no state folder can be written, so NETWORK covers one second instead of the time since the last round; \
                      make one (install -d -m 700 -o USER /var/lib/afmetrics) or name one (--state-dir): {why}"

@@ -17,16 +17,23 @@ use crate::config::Asked;
 #[derive(Debug)]
 pub struct State {
     dir: PathBuf,
+    /// This round leaves the folder as it is.
+    read_only: bool,
 }
 
 impl State {
-    /// The first of these folders that can be written; `create`: made if it is not there. The error
-    /// says of each why not.
-    pub fn open(candidates: &Asked<Vec<PathBuf>>, create: bool) -> Result<Self, String> {
+    /// The first of these folders that can be written, made if it is not there; `read_only`: nothing
+    /// is made or changed. The error says of each why not.
+    pub fn open(candidates: &Asked<Vec<PathBuf>>, read_only: bool) -> Result<Self, String> {
         let mut reasons = Vec::new();
         for dir in &candidates.value {
-            match usable(dir, create) {
-                Ok(()) => return Ok(Self { dir: dir.clone() }),
+            match usable(dir, read_only) {
+                Ok(()) => {
+                    return Ok(Self {
+                        dir: dir.clone(),
+                        read_only,
+                    });
+                }
                 Err(why) => reasons.push(format!("{}: {why}", dir.display())),
             }
         }
@@ -51,17 +58,24 @@ impl State {
         match serde_json::from_slice(&bytes) {
             Ok(value) => Some(value),
             Err(why) => {
-                let aside = self.dir.join(format!("{name}.damaged"));
-                let outcome = match fs::rename(&path, &aside) {
-                    Ok(()) => format!("set aside as {}", aside.display()),
-                    Err(why) => format!("and cannot be set aside: {why}"),
-                };
                 warn!(
-                    "the state file {} is damaged ({why}), {outcome}; starting anew",
-                    path.display()
+                    "the state file {} is damaged ({why}){}; starting anew",
+                    path.display(),
+                    self.set_aside(name)
                 );
                 None
             }
+        }
+    }
+
+    fn set_aside(&self, name: &str) -> String {
+        if self.read_only {
+            return String::new();
+        }
+        let aside = self.dir.join(format!("{name}.damaged"));
+        match fs::rename(self.dir.join(name), &aside) {
+            Ok(()) => format!(", set aside as {}", aside.display()),
+            Err(why) => format!(", and cannot be set aside: {why}"),
         }
     }
 
@@ -78,16 +92,16 @@ impl State {
     }
 }
 
-fn usable(dir: &Path, create: bool) -> io::Result<()> {
-    if create && !dir.exists() {
+fn usable(dir: &Path, read_only: bool) -> io::Result<()> {
+    if !read_only && !dir.exists() {
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(dir)?;
     }
-    access(dir, AccessFlags::W_OK | AccessFlags::X_OK)?;
-    if !dir.is_dir() {
+    if !fs::metadata(dir)?.is_dir() {
         return Err(io::Error::other("is not a folder"));
     }
+    access(dir, AccessFlags::W_OK | AccessFlags::X_OK)?;
     Ok(())
 }
