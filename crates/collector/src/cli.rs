@@ -100,6 +100,10 @@ pub struct Cli {
     #[arg(long, value_name = "N", default_value = "64", value_parser = clap::value_parser!(u16).range(1..=1024), help_heading = DELIVER)]
     pub max_streams: u16,
 
+    /// Give a request up that is not answered in full within SECONDS
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = clap::value_parser!(u32).range(1..=3600), help_heading = DELIVER)]
+    pub request_timeout: u32,
+
     /// Send nothing: append the documents, pretty-printed, to ssh.json, jupyter-debug.json,
     /// condor.json and host.json in the current directory
     #[arg(short = 'd', long, conflicts_with = "print", help_heading = DELIVER)]

@@ -88,6 +88,8 @@ pub struct EndpointConfig {
     pub ca: Option<(PathBuf, Vec<u8>)>,
     pub max_connections: usize,
     pub max_streams: usize,
+    /// How long a request may take, from connecting to the end of the answer.
+    pub patience: Duration,
 }
 
 /// One `-q`.
@@ -258,13 +260,16 @@ impl Config {
                 );
             };
             secrets.push(token.clone());
+            let url = endpoint_url(&cli.url, &mut warnings)?;
+            secrets.extend(url.password().map(Secret::new));
             Target::Endpoint(EndpointConfig {
-                url: endpoint_url(&cli.url, &mut warnings)?,
+                url,
                 token,
                 batch_size: cli.batch_size.map(|n| n as usize),
                 ca: cli.ca_file.map(read_ca_file).transpose()?,
                 max_connections: cli.max_connections.into(),
                 max_streams: cli.max_streams.into(),
+                patience: Duration::from_secs(cli.request_timeout.into()),
             })
         };
 
@@ -397,17 +402,20 @@ fn is_loopback(url: &Url) -> bool {
             .is_ok_and(|address| address.is_loopback())
 }
 
-/// A URL as it may be shown: without user, password and query. Works on what is no URL, too.
-pub fn without_password(url: &str) -> String {
-    let url = url.split(['?', '#']).next().unwrap_or_default();
-    let (scheme, rest) = match url.split_once("//") {
-        Some((scheme, rest)) => (format!("{scheme}//"), rest),
-        None => (String::new(), url),
-    };
-    let end = rest.find('/').unwrap_or(rest.len());
-    let (authority, path) = rest.split_at(end);
-    let host = authority.rsplit('@').next().unwrap_or_default();
-    format!("{scheme}{host}{path}")
+/// A URL as it may be shown: without user, password, query and fragment. Works on what is no URL,
+/// too: there, all before the last `@` may belong to a password.
+pub fn without_password(text: &str) -> String {
+    if let Ok(mut url) = Url::parse(text)
+        && url.has_host()
+        && url.set_username("").is_ok()
+        && url.set_password(None).is_ok()
+    {
+        url.set_query(None);
+        url.set_fragment(None);
+        return url.into();
+    }
+    let rest = text.rsplit('@').next().unwrap_or_default();
+    rest.split(['?', '#']).next().unwrap_or_default().to_owned()
 }
 
 fn read_ca_file(path: PathBuf) -> Result<(PathBuf, Vec<u8>)> {
@@ -437,4 +445,70 @@ fn default_state_dirs(env: &Environment, root: &Path) -> Vec<PathBuf> {
         dirs.push(Path::new(home).join(".local/state/afmetrics"));
     }
     dirs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shown_url_has_no_password() {
+        for (url, shown) in [
+            ("https://example.org", "https://example.org/"),
+            (
+                "https://u:s3cret@example.org:8443/a/b?c=s3cret#d",
+                "https://example.org:8443/a/b",
+            ),
+            ("https:/u:s3cret@example.org/", "https://example.org/"),
+            ("https://example.org/a@b", "https://example.org/a@b"),
+            ("https://u:s3/cret@example.org/", "example.org/"),
+            ("https://u:s3?cret@example.org/", "example.org/"),
+            ("u:s3cret@example.org", "example.org"),
+            ("htps:/u:s3cret@example.org/a", "example.org/a"),
+            ("/?token=s3cret", "/"),
+            ("", ""),
+        ] {
+            assert_eq!(without_password(url), shown, "{url}");
+        }
+    }
+
+    #[test]
+    fn plain_http_is_warned_of_unless_it_is_to_this_machine() {
+        for (url, is_warned_of) in [
+            ("http://192.0.2.1/", true),
+            ("http://u:s3cret@collector.example.org:8080/in", true),
+            ("http://localhost.example.org/", true),
+            ("http://[2001:db8::1]/", true),
+            ("http://127.0.0.1:8080/", false),
+            ("http://127.0.0.9/", false),
+            ("http://[::1]:8080/", false),
+            ("http://localhost/", false),
+            ("HTTP://LOCALHOST/", false),
+            ("https://192.0.2.1/", false),
+        ] {
+            let mut warnings = Vec::new();
+            endpoint_url(url, &mut warnings).unwrap();
+            assert_eq!(!warnings.is_empty(), is_warned_of, "{url}: {warnings:?}");
+            assert!(!warnings.concat().contains("s3cret"), "{warnings:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_url_of_an_endpoint_is_refused_without_its_password() {
+        for url in [
+            "",
+            "example.org",
+            "example.org:8443",
+            "u:s3cret@example.org",
+            "//u:s3cret@example.org/",
+            "ftp://u:s3cret@example.org/",
+            "https://",
+            "https://u:s3/cret@example.org/",
+            "file:///etc/passwd",
+        ] {
+            let why = endpoint_url(url, &mut Vec::new()).unwrap_err().to_string();
+            assert!(why.contains("https://"), "{url}: {why}");
+            assert!(!why.contains("s3"), "{url}: {why}");
+        }
+    }
 }

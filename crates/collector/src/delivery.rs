@@ -20,7 +20,6 @@ use crate::quote::{Quoting, chain};
 use crate::round::Collected;
 
 const CONNECT: Duration = Duration::from_secs(10);
-const REQUEST: Duration = Duration::from_secs(30);
 /// An array is at most this long: a proxy in front may refuse bodies over 1 MB.
 const LONGEST_ARRAY: usize = 900_000;
 /// Arrays are long: so many at a time fill any line and bound the memory.
@@ -28,7 +27,7 @@ const ARRAYS_AT_A_TIME: usize = 8;
 /// Of an answer, more than this is not read.
 const LONGEST_ANSWER: usize = 64 << 10;
 /// After so many requests in a row without any answer the endpoint is taken to be away.
-const GIVE_UP_AFTER: u32 = 5;
+const GIVE_UP_AFTER: usize = 5;
 /// How many different complaints of the endpoint get a line of their own.
 const DIFFERENT_COMPLAINTS: usize = 20;
 
@@ -40,6 +39,24 @@ pub struct Endpoint {
     batch_size: Option<usize>,
     max_connections: usize,
     max_streams: usize,
+    /// For a whole request.
+    patience: Duration,
+}
+
+/// What was heard of the endpoint so far.
+#[derive(Debug, Default, Clone, Copy)]
+struct Heard {
+    /// Of its last answer.
+    version: Option<Version>,
+    /// Requests in a row that had none.
+    silence: usize,
+}
+
+impl Heard {
+    fn answer(&mut self, version: Version) {
+        self.version = Some(version);
+        self.silence = 0;
+    }
 }
 
 /// What became of a round's documents.
@@ -50,7 +67,7 @@ pub struct Outcome {
     pub refused: u64,
     /// Sent without an answer.
     pub failed: u64,
-    /// Not sent, as the endpoint was away.
+    /// Not sent, as the endpoint was away or they could not be read.
     pub unsent: u64,
     /// For each collector, whether all its documents were accepted.
     pub complete: Vec<bool>,
@@ -61,8 +78,8 @@ impl Endpoint {
     pub fn new(config: &EndpointConfig) -> Result<Self> {
         let mut client = Client::builder()
             .user_agent(concat!("afmetrics_collector/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT)
-            .timeout(REQUEST)
+            .connect_timeout(CONNECT.min(config.patience))
+            .timeout(config.patience)
             .redirect(reqwest::redirect::Policy::none())
             .pool_max_idle_per_host(config.max_connections)
             .tcp_nodelay(true);
@@ -87,6 +104,7 @@ impl Endpoint {
             batch_size: config.batch_size,
             max_connections: config.max_connections,
             max_streams: config.max_streams,
+            patience: config.patience,
         })
     }
 
@@ -99,19 +117,16 @@ impl Endpoint {
         let mut bodies = Bodies::new(collected, &self.token, self.batch_size);
         let mut complaints = Complaints::default();
         let mut in_flight = FuturesUnordered::new();
-        // The first request goes alone: its answer tells which protocol is spoken.
-        let mut at_a_time = 1;
-        let mut unanswered = 0;
+        let mut heard = Heard::default();
+        let mut readable = true;
         loop {
-            while in_flight.len() < at_a_time && unanswered < GIVE_UP_AFTER {
+            while readable && in_flight.len() < self.at_a_time(heard) {
                 match bodies.next() {
                     Ok(Some(body)) => in_flight.push(self.post(body, quoting)),
                     Ok(None) => break,
                     Err(why) => {
-                        complaints.add(format!(
-                            "the temporary file of documents cannot be read: {why}"
-                        ));
-                        break;
+                        readable = false;
+                        error!("the temporary file of documents cannot be read: {why}");
                     }
                 }
             }
@@ -120,20 +135,17 @@ impl Endpoint {
             };
             match answer {
                 Ok(version) => {
-                    unanswered = 0;
-                    at_a_time = self.at_a_time(version);
+                    heard.answer(version);
                     outcome.accepted += covers.documents;
                     continue;
                 }
                 Err(Refusal::Answer(version, text)) => {
-                    unanswered = 0;
-                    at_a_time = self.at_a_time(version);
+                    heard.answer(version);
                     outcome.refused += covers.documents;
                     complaints.add(text);
                 }
                 Err(Refusal::None(text)) => {
-                    unanswered += 1;
-                    at_a_time = at_a_time.max(GIVE_UP_AFTER as usize);
+                    heard.silence += 1;
                     outcome.failed += covers.documents;
                     complaints.add(text);
                 }
@@ -142,26 +154,34 @@ impl Endpoint {
                 outcome.complete[collector] = false;
             }
         }
+        complaints.sum_up();
         outcome.unsent = bodies.rest(&mut outcome.complete);
-        if outcome.unsent > 0 {
-            complaints.add(format!(
+        if outcome.unsent > 0 && readable {
+            error!(
                 "{GIVE_UP_AFTER} requests in a row had no answer: {} is taken to be away, {} documents were not sent",
                 without_password(self.url.as_str()),
                 outcome.unsent
-            ));
+            );
         }
-        complaints.sum_up();
         outcome
     }
 
-    fn at_a_time(&self, version: Version) -> usize {
-        let most = match version {
-            Version::HTTP_2 => self.max_streams,
+    /// How many requests may wait for their answers at the same time.
+    fn at_a_time(&self, heard: Heard) -> usize {
+        let most = match heard.version {
+            // The first request goes alone: its answer tells which protocol is spoken.
+            None if heard.silence == 0 => 1,
+            Some(Version::HTTP_2) => self.max_streams,
             _ => self.max_connections,
         };
-        match self.batch_size {
+        let most = match self.batch_size {
             None => most,
             Some(_) => most.min(ARRAYS_AT_A_TIME),
+        };
+        match heard.silence {
+            0 => most,
+            // No more than those after which it is given up: each may cost a whole time-out.
+            silence => most.min(GIVE_UP_AFTER.saturating_sub(silence)),
         }
     }
 
@@ -222,8 +242,11 @@ impl Endpoint {
         let url = without_password(self.url.as_str());
         if why.is_timeout() {
             return match why.is_connect() {
-                true => format!("no connection to {url} within {} s", CONNECT.as_secs()),
-                false => format!("{url} did not answer within {} s", REQUEST.as_secs()),
+                true => format!(
+                    "no connection to {url} within {} s",
+                    CONNECT.min(self.patience).as_secs()
+                ),
+                false => format!("{url} did not answer within {} s", self.patience.as_secs()),
             };
         }
         let why = chain(&why.without_url());
@@ -272,6 +295,8 @@ struct Bodies<'a> {
     collected: &'a mut [Collected],
     /// The collector that is being read.
     at: usize,
+    /// The collector with the first document that was read and not handed out.
+    untaken: usize,
     /// `{"token":"...",`
     token: Vec<u8>,
     batch_size: Option<usize>,
@@ -287,6 +312,7 @@ impl<'a> Bodies<'a> {
         Self {
             collected,
             at: 0,
+            untaken: 0,
             token: token.into_bytes(),
             batch_size,
             line: Vec::new(),
@@ -316,9 +342,10 @@ impl<'a> Bodies<'a> {
         if !self.fill()? {
             return Ok(None);
         }
+        self.untaken = self.at;
         let most = self.batch_size.unwrap_or(1);
-        let mut bytes =
-            Vec::with_capacity(most.min(500) * (self.token.len() + self.line.len() + 16));
+        let likely = most.min(500) * (self.token.len() + self.line.len() + 16);
+        let mut bytes = Vec::with_capacity(likely.min(LONGEST_ARRAY));
         let mut covers = Covers {
             documents: 0,
             first: self.at,
@@ -346,6 +373,7 @@ impl<'a> Bodies<'a> {
             bytes.push(b']');
         }
         self.taken += covers.documents;
+        self.untaken = self.at;
         Ok(Some(Body { bytes, covers }))
     }
 
@@ -359,7 +387,10 @@ impl<'a> Bodies<'a> {
             .sum();
         let rest = all - self.taken;
         if rest > 0 {
-            complete.iter_mut().skip(self.at).for_each(|c| *c = false);
+            complete
+                .iter_mut()
+                .skip(self.untaken)
+                .for_each(|c| *c = false);
         }
         rest
     }
@@ -391,7 +422,10 @@ impl Complaints {
             }
         }
         if self.others > 0 {
-            error!("{} more requests had other answers than 2xx", self.others);
+            error!(
+                "{} more requests were refused or not answered, for reasons of their own each",
+                self.others
+            );
         }
     }
 }
