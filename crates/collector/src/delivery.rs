@@ -9,23 +9,25 @@ use std::collections::HashMap;
 use std::io;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::Result;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use reqwest::{Certificate, Client, StatusCode, Url, Version, header};
+use reqwest::{Client, StatusCode, Url, Version, header};
 use tracing::error;
 
+use crate::clients::Clients;
 use crate::config::{EndpointConfig, Secret, without_password};
 use crate::quote::{Quoting, chain};
 use crate::round::Collected;
 
-const CONNECT: Duration = Duration::from_secs(10);
 /// An array is at most this long: a proxy in front may refuse bodies over 1 MB.
 const LONGEST_ARRAY: usize = 900_000;
 /// Arrays are long: so many at a time fill any line and bound the memory.
 const ARRAYS_AT_A_TIME: usize = 8;
 /// Of an answer, more than this is not read.
 const LONGEST_ANSWER: usize = 64 << 10;
+/// How often the client's own tasks get a turn after an answer over HTTP/1.1.
+const TURNS_TO_THE_POOL: usize = 1;
 /// After so many requests in a row without any answer the endpoint is taken to be away.
 const GIVE_UP_AFTER: usize = 5;
 /// How many different complaints of the endpoint get a line of their own.
@@ -33,7 +35,7 @@ const DIFFERENT_COMPLAINTS: usize = 20;
 
 /// The endpoint, ready to be sent to.
 pub struct Endpoint {
-    client: Client,
+    clients: Clients,
     url: Url,
     token: Secret,
     batch_size: Option<usize>,
@@ -76,29 +78,8 @@ pub struct Outcome {
 impl Endpoint {
     /// Makes the HTTPS client. An error is one of configuration.
     pub fn new(config: &EndpointConfig) -> Result<Self> {
-        let mut client = Client::builder()
-            .user_agent(concat!("afmetrics_collector/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT.min(config.patience))
-            .timeout(config.patience)
-            .redirect(reqwest::redirect::Policy::none())
-            .pool_max_idle_per_host(config.max_connections)
-            .tcp_nodelay(true);
-        if let Some((path, pem)) = &config.ca {
-            let certificates = Certificate::from_pem_bundle(pem)
-                .ok()
-                .filter(|certificates| !certificates.is_empty());
-            let Some(certificates) = certificates else {
-                bail!(
-                    "--ca-file {} holds no certificate in PEM form",
-                    path.display()
-                );
-            };
-            client = client.tls_certs_merge(certificates);
-        }
         Ok(Self {
-            client: client
-                .build()
-                .context("cannot set up HTTPS: are the system's CA certificates installed?")?,
+            clients: Clients::new(config)?,
             url: config.url.clone(),
             token: config.token.clone(),
             batch_size: config.batch_size,
@@ -122,7 +103,7 @@ impl Endpoint {
         loop {
             while readable && in_flight.len() < self.at_a_time(heard) {
                 match bodies.next() {
-                    Ok(Some(body)) => in_flight.push(self.post(body, quoting)),
+                    Ok(Some(body)) => in_flight.push(self.post(body, heard, quoting)),
                     Ok(None) => break,
                     Err(why) => {
                         readable = false;
@@ -185,13 +166,33 @@ impl Endpoint {
         }
     }
 
-    async fn post(&self, body: Body, quoting: &Quoting) -> (Covers, Result<Version, Refusal>) {
-        (body.covers, self.answer(body.bytes, quoting).await)
+    async fn post(
+        &self,
+        body: Body,
+        heard: Heard,
+        quoting: &Quoting,
+    ) -> (Covers, Result<Version, Refusal>) {
+        let answer = match heard.version {
+            Some(Version::HTTP_2) => self.ask(&self.clients.shared(), body.bytes, quoting).await,
+            _ => match self.clients.take() {
+                Ok(client) => {
+                    let answer = self.ask(&client, body.bytes, quoting).await;
+                    self.clients.give_back(client);
+                    answer
+                }
+                Err(why) => Err(Refusal::None(self.no_answer(why))),
+            },
+        };
+        (body.covers, answer)
     }
 
-    async fn answer(&self, body: Vec<u8>, quoting: &Quoting) -> Result<Version, Refusal> {
-        let mut response = self
-            .client
+    async fn ask(
+        &self,
+        client: &Client,
+        body: Vec<u8>,
+        quoting: &Quoting,
+    ) -> Result<Version, Refusal> {
+        let mut response = client
             .post(self.url.clone())
             .header(header::CONTENT_TYPE, "application/json")
             .body(body)
@@ -212,8 +213,13 @@ impl Endpoint {
                 break;
             }
         }
-        // Lets the connection get back to its pool before another request looks there.
-        tokio::task::yield_now().await;
+        if version != Version::HTTP_2 {
+            // Lets the connection get back to its pool, which takes the client's own tasks some
+            // turns, before another request looks there: it would open one more.
+            for _ in 0..TURNS_TO_THE_POOL {
+                tokio::task::yield_now().await;
+            }
+        }
         if status.is_success() {
             return Ok(version);
         }
@@ -244,7 +250,7 @@ impl Endpoint {
             return match why.is_connect() {
                 true => format!(
                     "no connection to {url} within {} s",
-                    CONNECT.min(self.patience).as_secs()
+                    Clients::connect_within(self.patience).as_secs()
                 ),
                 false => format!("{url} did not answer within {} s", self.patience.as_secs()),
             };

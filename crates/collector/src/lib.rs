@@ -5,6 +5,7 @@
 //! `ARCHITECTURE.md`.
 
 pub mod cli;
+mod clients;
 pub mod collectors;
 mod command;
 pub mod config;
