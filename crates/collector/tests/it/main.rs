@@ -1,5 +1,6 @@
 //! Tests of the program as a whole: the real binary, against real services on loopback and
 //! recorded ones. One executable, as each costs a build.
 
+mod cases;
 mod delivery;
 mod support;
