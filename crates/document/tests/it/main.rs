@@ -1,0 +1,3 @@
+//! Tests of what the two ends agree on.
+
+mod kinds;
