@@ -146,10 +146,10 @@ struct Splitter {
     escaped: bool,
     line: u64,
     column: u64,
-    /// The last line on which junk was reported.
+    /// The last line on which junk was reported: what else stands there is junk, too.
     junk: u64,
-    /// `[` less `]`.
-    open: i64,
+    /// Lists that have begun and not ended.
+    open: u64,
 }
 
 impl Default for Splitter {
@@ -268,21 +268,21 @@ impl Splitter {
 
     fn outside(&mut self, byte: u8) -> Option<Piece> {
         match byte {
+            _ if self.junk == self.line => {}
             b'[' => self.open += 1,
-            b']' => self.open -= 1,
+            b']' if self.open > 0 => self.open -= 1,
             b',' | b' ' | b'\t' | b'\r' => {}
             b'{' => {
                 self.object = Some((self.at - 1, self.line));
                 self.depth = 1;
             }
-            _ if self.junk < self.line => {
+            _ => {
                 self.junk = self.line;
                 return Some(Piece::Junk {
                     line: self.line,
                     why: "not part of a JSON list",
                 });
             }
-            _ => {}
         }
         None
     }

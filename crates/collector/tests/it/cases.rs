@@ -219,7 +219,9 @@ const RECORDED_ELSEWHERE: [(&str, &str); 1] =
 fn every_row_has_a_case_and_every_case_a_row() {
     let cases = case::all();
     for spec in collectors::ALL {
-        let elsewhere = RECORDED_ELSEWHERE.iter().any(|(name, _)| *name == spec.name);
+        let elsewhere = RECORDED_ELSEWHERE
+            .iter()
+            .any(|(name, _)| *name == spec.name);
         let recorded = cases.iter().any(|case| case.collector == spec.name);
         assert!(recorded != elsewhere, "cases of {}", spec.name);
     }
@@ -274,7 +276,9 @@ fn cases_show_every_kind_of_their_row() {
                 .iter()
                 .filter(|case| case.collector == spec.name)
                 .any(|case| case.text("expected.json").contains(&wanted));
-            let elsewhere = RECORDED_ELSEWHERE.iter().any(|(name, _)| *name == spec.name);
+            let elsewhere = RECORDED_ELSEWHERE
+                .iter()
+                .any(|(name, _)| *name == spec.name);
             assert!(shown != elsewhere, "{} shows no {kind}", spec.name);
         }
     }
