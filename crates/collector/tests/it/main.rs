@@ -2,5 +2,7 @@
 //! recorded ones. One executable, as each costs a build.
 
 mod cases;
+mod counters;
 mod delivery;
+mod schedd;
 mod support;
