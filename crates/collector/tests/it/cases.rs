@@ -1,6 +1,7 @@
 //! The recorded cases: each is run as it is, and once more with everything hidden that may not leave.
 
 use std::fs;
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -10,7 +11,7 @@ use serde_json::Value;
 
 use crate::support::case::{self, Case};
 use crate::support::endpoint::{Endpoint, Protocol, Received, Reply};
-use crate::support::program::{Run, TOKEN, World};
+use crate::support::program::{Run, TOKEN, World, names};
 
 /// Cases are mostly waits for programs.
 const AT_A_TIME: usize = 4;
@@ -245,6 +246,20 @@ fn every_row_has_a_case_and_every_case_a_row() {
             );
         }
     }
+}
+
+#[test]
+fn every_file_has_a_row() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/collectors");
+    let files: Vec<String> = names(&folder)
+        .iter()
+        .filter_map(|file| file.strip_suffix(".rs"))
+        .filter(|file| *file != "mod")
+        .map(str::to_owned)
+        .collect();
+    let mut rows: Vec<&str> = collectors::ALL.iter().map(|spec| spec.name).collect();
+    rows.sort_unstable();
+    assert_eq!(files, rows);
 }
 
 #[test]
