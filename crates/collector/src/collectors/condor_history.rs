@@ -6,11 +6,9 @@
 //! but stop the scan at the first older record, and one late leaver hides all others. So a constraint
 //! selects.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 
-use super::condor_jobs::{ATTRIBUTES, push_jobs};
+use super::condor_jobs::{ATTRIBUTES, WINDOW, push_jobs};
 use super::{CollectError, Collector, Spec};
 use crate::context::Context;
 use crate::documents::Documents;
@@ -34,9 +32,6 @@ struct CondorHistory {
     excluded_owners: Vec<String>,
 }
 
-/// As the old script: five minutes between two rounds, and one for being late.
-const WINDOW: Duration = Duration::from_secs(360);
-
 #[async_trait(?Send)]
 impl Collector for CondorHistory {
     async fn collect(&self, cx: &Context, out: &mut Documents) -> Result<(), CollectError> {
@@ -49,6 +44,14 @@ impl Collector for CondorHistory {
             "-constraint",
             &constraint,
         ];
-        push_jobs("condor_history", &args, &self.excluded_owners, cx, out).await
+        push_jobs(
+            "condor_history",
+            &args,
+            &self.excluded_owners,
+            |_| true,
+            cx,
+            out,
+        )
+        .await
     }
 }

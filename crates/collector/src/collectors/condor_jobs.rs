@@ -12,6 +12,10 @@
 //!
 //! What surprised us: `-all` is needed, or a user gets the own jobs only. RemoteWallClockTime is the
 //! sum of past runs, 0 for a job on its first. Local- and scheduler-universe jobs are in the list, too.
+//! A job that is done can stay in the queue for days (leave_in_queue, as remote submission sets it):
+//! it is sent as long as it is news, and not in every round.
+
+use std::time::{Duration, SystemTime};
 
 use afmetrics_document::Document;
 use afmetrics_document::kinds::{JOB_STATES, UNKNOWN_STATE};
@@ -45,27 +49,37 @@ pub struct CondorJobs {
 
 /// The attributes of a job that we ask for and read.
 pub const ATTRIBUTES: &str = "Owner,ClusterId,ProcId,RemoteWallClockTime,JobStatus";
+/// The same, and when it was done. A job that is not done has no CompletionDate, so this costs nothing.
+const ATTRIBUTES_IN_QUEUE: &str =
+    "Owner,ClusterId,ProcId,RemoteWallClockTime,JobStatus,CompletionDate";
+
+/// How long a job that finished is news: as with the old script, five minutes between two rounds,
+/// and one for being late.
+pub const WINDOW: Duration = Duration::from_secs(360);
 
 #[async_trait(?Send)]
 impl Collector for CondorJobs {
     async fn collect(&self, cx: &Context, out: &mut Documents) -> Result<(), CollectError> {
-        let args = ["-all", "-json", "-attributes", ATTRIBUTES];
-        push_jobs("condor_q", &args, &self.excluded_owners, cx, out).await
+        let args = ["-all", "-json", "-attributes", ATTRIBUTES_IN_QUEUE];
+        let is_news = |job: &Job| !job.finished_before(cx.now, WINDOW);
+        push_jobs("condor_q", &args, &self.excluded_owners, is_news, cx, out).await
     }
 }
 
-/// Makes a document of each job that a tool of HTCondor lists, but those of excluded owners.
+/// Makes a document of each job that a tool of HTCondor lists, but those of excluded owners and
+/// those that are no news.
 pub async fn push_jobs(
     program: &'static str,
     args: &[&str],
     excluded_owners: &[String],
+    is_news: impl Fn(&Job) -> bool,
     cx: &Context,
     out: &mut Documents,
 ) -> Result<(), CollectError> {
     let mut jobs = htcondor::query(cx, program, args)?;
     let mut without_runtime = 0_u64;
     while let Some(job) = jobs.next(Ad::job).await? {
-        if excluded_owners.contains(&job.owner) {
+        if excluded_owners.contains(&job.owner) || !is_news(&job) {
             continue;
         }
         let Some(users) = cx.names.publish(&job.owner).await? else {
@@ -93,15 +107,32 @@ struct Ad {
     proc_id: Number,
     remote_wall_clock_time: Number,
     job_status: Number,
+    completion_date: Number,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-struct Job {
+pub struct Job {
     owner: String,
     id: String,
     runtime: Option<i64>,
     state: &'static str,
+    /// When it was done, in seconds since 1970.
+    completed: Option<u64>,
 }
+
+impl Job {
+    /// Whether it is done, and was so more than `window` before now. One that is done at an unknown
+    /// time is not: sent too often is better than never.
+    fn finished_before(&self, now: SystemTime, window: Duration) -> bool {
+        let completed = self
+            .completed
+            .and_then(|at| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(at)));
+        self.state == FINISHED
+            && completed.is_some_and(|at| now.duration_since(at).is_ok_and(|age| age > window))
+    }
+}
+
+const FINISHED: &str = JOB_STATES[4];
 
 impl Ad {
     fn job(self) -> Result<Job, &'static str> {
@@ -115,6 +146,12 @@ impl Ad {
             // Clock steps on the schedd can make it negative.
             runtime: self.remote_wall_clock_time.0.map(|seconds| seconds.max(0)),
             state: state(self.job_status),
+            // 0 stands for never.
+            completed: self
+                .completion_date
+                .0
+                .and_then(|at| u64::try_from(at).ok())
+                .filter(|at| *at > 0),
         })
     }
 }
@@ -125,4 +162,35 @@ fn state(status: Number) -> &'static str {
         .and_then(|status| usize::try_from(status).ok())
         .and_then(|status| JOB_STATES.get(status).copied())
         .unwrap_or(UNKNOWN_STATE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(json: &str) -> Job {
+        serde_json::from_str::<Ad>(json).unwrap().job().unwrap()
+    }
+
+    #[test]
+    fn a_finished_job_is_news_for_six_minutes() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+        for (status, completed, is_old) in [
+            (4, "999000", true),
+            (4, "999639", true),
+            (4, "999640", false),
+            (4, "1000100", false),
+            (4, "9223372036854775807", false),
+            (4, "0", false),
+            (4, "-1", false),
+            (4, "null", false),
+            (2, "999000", false),
+            (3, "999000", false),
+        ] {
+            let job = job(&format!(
+                r#"{{"Owner": "canary-1", "ClusterId": 1, "ProcId": 0, "JobStatus": {status}, "CompletionDate": {completed}}}"#
+            ));
+            assert_eq!(job.finished_before(now, WINDOW), is_old, "{job:?}");
+        }
+    }
 }

@@ -211,7 +211,16 @@ fn unescaped(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use afmetrics_document::Publisher;
+    use afmetrics_document::names::{HostRule, UserRule};
+
     use super::*;
+    use crate::config::Limits;
+    use crate::documents::Stored;
+    use crate::names::Names;
+    use crate::quote::Quoting;
 
     const TABLE: &str = r"/dev/vda / ext4 rw 0 0
 server1.example.org:/export /home nfs4 rw 0 0
@@ -249,6 +258,82 @@ odd
         assert_eq!(device("/home", true), None, "it names the server");
         assert!(is_network_mount("10.0.0.1@tcp:/lustre", "lustre"));
         assert!(is_network_mount("gpfs_server1", "gpfs"));
+    }
+
+    /// What statvfs says of `/alive` and `/empty`; of `/dead` nothing, for long enough.
+    fn ask(path: &Path) -> Result<Usage, Errno> {
+        let usage = |total, used| Usage {
+            total,
+            used,
+            free: total - used,
+        };
+        match path.to_str() {
+            Some("/alive") => Ok(usage(4, 1)),
+            Some("/empty") => Ok(usage(0, 0)),
+            Some("/dead") => {
+                thread::sleep(Duration::from_secs(60));
+                Ok(usage(1, 1))
+            }
+            Some("/stale") => Err(Errno::ESTALE),
+            _ => Err(Errno::ENOENT),
+        }
+    }
+
+    async fn collect(mounts: &[&str], by_name: bool) -> Stored {
+        let limits = Limits {
+            silence: Duration::from_millis(300),
+            total: Duration::from_secs(30),
+        };
+        let publisher = Publisher::new(UserRule::Clear, HostRule::Clear);
+        let cx = Context {
+            root: PathBuf::from("/"),
+            limits,
+            login_node: publisher.host("login01.canary.example"),
+            names: Names::new(publisher, None, limits.silence).await.unwrap(),
+            quoting: Quoting::new(Vec::new(), false),
+            state: None,
+            now: SystemTime::UNIX_EPOCH,
+        };
+        let disk = Disk {
+            mounts: Asked {
+                value: mounts.iter().map(|mount| (*mount).to_owned()).collect(),
+                by_name,
+            },
+            hide_servers: false,
+            ask,
+        };
+        let mut out = Documents::new("UC-AF", &std::env::temp_dir());
+        disk.collect(&cx, &mut out).await.unwrap();
+        out.finish().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_dead_mount_costs_its_own_document_only() {
+        let begun = Instant::now();
+        let mut stored = collect(&["/dead", "/alive", "/stale", "/empty"], false).await;
+        assert!(begun.elapsed() < Duration::from_secs(30));
+        assert_eq!(stored.count, 2);
+        let mut line = Vec::new();
+        for (mount, utilization) in [("/alive", 0.25), ("/empty", 0.0)] {
+            stored.next(&mut line).unwrap();
+            let document: serde_json::Value = serde_json::from_slice(&line).unwrap();
+            assert_eq!(document["mount"], mount);
+            assert_eq!(document["utilization"], utilization);
+        }
+        let problems = &stored.problems;
+        assert!(matches!(problems[0].error, CollectError::TimedOut(_)));
+        assert!(matches!(problems[1].error, CollectError::Failed(_)));
+        assert!(problems.iter().all(|problem| !problem.excused));
+    }
+
+    #[tokio::test]
+    async fn a_mount_that_is_not_there_is_a_failure_if_it_was_named() {
+        for by_name in [true, false] {
+            let stored = collect(&["/nowhere", "/alive"], by_name).await;
+            assert_eq!(stored.count, 1);
+            assert_eq!(stored.problems.len(), 1);
+            assert_eq!(stored.problems[0].excused, !by_name);
+        }
     }
 
     #[test]

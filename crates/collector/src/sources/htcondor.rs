@@ -146,10 +146,10 @@ struct Splitter {
     escaped: bool,
     line: u64,
     column: u64,
-    /// The last line on which junk was reported.
+    /// The last line on which junk was reported: what else stands there is junk, too.
     junk: u64,
-    /// `[` less `]`.
-    open: i64,
+    /// Lists that have begun and not ended.
+    open: u64,
 }
 
 impl Default for Splitter {
@@ -268,21 +268,21 @@ impl Splitter {
 
     fn outside(&mut self, byte: u8) -> Option<Piece> {
         match byte {
+            _ if self.junk == self.line => {}
             b'[' => self.open += 1,
-            b']' => self.open -= 1,
+            b']' if self.open > 0 => self.open -= 1,
             b',' | b' ' | b'\t' | b'\r' => {}
             b'{' => {
                 self.object = Some((self.at - 1, self.line));
                 self.depth = 1;
             }
-            _ if self.junk < self.line => {
+            _ => {
                 self.junk = self.line;
                 return Some(Piece::Junk {
                     line: self.line,
                     why: "not part of a JSON list",
                 });
             }
-            _ => {}
         }
         None
     }
@@ -370,5 +370,262 @@ impl<'de> Visitor<'de> for ValueVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         Ok(Value::Other)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Map, Value};
+
+    use super::*;
+
+    /// What a splitter found: the line, and the object's bytes or why it is none.
+    type Found = (u64, Result<Vec<u8>, &'static str>);
+
+    /// Reads an input in chunks of these lengths, the last one again and again, and tells what was
+    /// found and whether the input was cut.
+    fn split(input: &[u8], chunks: &[usize]) -> (Vec<Found>, bool) {
+        let mut splitter = Splitter::default();
+        let mut found = Vec::new();
+        let mut rest = input;
+        let mut chunks = chunks.iter().copied();
+        let mut chunk = CHUNK;
+        while !rest.is_empty() {
+            chunk = chunks.next().unwrap_or(chunk);
+            let room = splitter.room();
+            let read = chunk.min(rest.len()).min(room.len());
+            room[..read].copy_from_slice(&rest[..read]);
+            rest = &rest[read..];
+            splitter.filled(read);
+            while let Some(piece) = splitter.next() {
+                found.push(match piece {
+                    Piece::Object { line, range } => (line, Ok(splitter.bytes(range).to_vec())),
+                    Piece::Junk { line, why } => (line, Err(why)),
+                });
+            }
+        }
+        (found, splitter.is_cut())
+    }
+
+    fn objects(found: Vec<Found>) -> Vec<Map<String, Value>> {
+        found
+            .into_iter()
+            .filter_map(|(_, object)| serde_json::from_slice(&object.ok()?).ok())
+            .collect()
+    }
+
+    /// An ad's lines, as HTCondor prints them.
+    fn lines(ad: &Map<String, Value>) -> Vec<String> {
+        let mut lines = vec!["{".to_owned()];
+        for (number, (name, value)) in ad.iter().enumerate() {
+            let comma = if number + 1 < ad.len() { "," } else { "" };
+            lines.push(format!("  {}: {value}{comma}", Value::from(name.as_str())));
+        }
+        lines.push("}".to_owned());
+        lines
+    }
+
+    /// A list, as HTCondor prints it.
+    fn print(ads: &[Vec<String>]) -> String {
+        let ads: Vec<String> = ads.iter().map(|lines| lines.join("\n")).collect();
+        format!("[\n{}\n]\n", ads.join("\n,\n"))
+    }
+
+    fn value() -> impl Strategy<Value = Value> {
+        let scalar = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            "[ -~]{0,12}|[\\]\\[{}\"\\\\,:\n]{0,6}|\\PC{0,4}".prop_map(Value::from),
+        ];
+        scalar.prop_recursive(2, 6, 3, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+                prop::collection::btree_map("[a-z{]{1,3}", inner, 0..3)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    /// Ads that differ in `Id`, which counts from 0.
+    fn ads() -> impl Strategy<Value = Vec<Map<String, Value>>> {
+        let ad = prop::collection::btree_map("[A-Z][a-z]{1,5}", value(), 0..4);
+        prop::collection::vec(ad, 1..8).prop_map(|ads| {
+            ads.into_iter()
+                .zip(0..)
+                .map(|(ad, id): (_, u64)| {
+                    let mut ad: Map<String, Value> = ad.into_iter().collect();
+                    ad.insert("Id".to_owned(), Value::from(id));
+                    ad
+                })
+                .collect()
+        })
+    }
+
+    fn chunks() -> impl Strategy<Value = Vec<usize>> {
+        prop::collection::vec(1_usize..40, 1..20)
+    }
+
+    /// Ways in which an ad can be broken.
+    #[derive(Debug, Clone, Copy)]
+    enum Break {
+        NoEnd,
+        NoValue,
+        OpenBrace,
+        OpenBracket,
+        OpenString,
+        EarlyEnd,
+        CutOff,
+    }
+
+    fn broken(lines: &mut Vec<String>, how: Break) {
+        let last = lines.len() - 1;
+        match how {
+            Break::NoEnd => drop(lines.pop()),
+            Break::NoValue => lines[last - 1] = "  \"Broken\": ".to_owned(),
+            Break::OpenBrace => lines[last - 1] = "  \"Broken\": {".to_owned(),
+            Break::OpenBracket => lines[last - 1] = "  \"Broken\": [ 1, 2".to_owned(),
+            Break::OpenString => lines[last - 1] = "  \"Broken\": \"x".to_owned(),
+            Break::EarlyEnd => {
+                lines.insert(1, "  \"Broken\": 1,".to_owned());
+                lines.insert(2, "}".to_owned());
+            }
+            Break::CutOff => lines.truncate(1),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn bytes_in_any_chunks_never_panic_and_chunks_do_not_matter(
+            bytes in prop::collection::vec(
+                prop_oneof![
+                    4 => prop::sample::select(b"{}[],\"\\\n :a1".to_vec()),
+                    1 => any::<u8>(),
+                ],
+                0..200,
+            ),
+            chunks in chunks(),
+        ) {
+            prop_assert_eq!(split(&bytes, &chunks), split(&bytes, &[CHUNK]));
+        }
+
+        #[test]
+        fn a_list_survives_any_chunks(ads in ads(), chunks in chunks()) {
+            let text = print(&ads.iter().map(lines).collect::<Vec<_>>());
+            let (found, is_cut) = split(text.as_bytes(), &chunks);
+            prop_assert!(!is_cut);
+            prop_assert_eq!(found.len(), ads.len(), "no junk");
+            prop_assert_eq!(objects(found), ads);
+        }
+
+        #[test]
+        fn a_broken_ad_costs_itself_only(
+            ads in ads(),
+            which: prop::sample::Index,
+            how in prop::sample::select(vec![
+                Break::NoEnd, Break::NoValue, Break::OpenBrace, Break::OpenBracket,
+                Break::OpenString, Break::EarlyEnd, Break::CutOff,
+            ]),
+            chunks in chunks(),
+        ) {
+            let which = which.index(ads.len());
+            let mut printed: Vec<Vec<String>> = ads.iter().map(lines).collect();
+            broken(&mut printed[which], how);
+            let (found, is_cut) = split(print(&printed).as_bytes(), &chunks);
+            prop_assert!(!is_cut);
+            prop_assert!(found.len() >= ads.len(), "it is counted");
+            let mut others = ads;
+            others.remove(which);
+            prop_assert_eq!(objects(found), others);
+        }
+
+        #[test]
+        fn a_cut_list_is_noticed(ads in ads(), at: prop::sample::Index, chunks in chunks()) {
+            let text = print(&ads.iter().map(lines).collect::<Vec<_>>());
+            // From behind the first bracket to before the last.
+            let end = 1 + at.index(text.len() - 2);
+            prop_assert!(split(&text.as_bytes()[..end], &chunks).1);
+        }
+
+        #[test]
+        fn any_value_is_read_as_what_it_is_or_as_nothing(value in value()) {
+            let text = value.to_string();
+            let number: Number = serde_json::from_str(&text).unwrap();
+            let string: Text = serde_json::from_str(&text).unwrap();
+            prop_assert_eq!(number.0, value.as_i64());
+            prop_assert!(string.0.is_none() || string.0.as_deref() == value.as_str());
+        }
+    }
+
+    #[test]
+    fn brackets_in_other_lines_do_not_hide_a_cut() {
+        let list = "[\n{\n  \"Id\": 1\n}\n";
+        for before in ["", "a note ]\n", "]\n", "a note {\n", "a note [\n"] {
+            let (found, is_cut) = split(format!("{before}{list}").as_bytes(), &[CHUNK]);
+            assert!(is_cut, "{before:?}");
+            assert_eq!(objects(found).len(), 1, "{before:?}");
+            let (_, is_cut) = split(format!("{before}{list}]\n").as_bytes(), &[CHUNK]);
+            assert!(!is_cut, "{before:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_empty_is_not_cut_and_a_lone_bracket_is() {
+        assert_eq!(split(b"", &[CHUNK]), (Vec::new(), false));
+        assert_eq!(split(b"[\n]\n", &[CHUNK]), (Vec::new(), false));
+        assert_eq!(split(b"[\n", &[CHUNK]), (Vec::new(), true));
+    }
+
+    /// `Ads::next` gives up once more than [`LARGEST`] is held; until then, and whatever is read
+    /// outside of an object, little more than that is in memory.
+    #[test]
+    fn the_buffer_does_not_grow_with_the_input() {
+        for line in [
+            "  \"A\": 1,\n",
+            "no list\n",
+            "{\n  \"A\": 1\n}\n,\n",
+            "[",
+            "x",
+        ] {
+            let mut splitter = Splitter::default();
+            let mut input = line.bytes().cycle();
+            splitter.room()[..2].copy_from_slice(b"{\n");
+            splitter.filled(if line.starts_with(' ') { 2 } else { 0 });
+            for _ in 0..60 {
+                if splitter.held() > LARGEST {
+                    break;
+                }
+                let room = splitter.room();
+                let read = room.len().min(CHUNK);
+                room[..read].fill_with(|| input.next().unwrap_or_default());
+                splitter.filled(read);
+                while splitter.next().is_some() {}
+            }
+            assert_eq!(splitter.held() > LARGEST, line.starts_with(' '), "{line:?}");
+            let most = LARGEST + 3 * CHUNK;
+            assert!(
+                splitter.buffer.len() <= most,
+                "{line:?}: {}",
+                splitter.buffer.len()
+            );
+        }
+    }
+
+    #[test]
+    fn numbers_and_texts() {
+        let number = |text| serde_json::from_str::<Number>(text).unwrap().0;
+        assert_eq!(number("12.75"), Some(12));
+        assert_eq!(number("-0.5"), Some(0));
+        assert_eq!(number("1E+300"), Some(i64::MAX));
+        assert_eq!(number("18446744073709551615"), Some(i64::MAX));
+        for none in ["null", "true", "\"5\"", "[5]", "{\"a\":5}"] {
+            assert_eq!(number(none), None, "{none}");
+        }
+        let text = |text| serde_json::from_str::<Text>(text).unwrap().0;
+        assert_eq!(text(r#""a\/b""#).as_deref(), Some("a/b"));
+        for none in ["null", "5", "\"\"", r#""\/Expr(x)\/""#, "[\"a\"]"] {
+            assert_eq!(text(none), None, "{none}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! What the tests have in common: a folder of one's own, the binary, an endpoint.
 
 pub mod authority;
+pub mod case;
 pub mod endpoint;
 pub mod program;

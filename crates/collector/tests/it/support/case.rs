@@ -1,0 +1,207 @@
+//! A recorded case: a folder below `tests/cases/COLLECTOR/` that holds what the collector reads and
+//! what has to come of it.
+//!
+//! ```text
+//! NOTES                    what it shows, and whether it was recorded or made by hand
+//! args                     the flags, one a line
+//! commands/PROGRAM[.NAME].args .out .err .rc
+//!                          one run of a program: its arguments, one a line, and what it does
+//! root/                    files of the host, over those of a healthy one
+//! state/                   what an earlier round left
+//! absent                   files that a healthy host has and this one does not, one a line
+//! expected.json            the documents, one a line
+//! expected.exit            the exit status, where it is not 0
+//! expected.log             parts of lines that the log has; no other line is WARN or ERROR
+//! ```
+//!
+//! A program that no file names is not on `PATH`. In arguments `{now-360}` stands for the time six
+//! minutes ago, in seconds since 1970.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::program::{World, names};
+
+/// Every case's node.
+pub const LOGIN_NODE: &str = "login01.canary.example";
+
+pub struct Case {
+    pub collector: String,
+    pub name: String,
+    dir: PathBuf,
+}
+
+/// All cases, by collector.
+pub fn all() -> Vec<Case> {
+    let root = folder();
+    let mut cases = Vec::new();
+    for collector in names(&root) {
+        for name in names(&root.join(&collector)) {
+            cases.push(Case {
+                dir: root.join(&collector).join(&name),
+                collector: collector.clone(),
+                name,
+            });
+        }
+    }
+    cases
+}
+
+pub fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases")
+}
+
+impl Case {
+    pub fn title(&self) -> String {
+        format!("{}/{}", self.collector, self.name)
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// The text of one of its files; empty where there is none.
+    pub fn text(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap_or_default()
+    }
+
+    pub fn exit(&self) -> i32 {
+        let text = self.text("expected.exit");
+        match text.trim() {
+            "" => 0,
+            status => status.parse().unwrap(),
+        }
+    }
+
+    /// The flags, and the node's name.
+    pub fn args(&self) -> Vec<String> {
+        let text = self.text("args");
+        let own = text.lines().map(str::to_owned);
+        own.chain(["--login-node".to_owned(), LOGIN_NODE.to_owned()])
+            .collect()
+    }
+
+    /// A world in which the binary meets this case.
+    pub fn world(&self) -> World {
+        let mut world = World::new();
+        world.healthy_host();
+        copy(&self.path("root"), &world.path("root"));
+        copy(&self.path("state"), &world.path("state"));
+        for file in self.text("absent").lines() {
+            let path = world.path("root").join(file.trim_start_matches('/'));
+            fs::remove_file(path).unwrap();
+        }
+        let calls = world.path("calls");
+        fs::write(&calls, "").unwrap();
+        for (program, runs) in self.programs() {
+            let script = self.fake(&runs, &calls);
+            world.program(&program, &script);
+        }
+        world
+    }
+
+    /// The runs of programs that the case expects, each once.
+    pub fn runs(&self) -> Vec<String> {
+        self.programs().into_values().flatten().collect()
+    }
+
+    /// The runs of programs that there were, sorted.
+    pub fn runs_in(&self, world: &World) -> Vec<String> {
+        let text = fs::read_to_string(world.path("calls")).unwrap();
+        let mut runs: Vec<String> = text.lines().map(str::to_owned).collect();
+        runs.sort();
+        runs
+    }
+
+    /// By program, its runs: `condor_q` has `condor_q.run` and `condor_q.totals`.
+    fn programs(&self) -> BTreeMap<String, Vec<String>> {
+        let mut programs: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        if !self.path("commands").exists() {
+            return programs;
+        }
+        for file in names(&self.path("commands")) {
+            if let Some(run) = file.strip_suffix(".args") {
+                let program = run.split('.').next().unwrap_or(run);
+                programs
+                    .entry(program.to_owned())
+                    .or_default()
+                    .push(run.to_owned());
+            }
+        }
+        programs
+    }
+
+    /// A program that does what was recorded if it is asked what was recorded, and writes down that
+    /// it was called. Anything else it refuses.
+    fn fake(&self, runs: &[String], calls: &Path) -> String {
+        let calls = quoted(calls.to_str().unwrap());
+        let mut script = format!("{FAKE}calls={calls}\n");
+        for run in runs {
+            let file = |ending: &str| format!("commands/{run}.{ending}");
+            let path = |ending: &str| quoted(self.path(&file(ending)).to_str().unwrap());
+            let stderr = match self.path(&file("err")).exists() {
+                true => format!("/usr/bin/cat {} >&2; ", path("err")),
+                false => String::new(),
+            };
+            let status = match self.text(&file("rc")).trim() {
+                "" => "0".to_owned(),
+                status => status.to_owned(),
+            };
+            script.push_str(&format!(
+                "if {}; then echo {run} >> \"$calls\"; /usr/bin/cat {}; {stderr}exit {status}; fi\n",
+                condition(&self.text(&file("args"))),
+                path("out"),
+            ));
+        }
+        script.push_str(
+            "echo \"refused: $0 $*\" >> \"$calls\"\necho \"not recorded: $*\" >&2\nexit 97\n",
+        );
+        script
+    }
+}
+
+/// What every fake begins with.
+const FAKE: &str = r#"
+# $1 is $2 and then the time 360 s ago, rounded
+near() {
+    number=${1#"$2"}
+    case "$number" in ''|*[!0-9]*) return 1;; esac
+    age=$(($(/usr/bin/date +%s) - number))
+    [ "$age" -ge 359 ] && [ "$age" -le 420 ]
+}
+[ "$LC_ALL" = C ] || { echo 'not in the C locale' >&2; exit 98; }
+[ -z "$AFMETRICS_TOKEN$AFMETRICS_SALT" ] || { echo 'a secret was inherited' >&2; exit 98; }
+"#;
+
+/// The shell's condition that the arguments are these lines.
+fn condition(args: &str) -> String {
+    let mut all = vec![format!("[ $# -eq {} ]", args.lines().count())];
+    for (arg, n) in args.lines().zip(1..) {
+        all.push(match arg.strip_suffix("{now-360}") {
+            Some(before) => format!("near \"${{{n}}}\" {}", quoted(before)),
+            None => format!("[ \"${{{n}}}\" = {} ]", quoted(arg)),
+        });
+    }
+    all.join(" && ")
+}
+
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// Copies the files below a folder, if it is there, over those below another.
+fn copy(from: &Path, to: &Path) {
+    if !from.exists() {
+        return;
+    }
+    for name in names(from) {
+        let (from, to) = (from.join(&name), to.join(&name));
+        if from.is_dir() {
+            fs::create_dir_all(&to).unwrap();
+            copy(&from, &to);
+        } else {
+            fs::copy(&from, &to).unwrap();
+        }
+    }
+}

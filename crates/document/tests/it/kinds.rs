@@ -1,0 +1,216 @@
+//! The table of kinds, held against what documents serialize to and against its own print.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use afmetrics_document::kinds::{self, COMMON, Field, JOB_STATES, KINDS, Type};
+use afmetrics_document::names::{HostRule, UserRule};
+use afmetrics_document::{Document, PublishedHost, PublishedUser, Publisher, Traffic};
+use serde_json::{Map, Value};
+
+fn user(name: &str) -> PublishedUser {
+    Publisher::new(UserRule::Clear, HostRule::Clear).user(name)
+}
+
+fn host() -> PublishedHost {
+    Publisher::new(UserRule::Clear, HostRule::Clear).host("login01.canary.example")
+}
+
+fn disk(device: Option<&str>) -> Document {
+    Document::Disk {
+        login_node: host(),
+        mount: "/data".to_owned(),
+        total: 3,
+        used: 1,
+        free: 2,
+        utilization: 1.0,
+        device: device.map(str::to_owned),
+    }
+}
+
+/// One of each variant; of the one with an optional field, both.
+fn samples() -> Vec<Document> {
+    let users = vec![user("canary-1"), user("canary-2")];
+    vec![
+        Document::Ssh {
+            login_node: host(),
+            ssh_user_count: 2,
+            users: users.clone(),
+        },
+        Document::JupyterMl {
+            jupyter_user_count: 2,
+            users: users.clone(),
+        },
+        Document::JupyterCoffea {
+            jupyter_user_count: 2,
+            users,
+        },
+        Document::CondorJob {
+            users: user("canary-1"),
+            id: "174100.63".to_owned(),
+            runtime: 177,
+            state: JOB_STATES[4],
+        },
+        Document::CondorQueue {
+            queue: "all".to_owned(),
+            idle: 1,
+            running: 2,
+            held: 3,
+            allocated_cores: 4,
+            allocated_mem: 5,
+        },
+        Document::Cpu {
+            login_node: host(),
+            load: 0.0,
+        },
+        Document::Mem {
+            login_node: host(),
+            total: u64::MAX,
+            available: 0,
+        },
+        Document::Network {
+            login_node: host(),
+            network: Traffic {
+                interval: 300.0,
+                sent: 1,
+                received: 2,
+            },
+        },
+        disk(Some("vdb")),
+        disk(None),
+    ]
+}
+
+/// The kind of a variant, written here once more: what is on the wire is not to follow a change of
+/// the code. A new variant does not compile until it is here, and wants a sample.
+fn kind(document: &Document) -> &'static str {
+    match document {
+        Document::Ssh { .. } => "ssh",
+        Document::JupyterMl { .. } => "jupyter-ml",
+        Document::JupyterCoffea { .. } => "jupyter-coffea",
+        Document::CondorJob { .. } => "condorjob",
+        Document::CondorQueue { .. } => "condorqueue",
+        Document::Cpu { .. } => "CPU",
+        Document::Mem { .. } => "MEM",
+        Document::Network { .. } => "NETWORK",
+        Document::Disk { .. } => "DISK",
+    }
+}
+
+#[test]
+fn documents_have_exactly_the_fields_and_types_of_the_table() {
+    let mut sampled = BTreeSet::new();
+    for document in samples() {
+        let value = serde_json::to_value(&document).unwrap();
+        let mut object = value.as_object().unwrap().clone();
+        assert_eq!(object.remove("kind"), Some(Value::from(kind(&document))));
+        let row = kinds::find(kind(&document)).unwrap();
+        assert_fields(&object, row.fields, row.name);
+        sampled.insert(row.name);
+    }
+    let all: BTreeSet<&str> = KINDS.iter().map(|kind| kind.name).collect();
+    assert_eq!(sampled, all, "every kind, and no other");
+}
+
+fn assert_fields(object: &Map<String, Value>, fields: &[Field], of: &str) {
+    for name in object.keys() {
+        assert!(
+            fields.iter().any(|field| field.name == name),
+            "{of}.{name} is not in the table"
+        );
+    }
+    for field in fields {
+        match object.get(field.name) {
+            Some(value) => assert_type(value, field, of),
+            None => assert!(!field.required, "{of}.{} is missing", field.name),
+        }
+    }
+}
+
+fn assert_type(value: &Value, field: &Field, of: &str) {
+    let is_right = match field.ty {
+        Type::Str => value.is_string(),
+        Type::Int => value.is_u64() || value.is_i64(),
+        Type::Float => value.is_f64(),
+        Type::Strs => value
+            .as_array()
+            .is_some_and(|values| values.iter().all(Value::is_string)),
+        Type::Object(inner) => {
+            let object = value.as_object().unwrap();
+            assert_fields(object, inner, field.name);
+            true
+        }
+    };
+    assert!(is_right, "{of}.{} is {value}", field.name);
+}
+
+/// Dashboards hang on these: they are written here once more.
+#[test]
+fn words_of_job_states_are_those_of_the_contract() {
+    let words =
+        "unexpanded, idle, running, removed, finished, held, transferring_output, suspended";
+    assert_eq!(JOB_STATES.join(", "), words);
+    assert_eq!(kinds::UNKNOWN_STATE, "unknown");
+    let state = kinds::find("condorjob").unwrap().fields;
+    let state = state.iter().find(|field| field.name == "state").unwrap();
+    assert!(state.meaning.contains(words), "{}", state.meaning);
+}
+
+#[test]
+fn every_kind_and_field_is_described() {
+    for kind in KINDS {
+        assert!(!kind.meaning.is_empty(), "{}", kind.name);
+        assert!(!kind.source.is_empty(), "{}", kind.name);
+        assert_described(kind.fields, kind.name);
+        let names: BTreeSet<&str> = kind.fields.iter().map(|field| field.name).collect();
+        assert_eq!(
+            names.len(),
+            kind.fields.len(),
+            "{}: a field twice",
+            kind.name
+        );
+        for common in COMMON {
+            assert!(
+                !names.contains(common.name),
+                "{}.{}",
+                kind.name,
+                common.name
+            );
+        }
+        // The endpoint writes its own over these.
+        assert!(!names.contains("host") && !names.contains("headers"));
+    }
+    assert_described(COMMON, "every kind");
+}
+
+fn assert_described(fields: &[Field], of: &str) {
+    for field in fields {
+        assert!(!field.meaning.is_empty(), "{of}.{}", field.name);
+        let is_number = matches!(field.ty, Type::Int);
+        assert!(!is_number || !field.unit.is_empty(), "{of}.{}", field.name);
+        if let Type::Object(inner) = field.ty {
+            assert_described(inner, field.name);
+        }
+    }
+}
+
+#[test]
+fn the_reference_is_the_print_of_the_table() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/kinds.md");
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test reads its own environment"
+    )]
+    let bless = std::env::var_os("AFMETRICS_BLESS");
+    if bless.is_some() {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, kinds::markdown()).unwrap();
+    }
+    let text = fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(
+        text,
+        kinds::markdown(),
+        "cargo xtask bless writes docs/kinds.md"
+    );
+}
