@@ -2,4 +2,5 @@
 //! recorded ones. One executable, as each costs a build.
 
 mod delivery;
+mod kubernetes;
 mod support;

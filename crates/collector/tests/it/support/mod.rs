@@ -1,5 +1,7 @@
 //! What the tests have in common: a folder of one's own, the binary, an endpoint.
 
 pub mod authority;
+pub mod cluster;
 pub mod endpoint;
 pub mod program;
+pub mod proxy;
