@@ -2,8 +2,8 @@
 //!
 //! kube makes it. What kube 5.0 leaves to us, and why: it runs an exec plugin blocking, without
 //! an end, and three times for one client; it takes a token file's final newline for a part of the
-//! token, and panics at a newline in a token; it holds `NO_PROXY` against the proxy's own address instead of the
-//! cluster's; and its errors quote a plugin's command line and output, and a proxy's password.
+//! token, and panics at a newline in a token; it reads `NO_PROXY` wrongly; and its errors quote a
+//! plugin's command line and output, and a proxy's password.
 
 use std::fs;
 use std::io;
@@ -12,9 +12,13 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
-use kube::config::{AuthInfo, ExecConfig, InClusterError, Kubeconfig, KubeconfigError};
+use kube::config::{
+    AuthInfo, ExecAuthCluster, ExecConfig, InClusterError, Kubeconfig, KubeconfigError,
+};
 use kube::{Client, Config};
 use reqwest::Url;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::json;
@@ -121,52 +125,64 @@ fn unusable(what: &str, why: &KubeconfigError, quoting: &Quoting) -> CollectErro
     }
 }
 
+/// What kube makes of a kubeconfig's current context, but without its proxy of the environment: it
+/// holds `NO_PROXY` against the proxy's own address, and fails at a final comma there.
 fn of_kubeconfig(kubeconfig: Kubeconfig, quoting: &Quoting) -> Result<Config, CollectError> {
-    let context = kubeconfig.current_context.as_deref();
-    if context.unwrap_or_default().is_empty() {
-        return Err(CollectError::Failed(
-            "the kubeconfig has no current-context (kubectl config use-context NAME sets it)"
-                .to_owned(),
+    let bad = |what: &str| CollectError::Failed(format!("the kubeconfig {what}"));
+    let name = kubeconfig.current_context.unwrap_or_default();
+    if name.is_empty() {
+        return Err(bad(
+            "has no current-context (kubectl config use-context NAME sets it)",
         ));
     }
-    let proxy = own_proxy(&kubeconfig);
-    let mut config = Config::try_from(kubeconfig)
+    let context = kubeconfig.contexts.into_iter().find(|it| it.name == name);
+    let context = context
+        .and_then(|it| it.context)
+        .ok_or_else(|| bad("has no context of its current-context's name"))?;
+    let mut clusters = kubeconfig.clusters.into_iter();
+    let cluster = clusters
+        .find(|it| it.name == context.cluster)
+        .and_then(|it| it.cluster)
+        .ok_or_else(|| bad("has no cluster of its context's name"))?;
+    // As kubectl does: without such a user, as nobody.
+    let mut users = kubeconfig.auth_infos.into_iter();
+    let user = users
+        .find(|it| Some(&it.name) == context.user.as_ref())
+        .and_then(|it| it.auth_info)
+        .unwrap_or_default();
+    let seen = ExecAuthCluster::try_from(&cluster)
         .map_err(|why| failed("the kubeconfig cannot be used", &why, quoting))?;
-    // Whatever kube made of the environment, which is held against the cluster's address later.
-    config.proxy_url = match proxy {
-        None => None,
-        Some(proxy) => Some(proxy.parse().map_err(|_| {
-            CollectError::Failed("the proxy-url of the kubeconfig is no URL".to_owned())
-        })?),
-    };
-    let runs_a_program = |user: &AuthInfo| {
-        let provider = user.auth_provider.as_ref();
-        provider.is_some_and(|provider| provider.config.contains_key("cmd-path"))
-    };
-    if runs_a_program(&config.auth_info) {
-        return Err(CollectError::Failed(
-            "the kubeconfig has an auth-provider with a cmd-path, which Kubernetes dropped in 1.26: use an exec plugin".to_owned(),
-        ));
-    }
-    Ok(config)
-}
 
-/// The proxy of the cluster in use, which goes before the environment's.
-fn own_proxy(kubeconfig: &Kubeconfig) -> Option<String> {
-    let context = kubeconfig.current_context.as_deref()?;
-    let context = kubeconfig
-        .contexts
-        .iter()
-        .find(|named| named.name == context)?
-        .context
-        .as_ref()?;
-    let cluster = kubeconfig
-        .clusters
-        .iter()
-        .find(|named| named.name == context.cluster)?
-        .cluster
-        .as_ref()?;
-    cluster.proxy_url.clone().filter(|proxy| !proxy.is_empty())
+    let server = seen.server.as_deref().and_then(|url| url.parse().ok());
+    let mut config = Config::new(server.ok_or_else(|| bad("has no URL of a server"))?);
+    if let Some(pem) = &seen.certificate_authority_data {
+        let authorities = CertificateDer::pem_slice_iter(pem)
+            .map(|certificate| certificate.map(|certificate| certificate.to_vec()))
+            .collect::<Result<Vec<_>, _>>()
+            .ok()
+            .filter(|authorities| !authorities.is_empty());
+        config.root_cert =
+            Some(authorities.ok_or_else(|| bad("has a certificate-authority that holds none"))?);
+    }
+    if let Some(proxy) = seen.proxy_url.as_deref().filter(|proxy| !proxy.is_empty()) {
+        let proxy = proxy
+            .parse()
+            .map_err(|_| bad("has a proxy-url that is no URL"))?;
+        config.proxy_url = Some(proxy);
+    }
+    config.accept_invalid_certs = cluster.insecure_skip_tls_verify.unwrap_or(false);
+    config.tls_server_name = cluster.tls_server_name;
+    config.auth_info = user;
+    if let Some(exec) = &mut config.auth_info.exec {
+        exec.cluster = exec.provide_cluster_info.then_some(seen);
+    }
+    let provider = config.auth_info.auth_provider.as_ref();
+    match provider.is_some_and(|provider| provider.config.contains_key("cmd-path")) {
+        true => Err(bad(
+            "has an auth-provider with a cmd-path, which Kubernetes dropped in 1.26: use an exec plugin",
+        )),
+        false => Ok(config),
+    }
 }
 
 /// A proxy's URL with user and password in it, as kube wants them; the matcher has made a header
@@ -311,11 +327,13 @@ pub fn error(why: kube::Error, quoting: &Quoting) -> CollectError {
     }
 }
 
+/// The innermost error's kind, in words that hold no name.
 fn kind(error: &io::Error) -> String {
-    let tls = error
-        .get_ref()
-        .and_then(|why| why.downcast_ref::<rustls::Error>());
-    match tls {
+    let inner = error.get_ref();
+    if let Some(inner) = inner.and_then(|inner| inner.downcast_ref::<io::Error>()) {
+        return kind(inner);
+    }
+    match inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         Some(rustls::Error::InvalidCertificate(_)) => {
             "its certificate is not one to trust by the kubeconfig".to_owned()
         }

@@ -1,6 +1,7 @@
 //! The jupyter collector against a stub of the Kubernetes API.
 
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
@@ -307,6 +308,7 @@ fn a_plugin_that_hangs_costs_only_this_collector_and_leaves_nothing_behind() {
         for pid in pids.split_whitespace() {
             assert!(is_gone(pid), "process {pid} of {script:?} is still there");
         }
+        hides_names(&world);
     }
 }
 
@@ -391,6 +393,53 @@ fn no_kubeconfig_at_all() {
 }
 
 #[test]
+fn a_kubeconfig_whose_parts_do_not_fit() {
+    let cluster = Cluster::healthy();
+    let mut no_pem = cluster.cluster();
+    no_pem["certificate-authority"] = "/dev/null".into();
+    let with = |what: &str, value: Value| {
+        let mut kubeconfig = cluster.kubeconfig(&json!({"token": BEARER}));
+        kubeconfig[what] = value;
+        kubeconfig
+    };
+    for (kubeconfig, said) in [
+        (with("current-context", json!("canary-1")), "no context of"),
+        (with("clusters", json!([])), "no cluster of its context"),
+        (
+            with("clusters", json!([{"name": "af", "cluster": {}}])),
+            "no URL of a server",
+        ),
+        (
+            with("clusters", json!([{"name": "af", "cluster": no_pem}])),
+            "a certificate-authority that holds none",
+        ),
+        (
+            cluster.kubeconfig(&json!({"token": "t0ken\nof-two-lines"})),
+            "the token for the cluster is empty, or holds",
+        ),
+        (
+            cluster.kubeconfig(&json!({"auth-provider":
+                {"name": "gcp", "config": {"cmd-path": "/usr/bin/yes"}}})),
+            "use an exec plugin",
+        ),
+    ] {
+        let world = world(&kubeconfig);
+        let run = jupyter(&world, &[]).exits(1).says(said);
+        assert!(!run.stderr.contains("t0ken"), "{}", run.stderr);
+        assert!(!run.stderr.contains("panicked"), "{}", run.stderr);
+        hides_names(&world);
+    }
+    assert_eq!(cluster.asks(), []);
+}
+
+#[test]
+fn a_newline_after_a_token_is_none_of_it() {
+    let cluster = Cluster::healthy();
+    let user = json!({"token": format!("{BEARER}\n")});
+    has_both(jupyter(&world(&cluster.kubeconfig(&user)), &[]));
+}
+
+#[test]
 fn a_kubeconfig_that_nobody_may_read_costs_only_this_collector() {
     let mut world = World::new();
     world.healthy_host();
@@ -415,7 +464,33 @@ fn whom_to_trust() {
     let wrong = json!({"server": cluster.server(), "certificate-authority-data": base64(other.pem.as_bytes())});
     let run = jupyter(&world(&kubeconfig(&wrong, &json!({}))), &[]).exits(1);
     assert_eq!(run.stdout, "");
-    run.says("invalid peer certificate");
+    let said = "its certificate is not one to trust by the kubeconfig";
+    run.says("invalid peer certificate").says(said);
+    // As nothing else can be said of it under -o.
+    hides_names(&world(&kubeconfig(&wrong, &json!({})))).says(said);
+}
+
+#[test]
+fn a_server_by_its_ipv6_address_or_by_another_name() {
+    let cluster = Cluster::healthy();
+    let server = cluster.server().trim_start_matches("https://");
+    let Ok(listener) = TcpListener::bind("[::1]:0") else {
+        eprintln!("left out: a cluster by its IPv6 address (this machine has no IPv6)");
+        return;
+    };
+    let way = Proxy::listen(listener, Some(server.parse().unwrap()));
+    let mut by_address = cluster.cluster();
+    by_address["server"] = format!("https://{}", way.address).into();
+    has_both(jupyter(&world(&kubeconfig(&by_address, &json!({}))), &[]));
+    // This address is not in the certificate.
+    let elsewhere = TcpListener::bind("127.0.0.2:0").unwrap();
+    let way = Proxy::listen(elsewhere, Some(server.parse().unwrap()));
+    let mut by_name = cluster.cluster();
+    by_name["server"] = format!("https://{}", way.address).into();
+    let run = jupyter(&world(&kubeconfig(&by_name, &json!({}))), &[]).exits(1);
+    assert_eq!(run.stdout, "");
+    by_name["tls-server-name"] = "localhost".into();
+    has_both(jupyter(&world(&kubeconfig(&by_name, &json!({}))), &[]));
 }
 
 fn base64(bytes: &[u8]) -> String {
@@ -458,7 +533,8 @@ fn a_proxy_of_the_environment_with_user_and_password() {
             "{head}"
         );
         // kube must not hold NO_PROXY against the proxy's own address, but the cluster's counts.
-        world.env("NO_PROXY", "example.org,127.0.0.0/8");
+        // A final comma is common.
+        world.env("NO_PROXY", "example.org,127.0.0.0/8,");
         has_both(jupyter(&world, &[]));
         assert_eq!(proxy.heads().len(), 1);
     }

@@ -124,7 +124,7 @@ impl Endpoint {
         reply: impl Fn(usize, &Received) -> Reply + Send + Sync + 'static,
     ) -> Self {
         let authority = Authority::new();
-        let identity = authority.sign(&["127.0.0.1", "localhost"]);
+        let identity = authority.sign(&["127.0.0.1", "::1", "localhost"]);
         let mut ca = NamedTempFile::new().unwrap();
         ca.write_all(authority.pem.as_bytes()).unwrap();
         let (scheme, acceptor) = match protocol {

@@ -16,7 +16,11 @@ pub struct Proxy {
 
 impl Proxy {
     pub fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::listen(TcpListener::bind("127.0.0.1:0").unwrap(), None)
+    }
+
+    /// No proxy at all: passes every connection of `listener` on to `server`.
+    pub fn listen(listener: TcpListener, server: Option<SocketAddr>) -> Self {
         let address = listener.local_addr().unwrap();
         let (heads, stopped) = (Arc::default(), Arc::new(AtomicBool::new(false)));
         let (book, stop) = (Arc::clone(&heads), Arc::clone(&stopped));
@@ -27,7 +31,10 @@ impl Proxy {
                 }
                 let book = Arc::clone(&book);
                 // Ends with its connection; an error is a client that went away.
-                thread::spawn(move || tunnel(stream, &book));
+                thread::spawn(move || match server {
+                    None => tunnel(stream, &book),
+                    Some(server) => join(stream, TcpStream::connect(server)?),
+                });
             }
         });
         Self {
@@ -66,6 +73,10 @@ fn tunnel(client: TcpStream, book: &Mutex<Vec<String>>) -> io::Result<()> {
     let target = head.strip_prefix("CONNECT ").unwrap_or_default();
     let server = TcpStream::connect(target.split(' ').next().unwrap_or_default())?;
     (&client).write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")?;
+    join(client, server)
+}
+
+fn join(client: TcpStream, server: TcpStream) -> io::Result<()> {
     let (from, to) = (client.try_clone()?, server.try_clone()?);
     let back = thread::spawn(move || copy(&server, &client));
     copy(&from, &to);
