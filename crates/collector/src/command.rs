@@ -35,7 +35,13 @@ pub struct Command<'a> {
 }
 
 impl<'a> Command<'a> {
-    pub(crate) fn new(program: &'static str, silence: Duration, quoting: &'a Quoting) -> Self {
+    /// `name`: how the log calls it.
+    pub(crate) fn new(
+        name: &'static str,
+        program: impl AsRef<OsStr>,
+        silence: Duration,
+        quoting: &'a Quoting,
+    ) -> Self {
         #[expect(
             clippy::disallowed_methods,
             reason = "the one place where programs are started"
@@ -51,7 +57,7 @@ impl<'a> Command<'a> {
             command.env_remove(secret);
         }
         Self {
-            program,
+            program: name,
             command,
             silence,
             quoting,
@@ -60,6 +66,11 @@ impl<'a> Command<'a> {
 
     pub fn args(mut self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
         self.command.args(args);
+        self
+    }
+
+    pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
         self
     }
 

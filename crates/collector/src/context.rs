@@ -50,7 +50,13 @@ impl Context {
 
     /// A program to run.
     pub fn command(&self, program: &'static str) -> Command<'_> {
-        Command::new(program, self.limits.silence, &self.quoting)
+        Command::new(program, program, self.limits.silence, &self.quoting)
+    }
+
+    /// A program that a configuration of the site's names; `name`: how the log calls it, as the
+    /// program's path and arguments can hold what must not stand there.
+    pub fn command_called(&self, name: &'static str, program: &str) -> Command<'_> {
+        Command::new(name, program, self.limits.silence, &self.quoting)
     }
 
     /// Seconds since 1970 at the beginning of the round.

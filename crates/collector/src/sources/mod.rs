@@ -1,3 +1,4 @@
-//! How to talk to what two or more collectors read.
+//! How to talk to what collectors read, where that is a subject of its own.
 
 pub mod htcondor;
+pub mod kubernetes;

@@ -7,5 +7,6 @@ mod cases;
 mod counters;
 mod delivery;
 mod documentation;
+mod kubernetes;
 mod schedd;
 mod support;

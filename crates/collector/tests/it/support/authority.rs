@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::WebPkiClientVerifier;
 
 /// Signs certificates that nothing but a test trusts.
 pub struct Authority {
     pub pem: String,
+    certificate: CertificateDer<'static>,
     issuer: Issuer<'static, KeyPair>,
 }
 
@@ -27,6 +29,7 @@ impl Authority {
         let certificate = params.self_signed(&key).unwrap();
         Self {
             pem: certificate.pem(),
+            certificate: certificate.der().clone(),
             issuer: Issuer::new(params, key),
         }
     }
@@ -48,13 +51,28 @@ impl Authority {
     }
 }
 
-/// A TLS server's configuration that offers these protocols (ALPN).
-pub fn server_config(identity: Identity, alpn: &[&str]) -> Arc<rustls::ServerConfig> {
+/// A TLS server's configuration that offers these protocols (ALPN); `clients`: whose certificates
+/// a client must have one of.
+pub fn server_config(
+    identity: Identity,
+    alpn: &[&str],
+    clients: Option<&Authority>,
+) -> Arc<rustls::ServerConfig> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = match clients {
+        None => WebPkiClientVerifier::no_client_auth(),
+        Some(authority) => {
+            let mut roots = rustls::RootCertStore::empty();
+            roots.add(authority.certificate.clone()).unwrap();
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+                .build()
+                .unwrap()
+        }
+    };
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
-        .with_no_client_auth()
+        .with_client_cert_verifier(verifier)
         .with_single_cert(vec![identity.certificate], identity.key)
         .unwrap();
     config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();

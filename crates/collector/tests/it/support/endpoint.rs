@@ -6,9 +6,12 @@ use std::io::Write as _;
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::{Bytes, Incoming};
+use futures_util::{StreamExt as _, stream};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Full, StreamBody};
+use hyper::body::{Bytes, Frame, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -63,6 +66,8 @@ pub enum Reply {
     Hang,
     /// No answer; the connection is closed.
     Cut,
+    /// A good answer that breaks off with the connection after this.
+    Broken(String),
 }
 
 impl Reply {
@@ -109,14 +114,29 @@ impl Endpoint {
         protocol: Protocol,
         reply: impl Fn(usize, &Received) -> Reply + Send + Sync + 'static,
     ) -> Self {
+        Self::start_for(protocol, None, reply)
+    }
+
+    /// `clients`: whose certificates a client must have one of.
+    pub fn start_for(
+        protocol: Protocol,
+        clients: Option<&Authority>,
+        reply: impl Fn(usize, &Received) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         let authority = Authority::new();
-        let identity = authority.sign(&["127.0.0.1", "localhost"]);
+        let identity = authority.sign(&["127.0.0.1", "::1", "localhost"]);
         let mut ca = NamedTempFile::new().unwrap();
         ca.write_all(authority.pem.as_bytes()).unwrap();
         let (scheme, acceptor) = match protocol {
             Protocol::PlainHttp => ("http", None),
-            Protocol::Http1 => ("https", Some(server_config(identity, &["http/1.1"]))),
-            Protocol::Http2 => ("https", Some(server_config(identity, &["h2", "http/1.1"]))),
+            Protocol::Http1 => (
+                "https",
+                Some(server_config(identity, &["http/1.1"], clients)),
+            ),
+            Protocol::Http2 => (
+                "https",
+                Some(server_config(identity, &["h2", "http/1.1"], clients)),
+            ),
         };
         let acceptor = acceptor.map(TlsAcceptor::from);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -236,7 +256,7 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, sha
 async fn answer(
     request: Request<Incoming>,
     shared: &Shared,
-) -> Result<Response<Full<Bytes>>, CutOff> {
+) -> Result<Response<UnsyncBoxBody<Bytes, CutOff>>, CutOff> {
     let (head, body) = request.into_parts();
     let received = Received {
         method: head.method.to_string(),
@@ -274,10 +294,22 @@ async fn answer(
             return Err(CutOff);
         }
         Reply::Cut => return Err(CutOff),
+        Reply::Broken(text) => return Ok(Response::new(broken(text))),
     };
     let mut response = Response::builder().status(status);
     for (name, value) in headers {
         response = response.header(name, value);
     }
-    Ok(response.body(Full::new(Bytes::from(text))).unwrap())
+    let body = Full::new(Bytes::from(text)).map_err(|never| match never {});
+    Ok(response.body(body.boxed_unsync()).unwrap())
+}
+
+/// A body that ends in an error, a little after its text has left.
+fn broken(text: String) -> UnsyncBoxBody<Bytes, CutOff> {
+    let text = stream::iter([Ok(Frame::data(Bytes::from(text)))]);
+    let end = stream::once(async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        Err(CutOff)
+    });
+    StreamBody::new(text.chain(end)).boxed_unsync()
 }

@@ -2,5 +2,7 @@
 
 pub mod authority;
 pub mod case;
+pub mod cluster;
 pub mod endpoint;
 pub mod program;
+pub mod proxy;
