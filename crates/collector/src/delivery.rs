@@ -96,9 +96,15 @@ impl Endpoint {
             client = client.tls_certs_merge(certificates);
         }
         Ok(Self {
-            client: client
-                .build()
-                .context("cannot set up HTTPS: are the system's CA certificates installed?")?,
+            client: client.build().with_context(|| match &config.ca {
+                Some((path, _)) => format!(
+                    "cannot set up HTTPS with the certificates of --ca-file {}",
+                    path.display()
+                ),
+                None => {
+                    "cannot set up HTTPS: are the system's CA certificates installed?".to_owned()
+                }
+            })?,
             url: config.url.clone(),
             token: config.token.clone(),
             batch_size: config.batch_size,
