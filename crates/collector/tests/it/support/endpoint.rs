@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
@@ -19,7 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 
-use super::authority::{Authority, server_config};
+use super::authority::{Authority, Identity, server_config};
 
 /// A request as it came.
 #[derive(Debug, Clone)]
@@ -59,6 +60,8 @@ pub enum Reply {
     Status(u16, String),
     /// With further headers.
     With(u16, Vec<(&'static str, String)>, String),
+    /// 200, but not before so long.
+    After(Duration),
     /// No answer; the connection stays open.
     Hang,
     /// No answer; the connection is closed.
@@ -77,6 +80,9 @@ pub struct Book {
     pub connections: usize,
     pub open: usize,
     pub most_open: usize,
+    /// Requests that wait for their answer.
+    pub busy: usize,
+    pub most_busy: usize,
     pub requests: Vec<Received>,
 }
 
@@ -111,6 +117,16 @@ impl Endpoint {
     ) -> Self {
         let authority = Authority::new();
         let identity = authority.sign(&["127.0.0.1", "localhost"]);
+        Self::of(&authority, identity, protocol, reply)
+    }
+
+    /// The same with a certificate of the test's choice.
+    pub fn of(
+        authority: &Authority,
+        identity: Identity,
+        protocol: Protocol,
+        reply: impl Fn(usize, &Received) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         let mut ca = NamedTempFile::new().unwrap();
         ca.write_all(authority.pem.as_bytes()).unwrap();
         let (scheme, acceptor) = match protocol {
@@ -157,6 +173,17 @@ impl Endpoint {
     pub fn connections(&self) -> (usize, usize) {
         let book = self.book.lock().unwrap();
         (book.connections, book.most_open)
+    }
+
+    /// The most requests that waited for their answers at a time.
+    pub fn most_busy(&self) -> usize {
+        self.book.lock().unwrap().most_busy
+    }
+
+    /// Where it listens, as `127.0.0.1:PORT`.
+    pub fn address(&self) -> &str {
+        let (_, rest) = self.url.split_once("//").unwrap();
+        rest.trim_end_matches('/')
     }
 
     /// All documents in the order in which they came.
@@ -264,11 +291,23 @@ async fn answer(
     let number = {
         let mut book = shared.book.lock().unwrap();
         book.requests.push(received.clone());
+        book.busy += 1;
+        book.most_busy = book.most_busy.max(book.busy);
         book.requests.len() - 1
     };
-    let (status, headers, text) = match (shared.reply)(number, &received) {
+    let response = respond((shared.reply)(number, &received)).await;
+    shared.book.lock().unwrap().busy -= 1;
+    response
+}
+
+async fn respond(reply: Reply) -> Result<Response<Full<Bytes>>, CutOff> {
+    let (status, headers, text) = match reply {
         Reply::Status(status, text) => (status, Vec::new(), text),
         Reply::With(status, headers, text) => (status, headers, text),
+        Reply::After(time) => {
+            tokio::time::sleep(time).await;
+            (200, Vec::new(), "ok".to_owned())
+        }
         Reply::Hang => {
             std::future::pending::<Infallible>().await;
             return Err(CutOff);

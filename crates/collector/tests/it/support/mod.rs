@@ -1,5 +1,6 @@
-//! What the tests have in common: a folder of one's own, the binary, an endpoint.
+//! What the tests have in common: a folder of one's own, the binary, an endpoint, a proxy.
 
 pub mod authority;
 pub mod endpoint;
 pub mod program;
+pub mod proxy;
