@@ -1,5 +1,8 @@
 //! Tests of the program as a whole: the real binary, against real services on loopback and
 //! recorded ones. One executable, as each costs a build.
 
+mod cli;
 mod delivery;
+mod output;
+mod state;
 mod support;
