@@ -16,6 +16,7 @@ use reqwest::{Certificate, Client, StatusCode, Url, Version, header};
 use tracing::error;
 
 use crate::config::{EndpointConfig, Secret, without_password};
+use crate::connections::Connections;
 use crate::quote::{Quoting, chain};
 use crate::round::Collected;
 
@@ -34,6 +35,7 @@ const DIFFERENT_COMPLAINTS: usize = 20;
 /// The endpoint, ready to be sent to.
 pub struct Endpoint {
     client: Client,
+    connections: Connections,
     url: Url,
     token: Secret,
     batch_size: Option<usize>,
@@ -76,7 +78,9 @@ pub struct Outcome {
 impl Endpoint {
     /// Makes the HTTPS client. An error is one of configuration.
     pub fn new(config: &EndpointConfig) -> Result<Self> {
+        let connections = Connections::default();
         let mut client = Client::builder()
+            .connector_layer(connections.clone())
             .user_agent(concat!("afmetrics_collector/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT.min(config.patience))
             .timeout(config.patience)
@@ -105,6 +109,7 @@ impl Endpoint {
                     "cannot set up HTTPS: are the system's CA certificates installed?".to_owned()
                 }
             })?,
+            connections,
             url: config.url.clone(),
             token: config.token.clone(),
             batch_size: config.batch_size,
@@ -152,6 +157,7 @@ impl Endpoint {
                 }
                 Err(Refusal::None(text)) => {
                     heard.silence += 1;
+                    self.connections.lost();
                     outcome.failed += covers.documents;
                     complaints.add(text);
                 }
@@ -178,7 +184,7 @@ impl Endpoint {
             // The first request goes alone: its answer tells which protocol is spoken.
             None if heard.silence == 0 => 1,
             Some(Version::HTTP_2) => self.max_streams,
-            _ => self.max_connections,
+            _ => self.connections.room(self.max_connections),
         };
         let most = match self.batch_size {
             None => most,

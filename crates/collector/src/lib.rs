@@ -8,6 +8,7 @@ pub mod cli;
 pub mod collectors;
 mod command;
 pub mod config;
+mod connections;
 mod context;
 mod delivery;
 mod documents;
