@@ -42,6 +42,8 @@ fn one_document_a_request_with_the_token_in_it() {
         for request in requests {
             assert_eq!(request.method, "POST");
             assert_eq!(request.target, "/");
+            let is_http2 = request.version == hyper::Version::HTTP_2;
+            assert_eq!(is_http2, protocol == Protocol::Http2);
             assert_eq!(request.header("content-type"), Some("application/json"));
             assert_eq!(request.json()["token"], TOKEN);
             assert_eq!(request.json()["cluster"], "CANARY-AF");

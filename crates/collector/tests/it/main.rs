@@ -1,6 +1,11 @@
 //! Tests of the program as a whole: the real binary, against real services on loopback and
 //! recorded ones. One executable, as each costs a build.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test ends where something is not as it should be; clippy knows only #[test] functions as tests"
+)]
+
 mod cli;
 mod delivery;
 mod output;

@@ -204,9 +204,12 @@ impl Drop for Endpoint {
     }
 }
 
+/// What a test answers to the request of this number.
+type Answer = dyn Fn(usize, &Received) -> Reply + Send + Sync;
+
 struct Shared {
     book: Arc<Mutex<Book>>,
-    reply: Box<dyn Fn(usize, &Received) -> Reply + Send + Sync>,
+    reply: Box<Answer>,
 }
 
 async fn accept(listener: TcpListener, acceptor: Option<TlsAcceptor>, shared: Arc<Shared>) {
