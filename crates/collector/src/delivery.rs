@@ -225,7 +225,9 @@ impl Endpoint {
             }
         }
         // Lets the connection get back to its pool before another request looks there.
-        tokio::task::yield_now().await;
+        for _ in 0..2 {
+            tokio::task::yield_now().await;
+        }
         if status.is_success() {
             return Ok(version);
         }
