@@ -70,7 +70,7 @@ impl Environment {
 #[derive(Debug, Clone)]
 pub enum Target {
     /// To the endpoint, over HTTP.
-    Endpoint(EndpointConfig),
+    Endpoint(Box<EndpointConfig>),
     /// `-d`: appended to files in the current directory.
     Files,
     /// `--print`: to standard output.
@@ -262,7 +262,7 @@ impl Config {
             secrets.push(token.clone());
             let url = endpoint_url(&cli.url, &mut warnings)?;
             secrets.extend(url.password().map(Secret::new));
-            Target::Endpoint(EndpointConfig {
+            Target::Endpoint(Box::new(EndpointConfig {
                 url,
                 token,
                 batch_size: cli.batch_size.map(|n| n as usize),
@@ -270,7 +270,7 @@ impl Config {
                 max_connections: cli.max_connections.into(),
                 max_streams: cli.max_streams.into(),
                 patience: Duration::from_secs(cli.request_timeout.into()),
-            })
+            }))
         };
 
         Ok(Self {

@@ -137,7 +137,7 @@ fn documents_name_only_flags_that_exist() {
         .filter_map(|arg| arg.get_long().map(|long| format!("--{long}")))
         .collect();
     // Of cargo; clap's own; and an abbreviation.
-    let others = ["--release", "--help", "--tok"];
+    let others = ["--release", "--help", "--tok", "--kubeconfig"];
     let mut files = vec![root().join("README.md")];
     files.extend(
         fs::read_dir(root().join("docs"))

@@ -1,12 +1,18 @@
 //! Tests of the program as a whole: the real binary, against real services on loopback and
 //! recorded ones. One executable, as each costs a build.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test ends where something is not as it should be; clippy knows only #[test] functions as tests"
+)]
 
 mod cases;
+mod cli;
 mod counters;
 mod delivery;
 mod documentation;
 mod kubernetes;
+mod output;
 mod schedd;
+mod state;
 mod support;

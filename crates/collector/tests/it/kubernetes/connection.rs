@@ -39,13 +39,13 @@ fn a_server_by_its_ipv6_address_or_by_another_name() {
         eprintln!("left out: a cluster by its IPv6 address (this machine has no IPv6)");
         return;
     };
-    let way = Proxy::listen(listener, Some(server.parse().unwrap()));
+    let way = Proxy::passing(listener, server.parse().unwrap());
     let mut by_address = cluster.cluster();
     by_address["server"] = format!("https://{}", way.address).into();
     has_both(jupyter(&world(&kubeconfig(&by_address, &json!({}))), &[]));
     // This address is not in the certificate.
     let elsewhere = TcpListener::bind("127.0.0.2:0").unwrap();
-    let way = Proxy::listen(elsewhere, Some(server.parse().unwrap()));
+    let way = Proxy::passing(elsewhere, server.parse().unwrap());
     let mut by_name = cluster.cluster();
     by_name["server"] = format!("https://{}", way.address).into();
     let run = jupyter(&world(&kubeconfig(&by_name, &json!({}))), &[]).exits(1);

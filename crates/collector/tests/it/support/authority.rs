@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::WebPkiClientVerifier;
 
@@ -36,12 +36,20 @@ impl Authority {
 
     /// A certificate for these names and addresses.
     pub fn sign(&self, names: &[&str]) -> Identity {
-        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        self.issue(params(names))
+    }
+
+    /// One that was good until 2001.
+    pub fn sign_expired(&self, names: &[&str]) -> Identity {
+        let mut params = params(names);
+        params.not_before = date_time_ymd(2000, 1, 1);
+        params.not_after = date_time_ymd(2001, 1, 1);
+        self.issue(params)
+    }
+
+    fn issue(&self, params: CertificateParams) -> Identity {
         let key = KeyPair::generate().unwrap();
-        let certificate = CertificateParams::new(names)
-            .unwrap()
-            .signed_by(&key, &self.issuer)
-            .unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
         Identity {
             certificate: certificate.der().clone(),
             key: PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())),
@@ -49,6 +57,11 @@ impl Authority {
             key_pem: key.serialize_pem(),
         }
     }
+}
+
+fn params(names: &[&str]) -> CertificateParams {
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    CertificateParams::new(names).unwrap()
 }
 
 /// A TLS server's configuration that offers these protocols (ALPN); `clients`: whose certificates

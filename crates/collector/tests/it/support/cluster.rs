@@ -103,8 +103,10 @@ impl Cluster {
             Ok(ask) => odd(&ask).unwrap_or_else(|| recorded_answer(&ask)),
             Err(wrong) => Reply::Status(400, wrong),
         };
+        let authority = Authority::new();
+        let identity = authority.sign(&["127.0.0.1", "::1", "localhost"]);
         Self {
-            endpoint: Endpoint::start_for(Protocol::Http1, clients, reply),
+            endpoint: Endpoint::of(&authority, identity, Protocol::Http1, clients, reply),
         }
     }
 
@@ -157,7 +159,7 @@ pub fn kubeconfig(cluster: &Value, user: &Value) -> Value {
 
 /// A recorded answer's body.
 pub fn recorded(name: &str) -> String {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cases/jupyter/recorded");
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kubernetes");
     fs::read_to_string(format!("{folder}/{name}")).unwrap()
 }
 

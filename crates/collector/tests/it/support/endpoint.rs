@@ -22,7 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 
-use super::authority::{Authority, server_config};
+use super::authority::{Authority, Identity, server_config};
 
 /// A request as it came.
 #[derive(Debug, Clone)]
@@ -62,6 +62,8 @@ pub enum Reply {
     Status(u16, String),
     /// With further headers.
     With(u16, Vec<(&'static str, String)>, String),
+    /// 200, but not before so long.
+    After(Duration),
     /// No answer; the connection stays open.
     Hang,
     /// No answer; the connection is closed.
@@ -82,6 +84,9 @@ pub struct Book {
     pub connections: usize,
     pub open: usize,
     pub most_open: usize,
+    /// Requests that wait for their answer.
+    pub busy: usize,
+    pub most_busy: usize,
     pub requests: Vec<Received>,
 }
 
@@ -114,17 +119,20 @@ impl Endpoint {
         protocol: Protocol,
         reply: impl Fn(usize, &Received) -> Reply + Send + Sync + 'static,
     ) -> Self {
-        Self::start_for(protocol, None, reply)
+        let authority = Authority::new();
+        let identity = authority.sign(&["127.0.0.1", "::1", "localhost"]);
+        Self::of(&authority, identity, protocol, None, reply)
     }
 
-    /// `clients`: whose certificates a client must have one of.
-    pub fn start_for(
+    /// The same with a certificate of the test's choice; `clients`: whose certificates a client
+    /// must have one of.
+    pub fn of(
+        authority: &Authority,
+        identity: Identity,
         protocol: Protocol,
         clients: Option<&Authority>,
         reply: impl Fn(usize, &Received) -> Reply + Send + Sync + 'static,
     ) -> Self {
-        let authority = Authority::new();
-        let identity = authority.sign(&["127.0.0.1", "::1", "localhost"]);
         let mut ca = NamedTempFile::new().unwrap();
         ca.write_all(authority.pem.as_bytes()).unwrap();
         let (scheme, acceptor) = match protocol {
@@ -179,6 +187,17 @@ impl Endpoint {
         (book.connections, book.most_open)
     }
 
+    /// The most requests that waited for their answers at a time.
+    pub fn most_busy(&self) -> usize {
+        self.book.lock().unwrap().most_busy
+    }
+
+    /// Where it listens, as `127.0.0.1:PORT`.
+    pub fn address(&self) -> &str {
+        let (_, rest) = self.url.split_once("//").unwrap();
+        rest.trim_end_matches('/')
+    }
+
     /// All documents in the order in which they came.
     pub fn documents(&self) -> Vec<Value> {
         self.requests()
@@ -197,9 +216,12 @@ impl Drop for Endpoint {
     }
 }
 
+/// What a test answers to the request of this number.
+type Answer = dyn Fn(usize, &Received) -> Reply + Send + Sync;
+
 struct Shared {
     book: Arc<Mutex<Book>>,
-    reply: Box<dyn Fn(usize, &Received) -> Reply + Send + Sync>,
+    reply: Box<Answer>,
 }
 
 async fn accept(listener: TcpListener, acceptor: Option<TlsAcceptor>, shared: Arc<Shared>) {
@@ -284,11 +306,23 @@ async fn answer(
     let number = {
         let mut book = shared.book.lock().unwrap();
         book.requests.push(received.clone());
+        book.busy += 1;
+        book.most_busy = book.most_busy.max(book.busy);
         book.requests.len() - 1
     };
-    let (status, headers, text) = match (shared.reply)(number, &received) {
+    let response = respond((shared.reply)(number, &received)).await;
+    shared.book.lock().unwrap().busy -= 1;
+    response
+}
+
+async fn respond(reply: Reply) -> Result<Response<UnsyncBoxBody<Bytes, CutOff>>, CutOff> {
+    let (status, headers, text) = match reply {
         Reply::Status(status, text) => (status, Vec::new(), text),
         Reply::With(status, headers, text) => (status, headers, text),
+        Reply::After(time) => {
+            tokio::time::sleep(time).await;
+            (200, Vec::new(), "ok".to_owned())
+        }
         Reply::Hang => {
             std::future::pending::<Infallible>().await;
             return Err(CutOff);

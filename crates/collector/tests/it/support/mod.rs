@@ -1,4 +1,4 @@
-//! What the tests have in common: a folder of one's own, the binary, an endpoint.
+//! What the tests have in common: a folder of one's own, the binary, an endpoint, a proxy.
 
 pub mod authority;
 pub mod case;

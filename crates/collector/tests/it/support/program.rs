@@ -71,6 +71,14 @@ impl World {
         self
     }
 
+    /// A batch head node with these jobs in its queue and none in its history.
+    pub fn batch_node(&mut self, queue: &str) -> &mut Self {
+        let path = self.path("queue.json");
+        fs::write(&path, queue).unwrap();
+        self.program("condor_q", &format!("exec /usr/bin/cat {}", path.display()))
+            .program("condor_history", "echo [; echo ]")
+    }
+
     /// What a healthy host has in /proc and /run.
     pub fn healthy_host(&mut self) -> &mut Self {
         let uptime = fs::read("/proc/uptime").unwrap();
@@ -98,6 +106,13 @@ impl World {
 
     /// The binary with this world's environment and folders, ready to be started.
     pub fn command(&self, args: &[&str]) -> Command {
+        let state = self.path("state");
+        let state = ["--state-dir", state.to_str().unwrap()];
+        self.command_without_state_dir(&[&state, args].concat())
+    }
+
+    /// The same, but where state is kept is the program's choice.
+    pub fn command_without_state_dir(&self, args: &[&str]) -> Command {
         #[expect(
             clippy::disallowed_methods,
             reason = "a test starts the program itself"
@@ -106,8 +121,6 @@ impl World {
         command
             .arg("--root")
             .arg(self.path("root"))
-            .arg("--state-dir")
-            .arg(self.path("state"))
             .args(args)
             .env_clear()
             .envs(&self.env)
@@ -118,12 +131,7 @@ impl World {
 
     /// Runs the binary to its end.
     pub fn run(&self, args: &[&str]) -> Run {
-        let output = self.command(args).output().unwrap();
-        Run {
-            status: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
+        Run::of(self.command(args))
     }
 
     /// Runs the binary with `--print`.
@@ -156,7 +164,29 @@ pub fn names(folder: &Path) -> Vec<String> {
     names
 }
 
+/// So many jobs as `condor_q` prints them: 1.0, 1.1 and so on, all of this owner.
+pub fn jobs(count: usize, owner: &str) -> String {
+    let jobs: Vec<String> = (0..count)
+        .map(|number| {
+            format!(
+                "{{\n  \"ClusterId\": 1,\n  \"JobStatus\": 2,\n  \"Owner\": \"{owner}\",\n  \"ProcId\": {number},\n  \"RemoteWallClockTime\": 38.0\n}}\n"
+            )
+        })
+        .collect();
+    format!("[\n{}]\n", jobs.join(",\n"))
+}
+
 impl Run {
+    /// Runs a command to its end.
+    pub fn of(mut command: Command) -> Self {
+        let output = command.output().unwrap();
+        Self {
+            status: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
     /// The documents on standard output (`--print`).
     pub fn documents(&self) -> Vec<Value> {
         self.stdout
@@ -181,5 +211,21 @@ impl Run {
             self.stderr
         );
         self
+    }
+
+    /// Asserts that this text is nowhere in the log, nor on standard output.
+    #[track_caller]
+    pub fn lacks(self, text: &str) -> Self {
+        let said = format!("{}{}", self.stdout, self.stderr);
+        assert!(!said.contains(text), "{text:?} is in the log:\n{said}");
+        self
+    }
+
+    /// How many lines of the log have this text.
+    pub fn lines_with(&self, text: &str) -> usize {
+        self.stderr
+            .lines()
+            .filter(|line| line.contains(text))
+            .count()
     }
 }

@@ -1,0 +1,471 @@
+//! The state folder, by way of NETWORK, which counts from one round to the next.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::process::Stdio;
+use std::time::SystemTime;
+
+use serde_json::{Value, json};
+
+use crate::support::endpoint::{Endpoint, Protocol};
+use crate::support::program::{Run, World};
+
+const HOST: [&str; 4] = ["--host", "--mount", "/", "-v"];
+const BOOT: &str = "5b4b5f0e-0000-4000-8000-000000000001\n";
+
+/// By interface: bytes sent, bytes received.
+type Interfaces<'a> = &'a [(&'a str, u64, u64)];
+
+/// What the kernel of a world counted at this time since its boot.
+fn at(world: &mut World, uptime: &str, interfaces: Interfaces) {
+    let mut text = "Inter-|   Receive  |  Transmit\n face |bytes  |bytes\n".to_owned();
+    for (name, sent, received) in interfaces {
+        text.push_str(&format!(
+            "{name}: {received} 1 0 0 0 0 0 0 {sent} 1 0 0 0 0 0 0\n"
+        ));
+    }
+    world
+        .file("/proc/uptime", format!("{uptime} 1.00\n"))
+        .file("/proc/net/dev", text);
+}
+
+fn host(uptime: &str, interfaces: Interfaces) -> World {
+    let mut world = World::new();
+    world.healthy_host();
+    at(&mut world, uptime, interfaces);
+    world
+}
+
+/// Sends a round and returns its NETWORK.
+#[track_caller]
+fn round(world: &World) -> (Value, Run) {
+    let endpoint = Endpoint::ok(Protocol::PlainHttp);
+    let run = world.deliver(&endpoint, &HOST).exits(0);
+    (network(&endpoint), run)
+}
+
+#[track_caller]
+fn network(endpoint: &Endpoint) -> Value {
+    let documents = endpoint.documents();
+    let network = documents.iter().find(|d| d["kind"] == "NETWORK").unwrap();
+    network["network"].clone()
+}
+
+/// Asserts that this came from two samples of unchanged counters.
+#[track_caller]
+fn assert_sampled(network: &Value) {
+    assert_eq!(
+        (&network["sent"], &network["received"]),
+        (&json!(0), &json!(0))
+    );
+    let interval = network["interval"].as_f64().unwrap();
+    assert!((1.0..10.0).contains(&interval), "{interval}");
+}
+
+#[test]
+fn a_round_counts_from_the_last_one_and_the_first_takes_two_samples() {
+    let mut world = host("5000.25", &[("lo", 100, 100), ("eth0", 1000, 2000)]);
+    let (first, run) = round(&world);
+    assert_sampled(&first);
+    run.says("INFO network: no counters of an earlier round");
+    at(
+        &mut world,
+        "5300.50",
+        &[("lo", 101, 101), ("eth0", 1500, 2700)],
+    );
+    let (second, _) = round(&world);
+    assert_eq!(
+        second,
+        json!({"interval": 300.25, "sent": 501, "received": 701})
+    );
+    at(
+        &mut world,
+        "5400.50",
+        &[("lo", 101, 101), ("eth0", 1500, 2700)],
+    );
+    let (third, _) = round(&world);
+    assert_eq!(third, json!({"interval": 100.0, "sent": 0, "received": 0}));
+    assert_eq!(world.names("state"), ["network.json"]);
+    let mode = fs::metadata(world.path("state/network.json"))
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn print_counts_from_the_last_round_and_leaves_it() {
+    let mut world = host("5000.00", &[("lo", 100, 100)]);
+    round(&world);
+    let before = fs::read(world.path("state/network.json")).unwrap();
+    at(&mut world, "5010.00", &[("lo", 107, 109)]);
+    let run = world.print(&HOST).exits(0);
+    let documents = run.documents();
+    let network = documents.iter().find(|d| d["kind"] == "NETWORK").unwrap();
+    assert_eq!(
+        network["network"],
+        json!({"interval": 10.0, "sent": 7, "received": 9})
+    );
+    assert_eq!(fs::read(world.path("state/network.json")).unwrap(), before);
+}
+
+#[test]
+fn no_difference_is_made_of_what_cannot_be_compared() {
+    type Change = fn(&mut World);
+    let changes: [(&str, Change); 4] = [
+        ("a counter went back", |world| {
+            at(world, "5300.00", &[("lo", 900, 50)])
+        }),
+        ("the uptime went back", |world| {
+            at(world, "4999.00", &[("lo", 900, 900)])
+        }),
+        ("no time went by", |world| {
+            at(world, "5000.00", &[("lo", 900, 900)])
+        }),
+        ("another boot", |world| {
+            at(world, "5300.00", &[("lo", 900, 900)]);
+            world.file(
+                "/proc/sys/kernel/random/boot_id",
+                "5b4b5f0e-0000-4000-8000-000000000002\n",
+            );
+        }),
+    ];
+    for (what, change) in changes {
+        let mut world = host("5000.00", &[("lo", 100, 100)]);
+        round(&world);
+        change(&mut world);
+        let (network, run) = round(&world);
+        assert_sampled(&network);
+        assert_eq!(
+            run.lines_with("rebooted or a counter was reset"),
+            1,
+            "{what}"
+        );
+        at(&mut world, "6000.00", &[("lo", 1000, 1000)]);
+        let (network, _) = round(&world);
+        assert!(
+            network["interval"].as_f64().unwrap() > 600.0,
+            "{what}: counts from there"
+        );
+    }
+}
+
+#[test]
+fn interfaces_come_and_go() {
+    let mut world = host("5000.00", &[("lo", 100, 100), ("eth0", 7000, 7000)]);
+    round(&world);
+    at(
+        &mut world,
+        "5010.00",
+        &[("lo", 101, 102), ("veth7", 30, 40)],
+    );
+    let (network, _) = round(&world);
+    assert_eq!(
+        network,
+        json!({"interval": 10.0, "sent": 31, "received": 42})
+    );
+}
+
+#[test]
+fn a_damaged_state_file_is_set_aside() {
+    for content in [
+        &b"\xff\x00{"[..],
+        b"",
+        b"{\"boot_id\":\"x\",\"upti",
+        b"[]",
+        b"7",
+        b"null",
+        b"{}",
+        b"{\"sent\":1,\"received\":2,\"timestamp\":3}",
+        b"{\"boot_id\":1,\"uptime\":\"x\",\"interfaces\":[]}",
+        b"{\"boot_id\":\"x\",\"uptime\":1.0,\"interfaces\":{\"lo\":[-1,2]}}",
+    ] {
+        let mut world = host("5000.00", &[("lo", 100, 100)]);
+        fs::write(world.path("state/network.json"), content).unwrap();
+        let (network, run) = round(&world);
+        assert_sampled(&network);
+        assert_eq!(run.lines_with("WARN the state file "), 1, "{}", run.stderr);
+        assert_eq!(
+            world.names("state"),
+            ["network.json", "network.json.damaged"]
+        );
+        let aside = fs::read(world.path("state/network.json.damaged")).unwrap();
+        assert_eq!(aside, content);
+        at(&mut world, "5010.00", &[("lo", 101, 102)]);
+        let (network, run) = round(&world);
+        assert_eq!(network["interval"], 10.0);
+        assert_eq!(run.lines_with("WARN"), 0, "{}", run.stderr);
+    }
+}
+
+#[test]
+fn a_state_file_that_is_a_folder_is_not_fatal() {
+    let world = host("5000.00", &[("lo", 100, 100)]);
+    fs::create_dir(world.path("state/network.json")).unwrap();
+    let (network, run) = round(&world);
+    assert_sampled(&network);
+    assert_eq!(
+        run.lines_with("WARN cannot read the state file"),
+        1,
+        "{}",
+        run.stderr
+    );
+    run.says("WARN cannot write network.json in the state folder");
+}
+
+/// Seconds since 1970.
+fn unix_now() -> f64 {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test makes what the old script left just now"
+    )]
+    let now = SystemTime::now();
+    now.duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap()
+        .as_secs_f64()
+}
+
+#[test]
+fn the_old_scripts_state_is_where_the_first_round_counts_from() {
+    let interfaces: Interfaces = &[("lo", 100, 100), ("eth0", 1000, 2000)];
+    let left = |ago: f64, sent: u64| {
+        json!({"sent": sent, "received": 2000, "timestamp": (unix_now() - ago) * 1000.0})
+            .to_string()
+    };
+    let mut world = host("5000.00", interfaces);
+    world.file("/run/afmetrics.json", left(300.0, 1050));
+    let (network, _) = round(&world);
+    assert_eq!(
+        (&network["sent"], &network["received"]),
+        (&json!(50), &json!(100))
+    );
+    let interval = network["interval"].as_f64().unwrap();
+    assert!((300.0..330.0).contains(&interval), "{interval}");
+    at(
+        &mut world,
+        "5010.00",
+        &[("lo", 100, 100), ("eth0", 1001, 2002)],
+    );
+    let (network, _) = round(&world);
+    assert_eq!(
+        network,
+        json!({"interval": 10.0, "sent": 1, "received": 2}),
+        "our own, then"
+    );
+
+    for unusable in [
+        left(3700.0, 1050),
+        left(-60.0, 1050),
+        left(300.0, 9999),
+        "[]".to_owned(),
+        "{\"sent\":-1,\"received\":0,\"timestamp\":0}".to_owned(),
+        "\u{0}".to_owned(),
+    ] {
+        let mut world = host("5000.00", interfaces);
+        world.file("/run/afmetrics.json", &unusable);
+        let (network, _) = round(&world);
+        assert_sampled(&network);
+    }
+    let mut world = host("200.00", interfaces);
+    world.file("/run/afmetrics.json", left(300.0, 1050));
+    let (network, _) = round(&world);
+    assert_sampled(&network);
+}
+
+#[test]
+fn without_a_state_folder_the_round_goes_on() {
+    let world = host("5000.00", &[("lo", 100, 100)]);
+    // Root may write anywhere, but not below a file.
+    fs::write(world.path("file"), "").unwrap();
+    for name in ["file", "file/below"] {
+        let path = world.path(name);
+        let endpoint = Endpoint::ok(Protocol::PlainHttp);
+        let args = [&HOST[..], &["--state-dir", path.to_str().unwrap()]].concat();
+        let run = world.deliver(&endpoint, &args).exits(0);
+        assert_sampled(&network(&endpoint));
+        assert_eq!(
+            run.lines_with("WARN no state folder can be written"),
+            1,
+            "{}",
+            run.stderr
+        );
+        assert_eq!(run.lines_with(path.to_str().unwrap()), 1, "{}", run.stderr);
+    }
+    let endpoint = Endpoint::ok(Protocol::PlainHttp);
+    world
+        .deliver(
+            &endpoint,
+            &[&HOST[..], &["--state-dir", "/proc/self/nowhere"]].concat(),
+        )
+        .exits(0);
+}
+
+#[test]
+fn a_state_folder_that_is_missing_is_made() {
+    let world = host("5000.00", &[("lo", 100, 100)]);
+    let path = world.path("made/for/it");
+    let endpoint = Endpoint::ok(Protocol::PlainHttp);
+    let args = [&HOST[..], &["--state-dir", path.to_str().unwrap()]].concat();
+    let run = world.deliver(&endpoint, &args).exits(0);
+    assert_eq!(run.lines_with("WARN"), 0, "{}", run.stderr);
+    assert_eq!(world.names("made/for/it"), ["network.json"]);
+    let mode = fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+}
+
+/// Runs as `nobody`; `None`: this is not root, so it is left out.
+fn as_somebody_else(world: &World, args: &[&str]) -> Option<Run> {
+    use std::os::unix::process::CommandExt as _;
+    const NOBODY: u32 = 65534;
+    let mut command = world.command_without_state_dir(args);
+    command.uid(NOBODY).gid(NOBODY);
+    // Not allowed, or the world or the binary is not to be seen by others.
+    let is_possible = command.output().is_ok();
+    if !is_possible {
+        eprintln!("left out: it takes root, and a checkout that others may read");
+        return None;
+    }
+    Some(Run::of(command))
+}
+
+#[test]
+fn a_state_folder_of_another_user_is_passed_over() {
+    let world = host("5000.00", &[("lo", 100, 100)]);
+    for name in ["", "root", "cwd", "home", "bin"] {
+        fs::set_permissions(world.path(name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    fs::set_permissions(world.path("state"), fs::Permissions::from_mode(0o700)).unwrap();
+    let endpoint = Endpoint::ok(Protocol::PlainHttp);
+    let state = world.path("state");
+    let args = [
+        "-t",
+        "t0ken-1",
+        "-u",
+        &endpoint.url,
+        "--state-dir",
+        state.to_str().unwrap(),
+    ];
+    let Some(run) = as_somebody_else(&world, &[&HOST[..], &args].concat()) else {
+        return;
+    };
+    let run = run.exits(0).says("Permission denied");
+    assert_eq!(
+        run.lines_with("WARN no state folder can be written"),
+        1,
+        "{}",
+        run.stderr
+    );
+    assert_sampled(&network(&endpoint));
+    assert_eq!(world.names("state"), Vec::<String>::new());
+}
+
+#[test]
+fn eight_rounds_at_once_do_not_tear_the_state() {
+    let mut world = host("5000.00", &[("lo", 100, 100)]);
+    round(&world);
+    let endpoint = Endpoint::ok(Protocol::PlainHttp);
+    for time in 1..=3_u64 {
+        let interfaces: Vec<(String, u64, u64)> = (0..200)
+            .map(|n| (format!("veth{n}"), time * 1000, time * 1000))
+            .collect();
+        let interfaces: Vec<(&str, u64, u64)> = interfaces
+            .iter()
+            .map(|(name, s, r)| (name.as_str(), *s, *r))
+            .collect();
+        at(
+            &mut world,
+            &format!("{}.00", 5000 + 100 * time),
+            &interfaces,
+        );
+        let rounds: Vec<_> = (0..8)
+            .map(|_| {
+                world
+                    .command(&["-t", "t0ken-1", "-u", &endpoint.url])
+                    .args(HOST)
+                    .stdout(Stdio::null())
+                    .stderr(Stdio::piped())
+                    .spawn()
+                    .unwrap()
+            })
+            .collect();
+        for round in rounds {
+            let output = round.wait_with_output().unwrap();
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(0), "{said}");
+            assert!(!said.contains("damaged"), "{said}");
+        }
+        assert_eq!(world.names("state"), ["network.json"]);
+        let state = fs::read(world.path("state/network.json")).unwrap();
+        let state: Value = serde_json::from_slice(&state).unwrap();
+        assert_eq!(state["interfaces"].as_object().unwrap().len(), 200);
+    }
+}
+
+/// Where a round of this world left its counters, and what it logged.
+fn chosen(world: &World) -> (Vec<&'static str>, Run) {
+    let endpoint = Endpoint::ok(Protocol::PlainHttp);
+    let to = ["-t", "t0ken-1", "-u", &endpoint.url];
+    let run = Run::of(world.command_without_state_dir(&[&to, &HOST[..]].concat()));
+    let places = [
+        "services",
+        "root/var/lib/afmetrics",
+        "xdg/afmetrics",
+        "home/.local/state/afmetrics",
+    ];
+    let chosen = places
+        .into_iter()
+        .filter(|place| world.path(place).join("network.json").exists());
+    (chosen.collect(), run.exits(0))
+}
+
+/// Makes a folder of this world one that nobody can make or write.
+fn block(world: &World, folder: &str) {
+    let path = world.path(folder);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    symlink("/proc/self/nowhere", path).unwrap();
+}
+
+#[test]
+fn the_first_folder_that_can_be_written_is_chosen() {
+    let both = |world: &mut World| {
+        let (services, xdg) = (world.path("services"), world.path("xdg"));
+        world.env("STATE_DIRECTORY", format!("{}:/second", services.display()));
+        world.env("XDG_STATE_HOME", xdg);
+    };
+    let mut world = host("5000.00", &[("lo", 100, 100)]);
+    both(&mut world);
+    assert_eq!(chosen(&world).0, ["services"]);
+
+    let mut world = host("5000.00", &[("lo", 100, 100)]);
+    both(&mut world);
+    block(&world, "services");
+    assert_eq!(chosen(&world).0, ["root/var/lib/afmetrics"]);
+
+    let mut world = host("5000.00", &[("lo", 100, 100)]);
+    both(&mut world);
+    block(&world, "services");
+    block(&world, "root/var/lib/afmetrics");
+    assert_eq!(chosen(&world).0, ["xdg/afmetrics"]);
+
+    let world = host("5000.00", &[("lo", 100, 100)]);
+    block(&world, "root/var/lib/afmetrics");
+    let (places, run) = chosen(&world);
+    assert_eq!(places, ["home/.local/state/afmetrics"]);
+    assert_eq!(run.lines_with("WARN no state folder"), 0, "{}", run.stderr);
+
+    let world = host("5000.00", &[("lo", 100, 100)]);
+    block(&world, "root/var/lib/afmetrics");
+    block(&world, "home/.local/state/afmetrics");
+    let (places, run) = chosen(&world);
+    assert_eq!(places, Vec::<&str>::new());
+    assert_eq!(run.lines_with("WARN no state folder"), 1, "{}", run.stderr);
+}
+
+#[test]
+fn a_boot_id_is_what_makes_counters_comparable() {
+    let world = host("5000.00", &[("lo", 100, 100)]);
+    round(&world);
+    let state = fs::read(world.path("state/network.json")).unwrap();
+    let state: Value = serde_json::from_slice(&state).unwrap();
+    assert_eq!(state["boot_id"], BOOT.trim());
+}
