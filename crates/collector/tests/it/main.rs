@@ -2,4 +2,7 @@
 //! recorded ones. One executable, as each costs a build.
 
 mod delivery;
+mod groups;
+mod programs;
+mod sshd;
 mod support;
