@@ -1,6 +1,7 @@
 //! What some tests need of the machine. A test that cannot have it says so and is left out; where
 //! all tests are wanted (`AFMETRICS_TEST_ALL=1`, as `.ci/run` sets it) that is a failure.
 
+use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -23,7 +24,11 @@ pub fn root_and(programs: &[&str]) -> bool {
     };
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
     assert!(!all_are_wanted(), "{test} cannot be run: {lack}");
-    eprintln!("LEFT OUT: {test}: {lack} (cargo xtask test, as root, installs what it may)");
+    // Not by eprintln, which is kept back for tests that pass.
+    let _ = writeln!(
+        std::io::stderr(),
+        "LEFT OUT: {test}: {lack} (cargo xtask test, as root, installs what it may)"
+    );
     false
 }
 
