@@ -134,7 +134,8 @@ fn answer(group: &str, known: oneshot::Sender<bool>, asked: &mpsc::Receiver<Ques
         let answer = match (answers.get(&user), &group) {
             (Some(known), _) => Ok(*known),
             (None, Ok(Some(group))) => is_in(&user, group),
-            (None, Ok(None)) => Ok(false),
+            // Said too late for exit status 2.
+            (None, Ok(None)) => Err("it knows no such group".to_owned()),
             (None, Err(why)) => Err((*why).to_owned()),
         };
         if let Ok(is_member) = answer {

@@ -262,6 +262,7 @@ static enum nss_status flock_(struct group *g, char *b, size_t n, int *why) {
 }
 
 enum nss_status _nss_canary_getgrnam_r(const char *name, struct group *g, char *b, size_t n, int *why) {
+    if (!strcmp(name, "slow")) sleep(3);
     return strcmp(name, "flock") ? said(NSS_STATUS_NOTFOUND, why) : flock_(g, b, n, why);
 }
 
@@ -366,4 +367,19 @@ fn a_directory_that_hangs_at_one_user_costs_a_deadline() {
         .says("ssh: the user database (NSS) did not say within 2 s")
         .says("condor_jobs: the user database (NSS) did not say within 2 s");
     assert_eq!(run.documents().len(), 4, "{}", run.stderr);
+}
+
+#[test]
+fn a_group_that_is_unknown_after_the_deadline_empties_nothing() {
+    if !needs::root_and(&["cc"]) {
+        return;
+    }
+    let mut world = world(&["canary-8"]);
+    let namespace = with_directory(&mut world);
+    let args = ["-s", "--silence", "2", "-g", "slow"];
+    let run = print(&namespace, &world, &args)
+        .exits(1)
+        .says("ssh: the user database (NSS) failed")
+        .says("it knows no such group");
+    assert!(run.documents().is_empty());
 }
