@@ -1,4 +1,54 @@
+//! The commands people use on the project: `cargo xtask COMMAND`. A file for each.
+
 mod bench;
-fn main() -> anyhow::Result<()> {
-    bench::bench()
+mod bless;
+mod install;
+mod test;
+
+use std::process::ExitCode;
+
+/// Name, what it does, and how.
+type Command = (
+    &'static str,
+    &'static str,
+    fn(&[String]) -> anyhow::Result<()>,
+);
+
+const COMMANDS: &[Command] = &[
+    (
+        "test",
+        "installs what the tests need, where it may, and runs them all; further words go to `cargo test`",
+        test::run,
+    ),
+    (
+        "bless",
+        "rewrites what is printed from tables and the expected documents of the cases; look at `git diff`",
+        bless::run,
+    ),
+    (
+        "bench",
+        "prints what a round costs, beside what it should cost and what others need",
+        bench::run,
+    ),
+];
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let command = words
+        .split_first()
+        .and_then(|(name, rest)| Some((COMMANDS.iter().find(|row| row.0 == name)?, rest)));
+    let Some(((_, _, run), rest)) = command else {
+        eprintln!("cargo xtask COMMAND, one of:");
+        for (name, what, _) in COMMANDS {
+            eprintln!("  {name:6} {what}");
+        }
+        return ExitCode::from(2);
+    };
+    match run(rest) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("cargo xtask: {why:#}");
+            ExitCode::FAILURE
+        }
+    }
 }

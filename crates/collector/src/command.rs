@@ -8,11 +8,14 @@ use std::io;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::sys::signal::{Signal, killpg};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::{Child, ChildStdout};
-use tokio::task::JoinHandle;
+use tokio::signal::unix::{self, SignalKind};
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::collectors::CollectError;
@@ -52,7 +55,9 @@ impl<'a> Command<'a> {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .process_group(0);
+            .process_group(0)
+            // For one that starts only after we have given up waiting for it to start.
+            .kill_on_drop(true);
         for secret in SECRET_VARIABLES {
             command.env_remove(secret);
         }
@@ -74,36 +79,56 @@ impl<'a> Command<'a> {
         self
     }
 
-    /// Starts the program.
-    pub fn spawn(mut self) -> Result<Running<'a>, CollectError> {
-        let program = self.program;
-        let mut child = self.command.spawn().map_err(|why| match why.kind() {
-            io::ErrorKind::NotFound => {
-                CollectError::NotHere(format!("{program} is not on this node, or not on PATH"))
-            }
-            _ => CollectError::Failed(format!("cannot start {program}: {why}")),
-        })?;
-        let group = Group(child.id().map(|id| Pid::from_raw(id.cast_signed())));
-        let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
-            return Err(CollectError::Failed(format!("{program} has no output")));
+    /// Starts the program. That can hang, when a folder on `PATH` is on a dead mount: so it happens
+    /// on a thread that can be abandoned.
+    pub async fn spawn(self) -> Result<Running<'a>, CollectError> {
+        let Self {
+            program,
+            mut command,
+            silence,
+            quoting,
+        } = self;
+        let failed = |what: String| CollectError::Failed(format!("{program} {what}"));
+        let ends = Ends::watch().map_err(|why| failed(format!("cannot be watched: {why}")))?;
+        let mut child = timeout(silence, spawn_blocking(move || command.spawn()))
+            .await
+            .map_err(|_| {
+                CollectError::TimedOut(format!(
+                    "{program} could not be started within {} s: is a folder on PATH on a dead mount?",
+                    silence.as_secs()
+                ))
+            })?
+            .unwrap_or_else(|why| Err(io::Error::other(why)))
+            .map_err(|why| match why.kind() {
+                io::ErrorKind::NotFound => CollectError::NotHere(format!(
+                    "{program} is not on this node, or not on PATH (cron's is short: set PATH in the crontab)"
+                )),
+                _ => CollectError::Failed(format!("cannot start {program}: {why}")),
+            })?;
+        let (Some(id), Some(stdout), Some(stderr)) =
+            (child.id(), child.stdout.take(), child.stderr.take())
+        else {
+            return Err(failed("has no output".to_owned()));
         };
+        let id = Pid::from_raw(id.cast_signed());
         Ok(Running {
             program,
+            group: Group(id),
             stderr: tokio::spawn(head_of(stderr)),
             stdout,
             child,
-            group,
-            status: None,
+            ends,
+            has_ended: false,
             heard: Instant::now(),
-            silence: self.silence,
-            quoting: self.quoting,
+            silence,
+            quoting,
         })
     }
 
     /// Runs the program and returns what it wrote to standard output, if it ended well and wrote
     /// no more than `limit` bytes.
     pub async fn output(self, limit: usize) -> Result<Vec<u8>, CollectError> {
-        let mut running = self.spawn()?;
+        let mut running = self.spawn().await?;
         let mut output = Vec::new();
         let mut chunk = [0; 8 << 10];
         loop {
@@ -124,13 +149,17 @@ impl<'a> Command<'a> {
 }
 
 /// A running program. Dropping it ends its process group.
+///
+/// The program is reaped after its group was ended, never before: as long as it is a zombie, its
+/// number is not given to a stranger's group. So `group` is dropped before `child`.
 pub struct Running<'a> {
     program: &'static str,
+    group: Group,
     child: Child,
+    ends: Ends,
     stdout: ChildStdout,
     stderr: JoinHandle<Vec<u8>>,
-    group: Group,
-    status: Option<ExitStatus>,
+    has_ended: bool,
     /// When the last byte came, or the program ended.
     heard: Instant,
     silence: Duration,
@@ -141,9 +170,9 @@ impl Running<'_> {
     /// Reads some of standard output; 0 at its end.
     pub async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, CollectError> {
         loop {
-            let patience = match self.status {
-                None => self.silence,
-                Some(_) => LINGER,
+            let patience = match self.has_ended {
+                false => self.silence,
+                true => LINGER,
             };
             tokio::select! {
                 biased;
@@ -151,14 +180,14 @@ impl Running<'_> {
                     self.heard = Instant::now();
                     return read.map_err(|why| self.failed(&format!("cannot be read: {why}")));
                 }
-                status = self.child.wait(), if self.status.is_none() => {
-                    self.status = Some(status.map_err(|why| self.failed(&format!("cannot be waited for: {why}")))?);
+                () = self.ends.of(self.group.0), if !self.has_ended => {
+                    self.has_ended = true;
                     self.heard = Instant::now();
                 }
-                () = sleep_until(self.heard + patience) => match self.status {
-                    None => return Err(self.end_silent().await),
+                () = sleep_until(self.heard + patience) => match self.has_ended {
+                    false => return Err(self.end_silent().await),
                     // The program is gone; what it left behind holds its output open and says nothing.
-                    Some(_) => return Ok(0),
+                    true => return Ok(0),
                 },
             }
         }
@@ -166,16 +195,19 @@ impl Running<'_> {
 
     /// Waits for the program's end, ends what it left behind, and looks at its exit status.
     pub async fn finish(mut self) -> Result<(), CollectError> {
-        let status = match self.status {
-            Some(status) => status,
-            None => match timeout(self.silence, self.child.wait()).await {
-                Ok(status) => {
-                    status.map_err(|why| self.failed(&format!("cannot be waited for: {why}")))?
-                }
-                Err(_) => return Err(self.end_silent().await),
-            },
-        };
-        self.group.end();
+        if timeout(self.silence, self.ends.of(self.group.0))
+            .await
+            .is_err()
+        {
+            return Err(self.end_silent().await);
+        }
+        self.group.signal(Signal::SIGKILL);
+        let status = self
+            .child
+            .wait()
+            .await
+            .map_err(|why| self.failed(&format!("cannot be waited for: {why}")))?;
+        self.group.is_done();
         if status.success() {
             return Ok(());
         }
@@ -197,13 +229,20 @@ impl Running<'_> {
 
     async fn end_silent(&mut self) -> CollectError {
         self.group.signal(Signal::SIGTERM);
-        let _ = timeout(GRACE, self.child.wait()).await;
-        self.group.end();
+        let _ = timeout(GRACE, self.ends.of(self.group.0)).await;
+        self.group.signal(Signal::SIGKILL);
         CollectError::TimedOut(format!(
             "{} gave no output for {} s and was ended",
             self.program,
             self.silence.as_secs()
         ))
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        // Something that left the group may hold standard error open for ever.
+        self.stderr.abort();
     }
 }
 
@@ -228,25 +267,45 @@ async fn head_of(mut stream: impl AsyncRead + Unpin) -> Vec<u8> {
     kept
 }
 
-/// A process group that ends, all of it, at the latest when this is dropped.
-struct Group(Option<Pid>);
+/// The ends of child processes, seen without reaping them.
+struct Ends(unix::Signal);
+
+impl Ends {
+    fn watch() -> io::Result<Self> {
+        unix::signal(SignalKind::child()).map(Self)
+    }
+
+    async fn of(&mut self, child: Pid) {
+        let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+        while matches!(
+            waitid(Id::Pid(child), look),
+            Ok(WaitStatus::StillAlive) | Err(Errno::EINTR)
+        ) {
+            self.0.recv().await;
+        }
+    }
+}
+
+/// A process group, by its leader, that ends, all of it, at the latest when this is dropped. The
+/// leader must not have been reaped, or the number may be a stranger's.
+struct Group(Pid);
 
 impl Group {
     fn signal(&self, signal: Signal) {
-        if let Some(group) = self.0 {
+        if self.0.as_raw() > 0 {
             // An error means that nobody is left in it.
-            let _ = killpg(group, signal);
+            let _ = killpg(self.0, signal);
         }
     }
 
-    fn end(&mut self) {
-        self.signal(Signal::SIGKILL);
-        self.0 = None;
+    /// The leader has been reaped: nothing is left to be ended.
+    fn is_done(&mut self) {
+        self.0 = Pid::from_raw(0);
     }
 }
 
 impl Drop for Group {
     fn drop(&mut self) {
-        self.end();
+        self.signal(Signal::SIGKILL);
     }
 }

@@ -128,9 +128,12 @@ async fn one_round(config: &Config) -> Result<bool> {
     let summary = Summary::of(&collected);
     let (done, rest) = match (&config.target, endpoint) {
         (Target::Endpoint(_), Some(endpoint)) => deliver(&endpoint, collected, &cx).await,
-        (Target::Print, _) => written(output::to_stdout(collected), "standard output"),
+        (Target::Print, _) => {
+            let written_to = aside(move || output::to_stdout(collected)).await?;
+            written(written_to, "standard output")
+        }
         _ => {
-            let written_to = output::to_files(Path::new("."), collected);
+            let written_to = aside(move || output::to_files(Path::new("."), collected)).await?;
             let files = written_to
                 .files
                 .iter()
@@ -157,6 +160,16 @@ async fn one_round(config: &Config) -> Result<bool> {
         begun.elapsed().as_secs_f64()
     );
     Ok(done && summary.well == summary.all)
+}
+
+/// Writes on a thread of its own: a reader that does not read (a pager, a stopped terminal) must
+/// not keep SIGTERM and SIGINT from ending the round.
+async fn aside(
+    write: impl FnOnce() -> output::Written + Send + 'static,
+) -> Result<output::Written> {
+    tokio::task::spawn_blocking(write)
+        .await
+        .context("cannot write")
 }
 
 /// What the collectors may use in this round.

@@ -3,6 +3,11 @@
 //!
 //! Group membership is asked of the system's user database (NSS: files, LDAP, SSSD), which can take
 //! seconds or hang. So it is asked on a thread of its own, once a round for each user.
+//!
+//! What surprised us: not every failure is told. `getgrouplist` has no way to say that a service
+//! failed, and some NSS modules (SSSD's on RHEL, while its daemon is away) say "not found" instead of
+//! "unavailable". So a No counts only while the system still knows the group of `-g`. What cannot be
+//! told: users in a directory that says "not found" when it is away, and a group in `/etc/group`.
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
@@ -129,7 +134,8 @@ fn answer(group: &str, known: oneshot::Sender<bool>, asked: &mpsc::Receiver<Ques
         let answer = match (answers.get(&user), &group) {
             (Some(known), _) => Ok(*known),
             (None, Ok(Some(group))) => is_in(&user, group),
-            (None, Ok(None)) => Ok(false),
+            // Said too late for exit status 2.
+            (None, Ok(None)) => Err("it knows no such group".to_owned()),
             (None, Err(why)) => Err((*why).to_owned()),
         };
         if let Ok(is_member) = answer {
@@ -143,7 +149,19 @@ fn answer(group: &str, known: oneshot::Sender<bool>, asked: &mpsc::Receiver<Ques
 /// Whether it is the user's primary group or one of the supplementary ones. A user whom the system
 /// does not know is in no group.
 fn is_in(user: &str, group: &Group) -> Result<bool, String> {
-    let Some(entry) = User::from_name(user).map_err(|why| why.desc().to_owned())? else {
+    let is_member = lists(user, group).map_err(|why| why.desc().to_owned())?;
+    if is_member {
+        return Ok(true);
+    }
+    match Group::from_gid(group.gid) {
+        Ok(Some(_)) => Ok(false),
+        Ok(None) => Err("it no longer knows the group".to_owned()),
+        Err(why) => Err(why.desc().to_owned()),
+    }
+}
+
+fn lists(user: &str, group: &Group) -> nix::Result<bool> {
+    let Some(entry) = User::from_name(user)? else {
         return Ok(false);
     };
     if entry.gid == group.gid || group.mem.contains(&entry.name) {
@@ -153,7 +171,5 @@ fn is_in(user: &str, group: &Group) -> Result<bool, String> {
         return Ok(false);
     };
     // Not only `group.mem`: SSSD may leave the list of members out, and answer this all the same.
-    getgrouplist(&name, entry.gid)
-        .map(|groups| groups.contains(&group.gid))
-        .map_err(|why| why.desc().to_owned())
+    Ok(getgrouplist(&name, entry.gid)?.contains(&group.gid))
 }

@@ -19,7 +19,7 @@ pub struct Cost {
 }
 
 /// Runs the program to its end, which has to be a good one.
-pub fn run(command: &mut Command) -> Result<Cost> {
+pub fn cost_of(command: &mut Command) -> Result<Cost> {
     let before = children_cpu()?;
     let begun = Instant::now();
     let mut child = command

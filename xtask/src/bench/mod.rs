@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result, bail};
 use tempfile::TempDir;
 
 use self::drain::Drain;
-use self::measure::{Cost, best_of, run};
+use self::measure::{Cost, best_of, cost_of};
 
 /// The binary with the release profile, and a folder with fake tools.
 struct Bench {
@@ -24,7 +24,7 @@ struct Bench {
 }
 
 /// Builds the release binary and prints the table.
-pub fn bench() -> Result<()> {
+pub fn run(_: &[String]) -> Result<()> {
     let bench = Bench::new()?;
     println!(
         "{:<58} {:>10} {:>10} {:>9}   target",
@@ -84,7 +84,7 @@ impl Bench {
     }
 
     fn start(&self) -> Result<()> {
-        let cost = best_of(20, || run(&mut self.collector(&["--version"])))?;
+        let cost = best_of(20, || cost_of(&mut self.collector(&["--version"])))?;
         row("--version", cost, "");
         Ok(())
     }
@@ -94,7 +94,7 @@ impl Bench {
         let args = ["-s", "--host", "--root", "/"];
         // The first round takes a second for NETWORK; best_of leaves it out.
         let cost = best_of(10, || {
-            run(self.without_utmp(&mut self.delivering(&drain, &args)))
+            cost_of(self.without_utmp(&mut self.delivering(&drain, &args)))
         })?;
         row(
             "-s --host over TLS",
@@ -122,7 +122,7 @@ impl Bench {
         let http2 = Drain::start(&["h2"])?;
         let mut most = 0;
         let one_by_one = best_of(3, || {
-            let cost = run(&mut self.delivering(&http1, &["-b"]))?;
+            let cost = cost_of(&mut self.delivering(&http1, &["-b"]))?;
             let seen = http1.seen();
             most = most.max(seen.connections);
             expect(seen.requests, JOBS)?;
@@ -135,13 +135,13 @@ impl Bench {
         );
         row(
             "10,000 jobs, one a request, HTTP/2",
-            run(&mut self.delivering(&http2, &["-b"]))?,
+            cost_of(&mut self.delivering(&http2, &["-b"]))?,
             "",
         );
         expect(http2.seen().requests, JOBS)?;
         row(
             "10,000 jobs, --batch-size 500",
-            run(&mut self.delivering(&http2, &["-b", "--batch-size", "500"]))?,
+            cost_of(&mut self.delivering(&http2, &["-b", "--batch-size", "500"]))?,
             "at most 0.3 s of CPU",
         );
         expect(http2.seen().requests, JOBS / 500)?;
@@ -166,7 +166,7 @@ for _ in range(count):
             .args(["-c", PYTHON, &drain.url])
             .arg(drain.ca.path())
             .arg(jobs.to_string());
-        match run(&mut python) {
+        match cost_of(&mut python) {
             Ok(cost) => row(
                 "  the same by Python, a connection each",
                 cost,
@@ -190,7 +190,7 @@ for _ in range(count):
         lines.flush()?;
         let mut curl = Command::new("curl");
         curl.arg("-K").arg(&config);
-        match run(&mut curl) {
+        match cost_of(&mut curl) {
             Ok(cost) => row(
                 "  the same by curl, a connection each",
                 cost,
@@ -206,10 +206,10 @@ for _ in range(count):
         const JOBS: u64 = 1_000_000;
         let drain = Drain::start(&["h2"])?;
         self.jobs(10_000)?;
-        let small = run(&mut self.delivering(&drain, &["-b", "--batch-size", "500"]))?;
+        let small = cost_of(&mut self.delivering(&drain, &["-b", "--batch-size", "500"]))?;
         drain.seen();
         self.jobs(JOBS)?;
-        let cost = run(&mut self.delivering(&drain, &["-b", "--batch-size", "500"]))?;
+        let cost = cost_of(&mut self.delivering(&drain, &["-b", "--batch-size", "500"]))?;
         let seen = drain.seen();
         expect(seen.requests, JOBS / 500)?;
         #[expect(clippy::cast_precision_loss, reason = "a rate, for reading")]

@@ -76,7 +76,7 @@ pub async fn push_jobs(
     cx: &Context,
     out: &mut Documents,
 ) -> Result<(), CollectError> {
-    let mut jobs = htcondor::query(cx, program, args)?;
+    let mut jobs = htcondor::query(cx, program, args).await?;
     let mut without_runtime = 0_u64;
     while let Some(job) = jobs.next(Ad::job).await? {
         if excluded_owners.contains(&job.owner) || !is_news(&job) {

@@ -114,7 +114,7 @@ impl Totals {
 
 async fn totals(queue: &Queue, cx: &Context) -> Result<Count, CollectError> {
     let args = with_constraint(&["-all", "-totals", "-json"], queue);
-    let mut ads = htcondor::query(cx, "condor_q", &args)?;
+    let mut ads = htcondor::query(cx, "condor_q", &args).await?;
     let mut sum: Option<Count> = None;
     // One object for each schedd that was asked.
     while let Some(count) = ads.next(Totals::count).await? {
@@ -162,7 +162,7 @@ impl Allocated {
 async fn allocated(queue: &Queue, cx: &Context) -> Result<Allocated, CollectError> {
     const ATTRIBUTES: &str = "CpusProvisioned,MemoryProvisioned,JobStatus";
     let args = with_constraint(&["-all", "-run", "-json", "-attributes", ATTRIBUTES], queue);
-    let mut ads = htcondor::query(cx, "condor_q", &args)?;
+    let mut ads = htcondor::query(cx, "condor_q", &args).await?;
     let mut sum = Allocated::default();
     while let Some(job) = ads.next(Ok::<Running, _>).await? {
         sum.add(&job);

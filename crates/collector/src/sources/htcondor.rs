@@ -40,14 +40,14 @@ const CHUNK: usize = 64 << 10;
 
 /// Runs a tool of HTCondor whose output is a JSON list of ClassAds; of each, the attributes that
 /// `T` has are read.
-pub fn query<'a, T: DeserializeOwned>(
+pub async fn query<'a, T: DeserializeOwned>(
     cx: &'a Context,
     program: &'static str,
     args: &[&str],
 ) -> Result<Ads<'a, T>, CollectError> {
     Ok(Ads {
         program,
-        running: Some(cx.command(program).args(args).spawn()?),
+        running: Some(cx.command(program).args(args).spawn().await?),
         splitter: Splitter::default(),
         tally: Tally::default(),
         of: PhantomData,

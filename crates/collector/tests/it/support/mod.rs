@@ -1,8 +1,10 @@
-//! What the tests have in common: a folder of one's own, the binary, an endpoint, a proxy.
+//! What the tests have in common: a world of one's own, an endpoint, a proxy, a cluster, a namespace.
 
 pub mod authority;
 pub mod case;
 pub mod cluster;
 pub mod endpoint;
+pub mod namespace;
+pub mod needs;
 pub mod program;
 pub mod proxy;
