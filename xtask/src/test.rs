@@ -1,5 +1,6 @@
 //! `cargo xtask test`: every test there is, with what they need installed first.
 
+use std::ffi::OsStr;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
@@ -29,9 +30,9 @@ pub fn workspace_tests() -> Command {
     clippy::disallowed_methods,
     reason = "these commands are there to start programs; cargo names itself in the environment"
 )]
-pub fn program(program: &str) -> Command {
+pub fn program(program: impl AsRef<OsStr>) -> Command {
     match std::env::var_os("CARGO") {
-        Some(cargo) if program == "cargo" => Command::new(cargo),
+        Some(cargo) if program.as_ref() == "cargo" => Command::new(cargo),
         _ => Command::new(program),
     }
 }

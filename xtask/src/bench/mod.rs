@@ -16,6 +16,7 @@ use tempfile::TempDir;
 
 use self::drain::Drain;
 use self::measure::{Cost, best_of, cost_of};
+use crate::test::{ends_well, program};
 
 /// The binary with the release profile, and a folder with fake tools.
 struct Bench {
@@ -39,12 +40,12 @@ pub fn run(_: &[String]) -> Result<()> {
 
 impl Bench {
     fn new() -> Result<Self> {
-        let built = Command::new(env!("CARGO"))
-            .args(["build", "--release", "--package", "afmetrics-collector"])
-            .status()?;
-        if !built.success() {
-            bail!("the release build failed");
-        }
+        ends_well(program("cargo").args([
+            "build",
+            "--release",
+            "--package",
+            "afmetrics-collector",
+        ]))?;
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         Ok(Self {
             binary: root.join("target/release/afmetrics_collector"),
@@ -54,7 +55,7 @@ impl Bench {
 
     /// The binary, with the fake tools first on `PATH`.
     fn collector(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(&self.binary);
+        let mut command = program(&self.binary);
         let path = format!("{}:/usr/bin:/bin", self.folder.path().display());
         command
             .args(args)
@@ -110,7 +111,7 @@ impl Bench {
             let who =
                 "printf 'canary-1 pts/0 Nov 22 20:11 (::1)\\ncanary-2 pts/1 Nov 22 20:11 (::1)\\n'";
             // A fake that cannot be written shows as a failing round.
-            let _ = self.program("who", who);
+            let _ = self.fake("who", who);
         }
         command
     }
@@ -161,7 +162,7 @@ for _ in range(count):
     connection.getresponse().read()
     connection.close()
 ";
-        let mut python = Command::new("python3");
+        let mut python = program("python3");
         python
             .args(["-c", PYTHON, &drain.url])
             .arg(drain.ca.path())
@@ -188,7 +189,7 @@ for _ in range(count):
             )?;
         }
         lines.flush()?;
-        let mut curl = Command::new("curl");
+        let mut curl = program("curl");
         curl.arg("-K").arg(&config);
         match cost_of(&mut curl) {
             Ok(cost) => row(
@@ -242,11 +243,11 @@ for _ in range(count):
         }
         file.write_all(b"]\n")?;
         file.flush()?;
-        self.program("condor_q", &format!("exec cat {}", list.display()))?;
-        self.program("condor_history", "printf '[\\n]\\n'")
+        self.fake("condor_q", &format!("exec cat {}", list.display()))?;
+        self.fake("condor_history", "printf '[\\n]\\n'")
     }
 
-    fn program(&self, name: &str, script: &str) -> Result<()> {
+    fn fake(&self, name: &str, script: &str) -> Result<()> {
         let path = self.folder.path().join(name);
         fs::write(&path, format!("#!/bin/sh\n{script}\n"))?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755))

@@ -158,6 +158,19 @@ fn a_newline_after_a_token_is_none_of_it() {
 }
 
 #[test]
+fn a_kubeconfig_on_a_dead_mount_costs_only_this_collector() {
+    let mut world = World::new();
+    world.healthy_host();
+    // Opening it waits for a writer, who never comes.
+    let pipe = world.path("home/af.conf");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    world.env("KUBECONFIG", pipe);
+    let run = jupyter(&world, &["--host", "--mount", "/"]).exits(1);
+    assert_eq!(run.documents().len(), 4);
+    run.says("the kubeconfig, or a file that it names, could not be read within 2 s");
+}
+
+#[test]
 fn a_kubeconfig_that_nobody_may_read_costs_only_this_collector() {
     let mut world = World::new();
     world.healthy_host();
