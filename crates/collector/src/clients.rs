@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use reqwest::{Client, ClientBuilder};
-use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
@@ -86,7 +85,11 @@ fn tls(config: &EndpointConfig) -> Result<ClientConfig> {
         .with_safe_default_protocol_versions()
         .context("cannot set up HTTPS")?;
     let mut tls = if config.url.scheme() == "https" {
-        let verifier = verifier(further, provider)?;
+        let verifier =
+            Verifier::new_with_extra_roots(further, provider).with_context(|| match &config.ca {
+                Some((path, _)) => format!("cannot use --ca-file {}", path.display()),
+                None => "no certificate authority to trust: install the system's (ca-certificates) or give --ca-file".to_owned(),
+            })?;
         builder
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier))
@@ -99,15 +102,6 @@ fn tls(config: &EndpointConfig) -> Result<ClientConfig> {
     };
     tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(tls)
-}
-
-fn verifier(
-    further: Vec<CertificateDer<'static>>,
-    provider: Arc<CryptoProvider>,
-) -> Result<Verifier> {
-    Verifier::new_with_extra_roots(further, provider).context(
-        "no certificate authority to trust: install the system's (ca-certificates) or give --ca-file",
-    )
 }
 
 fn further_authorities(config: &EndpointConfig) -> Result<Vec<CertificateDer<'static>>> {

@@ -136,8 +136,18 @@ fn documents_name_only_flags_that_exist() {
         .get_arguments()
         .filter_map(|arg| arg.get_long().map(|long| format!("--{long}")))
         .collect();
-    // Of cargo; clap's own; and an abbreviation.
-    let others = ["--release", "--help", "--tok", "--kubeconfig"];
+    // Cargo's, clap's own, an abbreviation, and kubectl's.
+    let others = [
+        "--release",
+        "--help",
+        "--tok",
+        "--kubeconfig",
+        "--certificate-authority",
+        "--embed-certs",
+        "--minify",
+        "--server",
+        "--user",
+    ];
     let mut files = vec![root().join("README.md")];
     files.extend(
         fs::read_dir(root().join("docs"))
