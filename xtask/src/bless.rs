@@ -2,7 +2,8 @@
 
 use anyhow::Result;
 
-use crate::test::{ends_well, workspace_tests};
+use crate::programs::ends_well;
+use crate::test::workspace_tests;
 
 pub fn run(words: &[String]) -> Result<()> {
     ends_well(workspace_tests().args(words).env("AFMETRICS_BLESS", "1"))

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-use crate::test::{ends_well, program};
+use crate::programs::{ends_well, program};
 
 /// A program that a test runs, and the package that brings it.
 const NEEDED: [(&str, &str); 9] = [

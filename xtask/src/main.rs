@@ -3,6 +3,7 @@
 mod bench;
 mod bless;
 mod install;
+mod programs;
 mod test;
 
 use std::process::ExitCode;

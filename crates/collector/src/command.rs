@@ -18,8 +18,8 @@ use tokio::signal::unix::{self, SignalKind};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::collectors::CollectError;
 use crate::config::SECRET_VARIABLES;
+use crate::error::CollectError;
 use crate::quote::Quoting;
 
 /// After the program itself has ended, how long something it left behind may keep its output open.

@@ -8,9 +8,9 @@ use std::time::SystemTime;
 
 use afmetrics_document::PublishedHost;
 
-use crate::collectors::CollectError;
 use crate::command::Command;
 use crate::config::Limits;
+use crate::error::CollectError;
 use crate::names::Names;
 use crate::quote::Quoting;
 use crate::state::State;

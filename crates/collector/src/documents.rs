@@ -7,7 +7,7 @@ use std::path::Path;
 use afmetrics_document::Document;
 use tempfile::SpooledTempFile;
 
-use crate::collectors::CollectError;
+use crate::error::CollectError;
 
 /// Below this a collector's documents never touch a disk.
 const IN_MEMORY: usize = 256 << 10;

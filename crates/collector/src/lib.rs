@@ -5,13 +5,13 @@
 //! `ARCHITECTURE.md`.
 
 pub mod cli;
-mod clients;
 pub mod collectors;
 mod command;
 pub mod config;
 mod context;
 mod delivery;
 mod documents;
+mod error;
 mod log;
 mod names;
 mod output;

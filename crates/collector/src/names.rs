@@ -21,7 +21,7 @@ use nix::unistd::{Group, User, getgrouplist};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use crate::collectors::CollectError;
+use crate::error::CollectError;
 
 pub struct Names {
     publisher: Publisher,

@@ -8,10 +8,11 @@ use tokio::task::LocalSet;
 use tokio::time::timeout;
 use tracing::{debug, error, info};
 
-use crate::collectors::{ALL, CollectError, Collector, Spec};
+use crate::collectors::{ALL, Collector, Spec};
 use crate::config::Config;
 use crate::context::Context;
 use crate::documents::{Documents, Problem, Stored};
+use crate::error::CollectError;
 
 /// What a collector brought.
 pub struct Collected {

@@ -2,7 +2,7 @@
 
 use tracing::warn;
 
-use crate::collectors::CollectError;
+use crate::error::CollectError;
 
 /// How much of an output was usable, and where the first bad place is. What stands there is never
 /// quoted: it may hold a name.

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 use self::drain::Drain;
 use self::measure::{Cost, best_of, cost_of};
-use crate::test::{ends_well, program};
+use crate::programs::{ends_well, program};
 
 /// The binary with the release profile, and a folder with fake tools.
 struct Bench {

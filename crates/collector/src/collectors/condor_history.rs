@@ -9,9 +9,10 @@
 use async_trait::async_trait;
 
 use super::condor_jobs::{ATTRIBUTES, WINDOW, push_jobs};
-use super::{CollectError, Collector, Spec};
+use super::{Collector, Spec};
 use crate::context::Context;
 use crate::documents::Documents;
+use crate::error::CollectError;
 
 pub const SPEC: Spec = Spec {
     name: "condor_history",

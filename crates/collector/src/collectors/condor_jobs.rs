@@ -23,9 +23,10 @@ use async_trait::async_trait;
 use serde::Deserialize;
 use tracing::debug;
 
-use super::{CollectError, Collector, Spec};
+use super::{Collector, Spec};
 use crate::context::Context;
 use crate::documents::Documents;
+use crate::error::CollectError;
 use crate::sources::htcondor::{self, Number, Text};
 
 pub const SPEC: Spec = Spec {

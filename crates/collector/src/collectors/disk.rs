@@ -24,10 +24,11 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 use tracing::info;
 
-use super::{CollectError, Collector, Spec};
+use super::{Collector, Spec};
 use crate::config::Asked;
 use crate::context::Context;
 use crate::documents::Documents;
+use crate::error::CollectError;
 
 pub const SPEC: Spec = Spec {
     name: "disk",

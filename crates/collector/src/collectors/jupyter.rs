@@ -20,10 +20,11 @@ use kube::api::{Api, ListParams};
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
-use super::{CollectError, Collector, Spec};
+use super::{Collector, Spec};
 use crate::config::Label;
 use crate::context::Context;
 use crate::documents::Documents;
+use crate::error::CollectError;
 use crate::sources::kubernetes;
 
 pub const SPEC: Spec = Spec {

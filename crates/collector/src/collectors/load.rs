@@ -7,9 +7,10 @@
 use afmetrics_document::Document;
 use async_trait::async_trait;
 
-use super::{CollectError, Collector, Spec};
+use super::{Collector, Spec};
 use crate::context::Context;
 use crate::documents::Documents;
+use crate::error::CollectError;
 
 pub const SPEC: Spec = Spec {
     name: "load",

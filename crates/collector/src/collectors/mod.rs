@@ -18,6 +18,7 @@ use async_trait::async_trait;
 use crate::config::Config;
 use crate::context::Context;
 use crate::documents::Documents;
+use crate::error::CollectError;
 
 /// Every collector there is, in the order in which their documents leave.
 pub const ALL: &[Spec] = &[
@@ -54,34 +55,4 @@ pub trait Collector {
     /// Puts documents into `out`. They count only if this returns `Ok`; a collector of several
     /// independent sources reads each in a [`Documents::part`], which stands or falls alone.
     async fn collect(&self, cx: &Context, out: &mut Documents) -> Result<(), CollectError>;
-}
-
-/// Why a source could not be read. No data is not an error.
-#[derive(Debug, thiserror::Error)]
-pub enum CollectError {
-    /// The node, or the cluster, does not have what was to be read.
-    #[error("{0}")]
-    NotHere(String),
-    /// It was there and failed: a program's exit status, a refused request.
-    #[error("{0}")]
-    Failed(String),
-    /// It said nothing for too long.
-    #[error("{0}")]
-    TimedOut(String),
-    /// What it said is not what it should be.
-    #[error("{0}")]
-    Malformed(String),
-}
-
-impl CollectError {
-    /// The same error, said of a part of the source.
-    #[must_use]
-    pub fn of(self, part: &str) -> Self {
-        match self {
-            Self::NotHere(text) => Self::NotHere(format!("{part}: {text}")),
-            Self::Failed(text) => Self::Failed(format!("{part}: {text}")),
-            Self::TimedOut(text) => Self::TimedOut(format!("{part}: {text}")),
-            Self::Malformed(text) => Self::Malformed(format!("{part}: {text}")),
-        }
-    }
 }

@@ -20,9 +20,10 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use tracing::{debug, info};
 
-use super::{CollectError, Collector, Spec};
+use super::{Collector, Spec};
 use crate::context::Context;
 use crate::documents::{Cursor, Documents};
+use crate::error::CollectError;
 
 pub const SPEC: Spec = Spec {
     name: "network",

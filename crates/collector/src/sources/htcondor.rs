@@ -28,9 +28,9 @@ use serde::de::{
     Deserialize, DeserializeOwned, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor,
 };
 
-use crate::collectors::CollectError;
 use crate::command::Running;
 use crate::context::Context;
+use crate::error::CollectError;
 use crate::tally::Tally;
 
 /// The largest ClassAd we take. With a projection of a few attributes one is 200 bytes.

@@ -25,8 +25,8 @@ use serde_json::json;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use crate::collectors::CollectError;
 use crate::context::Context;
+use crate::error::CollectError;
 use crate::quote::{Quoting, chain};
 
 const CONNECT: Duration = Duration::from_secs(10);
