@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 
 use crate::support::endpoint::{Endpoint, Protocol};
+use crate::support::needs;
 use crate::support::program::{Run, World};
 
 const HOST: [&str; 4] = ["--host", "--mount", "/", "-v"];
@@ -313,19 +314,33 @@ fn a_state_folder_that_is_missing_is_made() {
     assert_eq!(mode & 0o777, 0o700);
 }
 
-/// Runs as `nobody`; `None`: this is not root, so it is left out.
+/// Runs a copy of the binary as `nobody`, who may not see the checkout; `None`: this is not root, so
+/// it is left out.
 fn as_somebody_else(world: &World, args: &[&str]) -> Option<Run> {
     use std::os::unix::process::CommandExt as _;
     const NOBODY: u32 = 65534;
-    let mut command = world.command_without_state_dir(args);
-    command.uid(NOBODY).gid(NOBODY);
-    // Not allowed, or the world or the binary is not to be seen by others.
-    let is_possible = command.output().is_ok();
-    if !is_possible {
-        eprintln!("left out: it takes root, and a checkout that others may read");
+    if !needs::root_and(&[]) {
         return None;
     }
-    Some(Run::of(command))
+    let ours = world.command_without_state_dir(args);
+    let copy = world.path("afmetrics_collector");
+    fs::copy(ours.get_program(), &copy).unwrap();
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test starts the program itself"
+    )]
+    let mut theirs = std::process::Command::new(copy);
+    theirs
+        .args(ours.get_args())
+        .env_clear()
+        .envs(
+            ours.get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        )
+        .current_dir(world.path("cwd"))
+        .uid(NOBODY)
+        .gid(NOBODY);
+    Some(Run::of(theirs))
 }
 
 #[test]

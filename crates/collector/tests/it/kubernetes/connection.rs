@@ -8,6 +8,7 @@ use serde_json::json;
 use super::{base64, has_both, hides_names, jupyter, world, world_of};
 use crate::support::authority::Authority;
 use crate::support::cluster::{Cluster, kubeconfig};
+use crate::support::needs;
 use crate::support::proxy::Proxy;
 
 // TLS.
@@ -36,7 +37,7 @@ fn a_server_by_its_ipv6_address_or_by_another_name() {
     let cluster = Cluster::healthy();
     let server = cluster.server().trim_start_matches("https://");
     let Ok(listener) = TcpListener::bind("[::1]:0") else {
-        eprintln!("left out: a cluster by its IPv6 address (this machine has no IPv6)");
+        needs::left_out("it needs IPv6 on loopback, which this machine has not");
         return;
     };
     let way = Proxy::passing(listener, server.parse().unwrap());

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::{BEARER, has_both, hides_names, jupyter, world};
 use crate::support::authority::Authority;
 use crate::support::cluster::Cluster;
+use crate::support::needs;
 use crate::support::program::{Run, World};
 
 // Ways to prove who we are.
@@ -243,7 +244,7 @@ fn the_service_account_of_a_pod() {
     let cluster = Cluster::healthy();
     let token = format!("{BEARER}\n");
     let Some(run) = in_a_pod(&mut World::new(), &cluster, Some(&token)) else {
-        eprintln!("left out: the service account of a pod (needs root, for unshare and mount)");
+        needs::left_out("it needs root, for a mount namespace of its own");
         return;
     };
     has_both(run);

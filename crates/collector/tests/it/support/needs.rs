@@ -19,16 +19,23 @@ pub fn root_and(programs: &[&str]) -> bool {
     } else {
         Some("it needs root, for a mount namespace of its own".to_owned())
     };
-    let Some(lack) = lack else {
-        return true;
-    };
+    match lack {
+        None => true,
+        Some(lack) => {
+            left_out(&lack);
+            false
+        }
+    }
+}
+
+/// Says that this test is left out and why, or fails it where all tests are wanted.
+pub fn left_out(lack: &str) {
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
     assert!(!all_are_wanted(), "{test} cannot be run: {lack}");
     let said =
         format!("LEFT OUT: {test}: {lack} (cargo xtask test, as root, installs what it may)\n");
     // Not by eprintln, which is kept back for tests that pass; in one piece, as others write, too.
     let _ = std::io::stderr().write_all(said.as_bytes());
-    false
 }
 
 /// Where a program is. System programs are found, too, where the `PATH` of a user lacks them.
