@@ -104,6 +104,10 @@ pub struct Cli {
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = clap::value_parser!(u32).range(1..=3600), help_heading = DELIVER)]
     pub request_timeout: u32,
 
+    /// Stop delivering after SECONDS in all: the next round must not wait for this one
+    #[arg(long, value_name = "SECONDS", default_value = "240", value_parser = clap::value_parser!(u32).range(1..=86_400), help_heading = DELIVER)]
+    pub deliver_for: u32,
+
     /// Send nothing: append the documents, pretty-printed, to ssh.json, jupyter-debug.json,
     /// condor.json and host.json in the current directory
     #[arg(short = 'd', long, conflicts_with = "print", help_heading = DELIVER)]

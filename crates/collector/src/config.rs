@@ -90,6 +90,8 @@ pub struct EndpointConfig {
     pub max_streams: usize,
     /// How long a request may take, from connecting to the end of the answer.
     pub patience: Duration,
+    /// For a whole round.
+    pub deliver_for: Duration,
 }
 
 /// One `-q`.
@@ -270,6 +272,7 @@ impl Config {
                 max_connections: cli.max_connections.into(),
                 max_streams: cli.max_streams.into(),
                 patience: Duration::from_secs(cli.request_timeout.into()),
+                deliver_for: Duration::from_secs(cli.deliver_for.into()),
             }))
         };
 

@@ -23,6 +23,15 @@ pub struct Collected {
     pub failed: bool,
 }
 
+impl Collected {
+    /// How many documents it brought.
+    pub fn count(&self) -> u64 {
+        self.documents
+            .as_ref()
+            .map_or(0, |documents| documents.count)
+    }
+}
+
 /// Runs the collectors that the configuration chooses and logs what went wrong, a line each.
 /// `folder`: where documents go that are too many for memory.
 pub async fn collect(config: &Config, cx: Rc<Context>, folder: &Path) -> Vec<Collected> {

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use bytes::Bytes;
+
 use crate::config::Secret;
 use crate::round::Collected;
 
@@ -10,10 +12,23 @@ const LONGEST_ARRAY: usize = 900_000;
 
 /// A request's body, and what it covers.
 pub struct Body {
-    pub bytes: Vec<u8>,
+    pub bytes: Bytes,
     pub covers: Covers,
+    /// It was sent before, on a connection that broke.
+    pub is_second_try: bool,
 }
 
+impl Body {
+    /// The same, to be sent a second time.
+    pub fn once_more(self) -> Self {
+        Self {
+            is_second_try: true,
+            ..self
+        }
+    }
+}
+
+/// Which documents a request is about.
 #[derive(Debug, Clone, Copy)]
 pub struct Covers {
     pub documents: u64,
@@ -106,17 +121,16 @@ impl<'a> Bodies<'a> {
         }
         self.taken += covers.documents;
         self.untaken = self.at;
-        Ok(Some(Body { bytes, covers }))
+        Ok(Some(Body {
+            bytes: bytes.into(),
+            covers,
+            is_second_try: false,
+        }))
     }
 
     /// How many documents were not taken; their collectors are not complete.
     pub fn rest(self, complete: &mut [bool]) -> u64 {
-        let all: u64 = self
-            .collected
-            .iter()
-            .filter_map(|c| c.documents.as_ref())
-            .map(|documents| documents.count)
-            .sum();
+        let all: u64 = self.collected.iter().map(Collected::count).sum();
         let rest = all - self.taken;
         if rest > 0 {
             complete

@@ -23,7 +23,7 @@ pub struct Clients {
     /// What further clients are made from: the same TLS set-up, and so the same session tickets.
     tls: ClientConfig,
     patience: Duration,
-    /// Clients whose connection waits for a request.
+    /// Clients whose connection, if they have one yet, waits for a request.
     idle: RefCell<Vec<Client>>,
 }
 
@@ -47,7 +47,7 @@ impl Clients {
         self.shared.clone()
     }
 
-    /// A client for one request at a time (HTTP/1.1), to be given back.
+    /// A client for one request at a time (HTTP/1.1), to be given back when it has answered.
     pub fn take(&self) -> Result<Client, reqwest::Error> {
         match self.idle.borrow_mut().pop() {
             Some(client) => Ok(client),

@@ -2,23 +2,28 @@
 //!
 //! What it promises: at most `max_connections` requests at a time over HTTP/1.1 and `max_streams`
 //! over HTTP/2, on connections that are used again; no redirect is followed, as the token would go
-//! with it; a document counts as accepted only on a 2xx. What it does not promise yet: a document
-//! that is not accepted is gone when the round ends.
+//! with it; a document counts as accepted only on a 2xx; it ends within the time of `--deliver-for`.
+//! What it does not promise: a request whose connection breaks before its answer may have arrived, and
+//! is sent once more if the endpoint has answered others, as servers close connections that they have
+//! kept open; so its documents may arrive twice. And not yet: a document that is not accepted is
+//! gone when the round ends.
 
 mod bodies;
 mod clients;
+mod complaints;
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::Result;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use reqwest::{Client, StatusCode, Url, Version, header};
+use tokio::time::{Instant, sleep, timeout_at};
 use tracing::error;
 
-use self::bodies::{Bodies, Body, Covers};
+use self::bodies::{Bodies, Body};
 use self::clients::Clients;
+use self::complaints::Complaints;
 use crate::config::{EndpointConfig, Secret, without_password};
 use crate::quote::{Quoting, chain};
 use crate::round::Collected;
@@ -31,8 +36,27 @@ const LONGEST_ANSWER: usize = 64 << 10;
 const TURNS_TO_THE_POOL: usize = 1;
 /// After so many requests in a row without any answer the endpoint is taken to be away.
 const GIVE_UP_AFTER: usize = 5;
-/// How many different complaints of the endpoint get a line of their own.
-const DIFFERENT_COMPLAINTS: usize = 20;
+/// What to do about an error of TLS, by the word for it.
+const HINTS: [(&str, &str); 4] = [
+    (
+        "UnknownIssuer",
+        "its certificate is of an authority that neither this system nor --ca-file knows",
+    ),
+    (
+        "CaUsedAsEndEntity",
+        "its certificate is one for signing others: the endpoint needs one with CA:FALSE",
+    ),
+    (
+        "certificate not valid for name",
+        "is the host in -u the one that the certificate is for?",
+    ),
+    (
+        "certificate expired",
+        "the endpoint needs a new one; or is this node's clock wrong?",
+    ),
+];
+/// Before a request is sent once more: a server that is being restarted is back soon.
+const BEFORE_ONCE_MORE: Duration = Duration::from_secs(1);
 
 /// The endpoint, ready to be sent to.
 pub struct Endpoint {
@@ -44,6 +68,8 @@ pub struct Endpoint {
     max_streams: usize,
     /// For a whole request.
     patience: Duration,
+    /// For a whole round.
+    deliver_for: Duration,
 }
 
 /// What was heard of the endpoint so far.
@@ -65,6 +91,8 @@ impl Heard {
 /// What became of a round's documents.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
+    /// All there were; the next four add up to it.
+    pub documents: u64,
     pub accepted: u64,
     /// Answered, and not with 2xx.
     pub refused: u64,
@@ -87,12 +115,14 @@ impl Endpoint {
             max_connections: config.max_connections,
             max_streams: config.max_streams,
             patience: config.patience,
+            deliver_for: config.deliver_for,
         })
     }
 
     /// Sends all documents and looks at every answer; what is not accepted is logged.
     pub async fn deliver(&self, collected: &mut [Collected], quoting: &Quoting) -> Outcome {
         let mut outcome = Outcome {
+            documents: collected.iter().map(Collected::count).sum(),
             complete: collected.iter().map(|c| !c.failed).collect(),
             ..Outcome::default()
         };
@@ -101,7 +131,8 @@ impl Endpoint {
         let mut in_flight = FuturesUnordered::new();
         let mut heard = Heard::default();
         let mut readable = true;
-        loop {
+        let deadline = Instant::now() + self.deliver_for;
+        let in_time = loop {
             while readable && in_flight.len() < self.at_a_time(heard) {
                 match bodies.next() {
                     Ok(Some(body)) => in_flight.push(self.post(body, heard, quoting)),
@@ -112,40 +143,62 @@ impl Endpoint {
                     }
                 }
             }
-            let Some((covers, answer)) = in_flight.next().await else {
-                break;
+            let (body, answer) = match timeout_at(deadline, in_flight.next()).await {
+                Ok(Some(answered)) => answered,
+                Ok(None) => break true,
+                Err(_) => break false,
             };
+            let covers = body.covers;
             match answer {
                 Ok(version) => {
                     heard.answer(version);
                     outcome.accepted += covers.documents;
                     continue;
                 }
-                Err(Refusal::Answer(version, text)) => {
+                Err(Refusal::Cut) => {
+                    in_flight.push(self.post(body.once_more(), heard, quoting));
+                    continue;
+                }
+                Err(Refusal::Answer(version, refusal, said)) => {
                     heard.answer(version);
                     outcome.refused += covers.documents;
-                    complaints.add(text);
+                    complaints.add(refusal, &said);
                 }
-                Err(Refusal::None(text)) => {
+                Err(Refusal::None(why)) => {
                     heard.silence += 1;
                     outcome.failed += covers.documents;
-                    complaints.add(text);
+                    complaints.add(why, "");
                 }
             }
             for collector in covers.first..=covers.last {
                 outcome.complete[collector] = false;
             }
-        }
+        };
+        drop(in_flight);
         complaints.sum_up();
         outcome.unsent = bodies.rest(&mut outcome.complete);
-        if outcome.unsent > 0 && readable {
+        self.end(&mut outcome, in_time, readable);
+        outcome
+    }
+
+    /// Says why documents were left over.
+    fn end(&self, outcome: &mut Outcome, in_time: bool, readable: bool) {
+        let url = without_password(self.url.as_str());
+        if !in_time {
+            let answered = outcome.accepted + outcome.refused + outcome.failed;
+            outcome.failed += outcome.documents - answered - outcome.unsent;
+            outcome.complete.fill(false);
             error!(
-                "{GIVE_UP_AFTER} requests in a row had no answer: {} is taken to be away, {} documents were not sent",
-                without_password(self.url.as_str()),
+                "{url} is too slow: after {} s {} documents had no answer or were not sent (--deliver-for)",
+                self.deliver_for.as_secs(),
+                outcome.documents - answered
+            );
+        } else if outcome.unsent > 0 && readable {
+            error!(
+                "{GIVE_UP_AFTER} requests in a row had no answer: {url} is taken to be away, {} documents were not sent",
                 outcome.unsent
             );
         }
-        outcome
     }
 
     /// How many requests may wait for their answers at the same time.
@@ -167,39 +220,55 @@ impl Endpoint {
         }
     }
 
+    /// Sends a request, and gives it back with what came of it.
     async fn post(
         &self,
         body: Body,
         heard: Heard,
         quoting: &Quoting,
-    ) -> (Covers, Result<Version, Refusal>) {
+    ) -> (Body, Result<Version, Refusal>) {
+        if body.is_second_try {
+            sleep(BEFORE_ONCE_MORE).await;
+        }
         let answer = match heard.version {
-            Some(Version::HTTP_2) => self.ask(&self.clients.shared(), body.bytes, quoting).await,
+            Some(Version::HTTP_2) => {
+                let client = self.clients.shared();
+                self.ask(&client, &body, heard, quoting).await
+            }
             _ => match self.clients.take() {
                 Ok(client) => {
-                    let answer = self.ask(&client, body.bytes, quoting).await;
-                    self.clients.give_back(client);
+                    let answer = self.ask(&client, &body, heard, quoting).await;
+                    if !matches!(answer, Err(Refusal::Cut | Refusal::None(_))) {
+                        self.clients.give_back(client);
+                    }
                     answer
                 }
                 Err(why) => Err(Refusal::None(self.no_answer(why))),
             },
         };
-        (body.covers, answer)
+        (body, answer)
     }
 
     async fn ask(
         &self,
         client: &Client,
-        body: Vec<u8>,
+        body: &Body,
+        heard: Heard,
         quoting: &Quoting,
     ) -> Result<Version, Refusal> {
         let mut response = client
             .post(self.url.clone())
             .header(header::CONTENT_TYPE, "application/json")
-            .body(body)
+            .body(body.bytes.clone())
             .send()
             .await
-            .map_err(|why| Refusal::None(self.no_answer(why)))?;
+            .map_err(|why| {
+                let is_cut = !why.is_timeout() && !why.is_connect();
+                match is_cut && heard.version.is_some() && !body.is_second_try {
+                    true => Refusal::Cut,
+                    false => Refusal::None(self.no_answer(why)),
+                }
+            })?;
         let (status, version) = (response.status(), response.version());
         let location = response
             .headers()
@@ -231,18 +300,12 @@ impl Endpoint {
             ),
             _ => String::from_utf8_lossy(&said).into_owned(),
         };
-        Err(Refusal::Answer(
-            version,
-            format!(
-                "{} answered {}{}",
-                without_password(self.url.as_str()),
-                described(status),
-                match quoting.answer(&said) {
-                    said if said.is_empty() => String::new(),
-                    said => format!(": {said}"),
-                }
-            ),
-        ))
+        let refusal = format!(
+            "{} answered {}",
+            without_password(self.url.as_str()),
+            described(status)
+        );
+        Err(Refusal::Answer(version, refusal, quoting.answer(&said)))
     }
 
     fn no_answer(&self, why: reqwest::Error) -> String {
@@ -258,12 +321,10 @@ impl Endpoint {
         }
         let why = chain(&why.without_url());
         let why = why.trim_start_matches("error sending request: ");
-        let hint = match why.contains("UnknownIssuer") {
-            true => {
-                " (its certificate is of an authority that this system does not know: --ca-file)"
-            }
-            false => "",
-        };
+        let hint = HINTS
+            .iter()
+            .find(|(sign, _)| why.contains(sign))
+            .map_or(String::new(), |(_, hint)| format!(" ({hint})"));
         format!("no answer from {url}: {why}{hint}")
     }
 }
@@ -279,40 +340,9 @@ fn described(status: StatusCode) -> String {
 
 /// Not a 2xx.
 enum Refusal {
-    Answer(Version, String),
+    /// The answer in our words, and what it said itself.
+    Answer(Version, String, String),
+    /// The endpoint had answered before, and a connection to it broke: worth a second try.
+    Cut,
     None(String),
-}
-
-/// What the endpoint complained of: each complaint is logged when it is first heard, and counted.
-#[derive(Default)]
-struct Complaints {
-    heard: HashMap<String, u64>,
-    others: u64,
-}
-
-impl Complaints {
-    fn add(&mut self, text: String) {
-        if let Some(times) = self.heard.get_mut(&text) {
-            *times += 1;
-        } else if self.heard.len() < DIFFERENT_COMPLAINTS {
-            error!("{text}");
-            self.heard.insert(text, 1);
-        } else {
-            self.others += 1;
-        }
-    }
-
-    fn sum_up(&self) {
-        for (text, times) in &self.heard {
-            if *times > 1 {
-                error!("{} more times: {text}", times - 1);
-            }
-        }
-        if self.others > 0 {
-            error!(
-                "{} more requests were refused or not answered, for reasons of their own each",
-                self.others
-            );
-        }
-    }
 }

@@ -246,7 +246,11 @@ fn one_that_is_not_there() {
 
 #[test]
 fn what_is_ended_in_the_middle_ends_what_it_started() {
-    for (signal, name) in [(Signal::SIGTERM, "SIGTERM"), (Signal::SIGINT, "SIGINT")] {
+    for (signal, name) in [
+        (Signal::SIGTERM, "SIGTERM"),
+        (Signal::SIGINT, "SIGINT"),
+        (Signal::SIGHUP, "SIGHUP"),
+    ] {
         let mut marked =
             Marked::with_who("trap '' TERM INT\n/usr/bin/sleep 600\n/usr/bin/sleep 600");
         marked

@@ -1,0 +1,46 @@
+//! What the endpoint complained of: each complaint is logged when it is first heard, and counted.
+
+use std::collections::BTreeMap;
+
+use tracing::error;
+
+/// How many different complaints get a line of their own. What an endpoint says can be different
+/// each time (a request's number); the status then still is one of a few.
+const DIFFERENT: usize = 20;
+
+#[derive(Default)]
+pub struct Complaints {
+    heard: BTreeMap<String, u64>,
+    /// Of those that got no line of their own: how often each status came.
+    others: BTreeMap<String, u64>,
+}
+
+impl Complaints {
+    /// `refusal`: in our words; `said`: in the endpoint's.
+    pub fn add(&mut self, refusal: String, said: &str) {
+        let text = match said {
+            "" => refusal.clone(),
+            said => format!("{refusal}: {said}"),
+        };
+        if let Some(times) = self.heard.get_mut(&text) {
+            *times += 1;
+        } else if self.heard.len() < DIFFERENT {
+            error!("{text}");
+            self.heard.insert(text, 1);
+        } else {
+            *self.others.entry(refusal).or_default() += 1;
+        }
+    }
+
+    /// Logs how often complaints were repeated.
+    pub fn sum_up(&self) {
+        for (text, times) in &self.heard {
+            if *times > 1 {
+                error!("{} more times: {text}", times - 1);
+            }
+        }
+        for (refusal, times) in &self.others {
+            error!("{times} more times, with other words each: {refusal}");
+        }
+    }
+}
