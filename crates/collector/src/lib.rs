@@ -17,6 +17,7 @@ mod names;
 mod output;
 mod quote;
 mod round;
+mod signals;
 mod sources;
 mod state;
 mod tally;
@@ -28,7 +29,6 @@ use std::rc::Rc;
 use std::time::{Instant, SystemTime};
 
 use anyhow::{Context as _, Result};
-use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
 use tracing::{error, info, warn};
 
@@ -93,45 +93,18 @@ fn start(cli: Cli, env: Environment) -> Result<bool> {
         .build()
         .context("cannot start")?;
     let result = runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        // A terminal that is closed; under nohup it is ignored, and stays so.
-        let mut hangup = match is_ignored(SignalKind::hangup()) {
-            true => None,
-            false => Some(signal(SignalKind::hangup())?),
-        };
-        let hung_up = async {
-            match &mut hangup {
-                Some(hangup) => hangup.recv().await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             // Dropping the round ends the programs that it started.
-            _ = terminate.recv() => Ok(ended_by("SIGTERM")),
-            _ = interrupt.recv() => Ok(ended_by("SIGINT")),
-            _ = hung_up => Ok(ended_by("SIGHUP")),
+            signal = signals::end() => {
+                error!("ended by {} before the round was done", signal?);
+                Ok(false)
+            }
             result = one_round(&config) => result,
         }
     });
     // Not waiting for threads that hang in a dead mount or a dead directory service.
     runtime.shutdown_background();
     result
-}
-
-/// Whether this process was started with the signal ignored. The kernel shows it as a bit.
-fn is_ignored(signal: SignalKind) -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    status
-        .lines()
-        .find_map(|line| line.strip_prefix("SigIgn:"))
-        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
-        .is_some_and(|mask| mask >> (signal.as_raw_value() - 1) & 1 == 1)
-}
-
-fn ended_by(signal: &str) -> bool {
-    error!("ended by {signal} before the round was done");
-    false
 }
 
 async fn one_round(config: &Config) -> Result<bool> {
