@@ -1,6 +1,6 @@
 //! Text from elsewhere, made fit for the log: a program's standard error, an endpoint's answer.
 
-use crate::config::Secret;
+use crate::secret::Secret;
 
 /// The longest quotation, in bytes.
 const LONGEST: usize = 200;
