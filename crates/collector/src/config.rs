@@ -2,6 +2,7 @@
 //! that the rest of the program asks.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -56,7 +57,7 @@ pub enum Target {
 }
 
 /// How documents are delivered.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct EndpointConfig {
     pub url: Url,
     pub token: Secret,
@@ -68,6 +69,15 @@ pub struct EndpointConfig {
     pub max_streams: usize,
     /// How long a request may take, from connecting to the end of the answer.
     pub patience: Duration,
+}
+
+/// Shows the URL without what is secret in it.
+impl fmt::Debug for EndpointConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EndpointConfig")
+            .field("url", &endpoint_url::without_password(self.url.as_str()))
+            .finish_non_exhaustive()
+    }
 }
 
 /// One `-q`.
@@ -238,8 +248,8 @@ impl Config {
                 );
             };
             secrets.push(token.clone());
-            let url = endpoint_url::checked(&cli.url, &mut warnings)?;
-            secrets.extend(url.password().map(Secret::new));
+            let url = endpoint_url::checked(cli.url.expose(), &mut warnings)?;
+            secrets.extend(endpoint_url::secrets(&url));
             Target::Endpoint(Box::new(EndpointConfig {
                 url,
                 token,

@@ -1,7 +1,12 @@
 //! The endpoint's URL: what one has to be, and how one may be shown.
 
 use anyhow::{Result, bail};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use reqwest::Url;
+
+use crate::quote::percent_decoded;
+use crate::secret::Secret;
 
 /// The URL of `-u`; what is worth a warning about it goes to `warnings`.
 pub fn checked(text: &str, warnings: &mut Vec<String>) -> Result<Url> {
@@ -18,6 +23,21 @@ pub fn checked(text: &str, warnings: &mut Vec<String>) -> Result<Url> {
         ));
     }
     Ok(url)
+}
+
+/// What in a URL must not stand in the log, in each form in which an endpoint may throw it back: the
+/// password (or a user without one, which is as good as a password) as it is in the URL and decoded,
+/// and what `Authorization: Basic` makes of both.
+pub fn secrets(url: &Url) -> Vec<Secret> {
+    let (user, password) = (url.username(), url.password().unwrap_or_default());
+    let secret = if password.is_empty() { user } else { password };
+    if secret.is_empty() {
+        return Vec::new();
+    }
+    let [user, password] = [user, password].map(percent_decoded);
+    let decoded = percent_decoded(secret);
+    let basic = BASE64_STANDARD.encode(format!("{user}:{password}"));
+    [secret.to_owned(), decoded, basic].map(Secret::new).into()
 }
 
 /// Whether a URL's host is this machine by its literal name or address.
@@ -68,6 +88,25 @@ mod tests {
             ("", ""),
         ] {
             assert_eq!(without_password(url), shown, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_secret_in_every_form() {
+        for (url, secrets) in [
+            ("https://example.org/", &[][..]),
+            (
+                "https://canary-1:s3c%20ret@example.org/",
+                &["s3c%20ret", "s3c ret", "Y2FuYXJ5LTE6czNjIHJldA=="],
+            ),
+            (
+                "https://s3c%3Aret@example.org/",
+                &["s3c%3Aret", "s3c:ret", "czNjOnJldDo="],
+            ),
+        ] {
+            let found = super::secrets(&Url::parse(url).unwrap());
+            let found: Vec<&str> = found.iter().map(Secret::expose).collect();
+            assert_eq!(found, secrets, "{url}");
         }
     }
 

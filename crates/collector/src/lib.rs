@@ -18,7 +18,7 @@ mod names;
 mod output;
 mod quote;
 mod round;
-mod secret;
+pub mod secret;
 mod sources;
 mod state;
 mod tally;

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 /// Variables that hold a secret: no child process inherits them.
 pub const VARIABLES: [&str; 2] = ["AFMETRICS_TOKEN", "AFMETRICS_SALT"];
 
-/// A token or a salt. It can be used, and never shown.
+/// A token, a salt, or what may hold a password. It can be used, and never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -24,6 +24,12 @@ impl Secret {
     }
 }
 
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret")
@@ -33,11 +39,11 @@ impl fmt::Debug for Secret {
 /// A secret by flag, file or environment, in that order. Empty is as good as none.
 pub fn read(
     what: &str,
-    flag: Option<String>,
+    flag: Option<Secret>,
     file: Option<&Path>,
     env: Option<OsString>,
 ) -> Result<Option<Secret>> {
-    let text = if let Some(flag) = flag {
+    let secret = if let Some(flag) = flag {
         flag
     } else if let Some(file) = file {
         let text = fs::read_to_string(file)
@@ -46,16 +52,16 @@ pub fn read(
         if text.is_empty() {
             bail!("the {what} file {} is empty", file.display());
         }
-        text.to_owned()
+        Secret::new(text)
     } else if let Some(env) = env {
         let Ok(text) = env.into_string() else {
             bail!("AFMETRICS_{} is not UTF-8", what.to_uppercase());
         };
-        text
+        Secret::new(text)
     } else {
         return Ok(None);
     };
-    Ok((!text.is_empty()).then(|| Secret::new(text)))
+    Ok((!secret.expose().is_empty()).then_some(secret))
 }
 
 /// What to say of a secret that was given by flag.
