@@ -79,6 +79,12 @@ impl<'a> Command<'a> {
         self
     }
 
+    /// How long it may say nothing, where that is not what other programs may.
+    pub fn silence(mut self, silence: Duration) -> Self {
+        self.silence = silence;
+        self
+    }
+
     /// Starts the program. That can hang, when a folder on `PATH` is on a dead mount: so it happens
     /// on a thread that can be abandoned.
     pub async fn spawn(self) -> Result<Running<'a>, CollectError> {

@@ -8,11 +8,12 @@
 
 use async_trait::async_trait;
 
-use super::condor_jobs::{ATTRIBUTES, WINDOW, push_jobs};
 use super::{Collector, Spec};
 use crate::context::Context;
 use crate::documents::Documents;
 use crate::error::CollectError;
+use crate::sources::htcondor::jobs::{ATTRIBUTES, WINDOW, push_jobs};
+use crate::sources::htcondor::query;
 
 pub const SPEC: Spec = Spec {
     name: "condor_history",
@@ -45,14 +46,7 @@ impl Collector for CondorHistory {
             "-constraint",
             &constraint,
         ];
-        push_jobs(
-            "condor_history",
-            &args,
-            &self.excluded_owners,
-            |_| true,
-            cx,
-            out,
-        )
-        .await
+        let jobs = query(cx, "condor_history", &args, cx.limits.silence).await?;
+        push_jobs(jobs, &self.excluded_owners, |_| true, cx, out).await
     }
 }
