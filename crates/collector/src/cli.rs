@@ -65,6 +65,10 @@ pub struct Cli {
     #[arg(long, value_name = "NAME", action = ArgAction::Append, help_heading = COLLECT)]
     pub exclude_owner: Vec<String>,
 
+    /// With -b: report also jobs that were removed (condor_rm) and left the queue
+    #[arg(long, help_heading = COLLECT)]
+    pub removed_jobs: bool,
+
     /// With --host: a path whose file system to report; repeatable [default: /home /data /scratch,
     /// those that exist]
     #[arg(long, value_name = "PATH", action = ArgAction::Append, help_heading = COLLECT)]

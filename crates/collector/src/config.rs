@@ -130,6 +130,8 @@ pub struct Config {
     pub exclude_finished_pods: bool,
     pub queues: Vec<Queue>,
     pub excluded_owners: Vec<String>,
+    /// Jobs that were removed from the queue lately, too.
+    pub removed_jobs: bool,
     pub mounts: Asked<Vec<String>>,
     pub cluster: String,
     pub publisher: Publisher,
@@ -279,6 +281,7 @@ impl Config {
             } else {
                 cli.exclude_owner
             },
+            removed_jobs: cli.removed_jobs,
             mounts: Asked::or_default(cli.mount, ["/home", "/data", "/scratch"].map(String::from)),
             cluster: cli.cluster,
             publisher: Publisher::new(users, hosts),
