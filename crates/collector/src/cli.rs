@@ -1,6 +1,6 @@
 //! The flags: the old script's, with its meanings, and ours.
 //!
-//! The help text, the man page and `docs/flags.md` are printed from this file.
+//! The help text, the man page and README's table are printed from this file.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
