@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use crate::programs::{ends_well, program};
 
@@ -22,10 +22,14 @@ const NEEDED: [(&str, &str); 9] = [
     ("cc", "gcc"),
 ];
 
-/// Whether packages may start their services: this program says no (invoke-rc.d asks it).
+/// Whether packages may start their services: this program says no (invoke-rc.d and
+/// deb-systemd-invoke ask it, and nothing else keeps the latter from starting them).
 const POLICY: &str = "/usr/sbin/policy-rc.d";
+/// By this line a policy is known to be ours, which Ctrl-C may have left there.
+const MARK: &str = "# made by cargo xtask test, and of no effect when that has ended";
 
-/// Installs what is missing, if this is Debian and root; returns whether all is there.
+/// Installs what is missing, if this is Debian and root; returns whether all is there. That some is
+/// not is a failure only where all tests are wanted.
 pub fn needed() -> Result<bool> {
     let missing = missing();
     if missing.is_empty() {
@@ -33,19 +37,30 @@ pub fn needed() -> Result<bool> {
     }
     if is_root() && has("apt-get") {
         println!("installing {}", missing.join(" "));
-        let policy = deny_services()?;
-        let installed = install(&missing);
-        if policy {
-            fs::remove_file(POLICY).context(POLICY)?;
+        if let Err(why) = without_services(Path::new(POLICY), || install(&missing)) {
+            println!("{why:#}");
         }
-        installed?;
-    } else {
-        println!(
-            "some tests will be left out; for all of them, as root: apt-get install {}",
+    }
+    let missing = self::missing();
+    if !missing.is_empty() {
+        let lack = format!(
+            "for all tests, as root: apt-get install {}",
             missing.join(" ")
         );
+        if all_are_wanted() {
+            bail!("AFMETRICS_TEST_ALL=1, and some would be left out; {lack}");
+        }
+        println!("some tests will be left out; {lack}");
     }
-    Ok(self::missing().is_empty())
+    Ok(missing.is_empty())
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how the tests are run is said in the environment"
+)]
+fn all_are_wanted() -> bool {
+    std::env::var("AFMETRICS_TEST_ALL").is_ok_and(|value| value == "1")
 }
 
 /// The packages that bring what is not there.
@@ -84,12 +99,57 @@ fn install(packages: &[&str]) -> Result<()> {
     apt(&[&["install", "--no-install-recommends"], packages].concat())
 }
 
-/// Returns whether the policy was made here, and is to be taken away again.
-fn deny_services() -> Result<bool> {
-    if Path::new(POLICY).exists() {
-        return Ok(false);
+/// Does something while no package may start a service. Somebody else's policy is left as it is.
+fn without_services(policy: &Path, install: impl FnOnce() -> Result<()>) -> Result<()> {
+    let is_foreign = match fs::read_to_string(policy) {
+        Ok(text) => !text.contains(MARK),
+        Err(_) => policy.exists(),
+    };
+    if is_foreign {
+        return install();
     }
-    fs::write(POLICY, "#!/bin/sh\nexit 101\n").context(POLICY)?;
-    fs::set_permissions(POLICY, fs::Permissions::from_mode(0o755)).context(POLICY)?;
-    Ok(true)
+    let says_no = format!(
+        "#!/bin/sh\n{MARK}\n[ -d /proc/{} ] || exit 0\nexit 101\n",
+        std::process::id()
+    );
+    fs::write(policy, says_no).with_context(|| policy.display().to_string())?;
+    fs::set_permissions(policy, fs::Permissions::from_mode(0o755))
+        .with_context(|| policy.display().to_string())?;
+    let installed = install();
+    fs::remove_file(policy).with_context(|| policy.display().to_string())?;
+    installed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(policy: &Path) -> Option<i32> {
+        program("/bin/sh").arg(policy).status().unwrap().code()
+    }
+
+    #[test]
+    fn no_service_is_started_while_packages_are_installed() {
+        let folder = tempfile::tempdir().unwrap();
+        let policy = folder.path().join("policy-rc.d");
+        // One that was left by Ctrl-C, of a process that is no more, and none.
+        let left = format!("#!/bin/sh\n{MARK}\n[ -d /proc/4194305 ] || exit 0\nexit 101\n");
+        for before in [Some(left), None] {
+            if let Some(left) = before {
+                fs::write(&policy, left).unwrap();
+                assert_eq!(answer(&policy), Some(0));
+            }
+            let mut during = None;
+            let done = without_services(&policy, || {
+                during = answer(&policy);
+                bail!("offline")
+            });
+            assert!(done.is_err());
+            assert_eq!(during, Some(101));
+            assert!(!policy.exists());
+        }
+        fs::write(&policy, "#!/bin/sh\nexit 102\n").unwrap();
+        without_services(&policy, || Ok(())).unwrap();
+        assert_eq!(answer(&policy), Some(102), "somebody else's");
+    }
 }

@@ -39,17 +39,45 @@ fn main() -> ExitCode {
         .split_first()
         .and_then(|(name, rest)| Some((COMMANDS.iter().find(|row| row.0 == name)?, rest)));
     let Some(((_, _, run), rest)) = command else {
-        eprintln!("cargo xtask COMMAND, one of:");
-        for (name, what, _) in COMMANDS {
-            eprintln!("  {name:6} {what}");
-        }
-        return ExitCode::from(2);
+        let is_asked_for = matches!(words.first().map(String::as_str), Some("-h" | "--help"));
+        return match is_asked_for {
+            true => {
+                print!("{}", commands());
+                ExitCode::SUCCESS
+            }
+            false => {
+                eprint!("{}", commands());
+                ExitCode::from(2)
+            }
+        };
     };
     match run(rest) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             eprintln!("cargo xtask: {why:#}");
             ExitCode::FAILURE
+        }
+    }
+}
+
+/// What there is.
+fn commands() -> String {
+    let mut text = "cargo xtask COMMAND, one of:\n".to_owned();
+    for (name, what, _) in COMMANDS {
+        text.push_str(&format!("  {name:6} {what}\n"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_is_listed() {
+        let text = commands();
+        for (name, what, _) in COMMANDS {
+            assert!(text.contains(&format!("  {name:6} {what}\n")), "{text}");
         }
     }
 }

@@ -1,11 +1,14 @@
 //! The flags: the old script's, with its meanings, and ours.
 //!
-//! The help text, the man page and `docs/flags.md` are printed from this file.
+//! The help text, the man page and README's table are printed from this file.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, CommandFactory, Parser, ValueEnum};
+
+use crate::secret::Secret;
 
 /// Collects ssh users, batch jobs, Jupyter users and host metrics of an analysis facility, once,
 /// and delivers them as JSON documents to an HTTPS endpoint.
@@ -19,8 +22,7 @@ use clap::{ArgAction, CommandFactory, Parser, ValueEnum};
     version,
     disable_version_flag = true,
     args_override_self = true,
-    infer_long_args = true,
-    max_term_width = 100
+    infer_long_args = true
 )]
 pub struct Cli {
     /// Collect the users who are logged in (`who`)
@@ -63,6 +65,10 @@ pub struct Cli {
     #[arg(long, value_name = "NAME", action = ArgAction::Append, help_heading = COLLECT)]
     pub exclude_owner: Vec<String>,
 
+    /// With -b: report also jobs that were removed (condor_rm) and left the queue
+    #[arg(long, help_heading = COLLECT)]
+    pub removed_jobs: bool,
+
     /// With --host: a path whose file system to report; repeatable [default: /home /data /scratch,
     /// those that exist]
     #[arg(long, value_name = "PATH", action = ArgAction::Append, help_heading = COLLECT)]
@@ -70,7 +76,7 @@ pub struct Cli {
 
     /// The facility's token. Every user of this node can see it in `ps`: prefer --token-file
     #[arg(short = 't', long, value_name = "TOKEN", conflicts_with = "token_file", help_heading = DELIVER)]
-    pub token: Option<String>,
+    pub token: Option<Secret>,
 
     /// Read the token from this file [or the environment: AFMETRICS_TOKEN]
     #[arg(long, value_name = "FILE", help_heading = DELIVER)]
@@ -80,9 +86,10 @@ pub struct Cli {
     #[arg(short = 'c', long, value_name = "NAME", default_value = "UC-AF", help_heading = DELIVER)]
     pub cluster: String,
 
+    // May hold a password.
     /// The endpoint
     #[arg(short = 'u', long, value_name = "URL", default_value = "https://af.atlas-ml.org/", help_heading = DELIVER)]
-    pub url: String,
+    pub url: Secret,
 
     /// Send arrays of at most N documents and 900 kB instead of one document a request
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000), help_heading = DELIVER)]
@@ -124,7 +131,7 @@ pub struct Cli {
     /// With -o: what is hashed before the name. Every user of this node can see it in `ps`: prefer
     /// --salt-file
     #[arg(short = 'z', long, value_name = "SALT", conflicts_with = "salt_file", help_heading = PRIVACY)]
-    pub salt: Option<String>,
+    pub salt: Option<Secret>,
 
     /// Read the salt from this file [or the environment: AFMETRICS_SALT]
     #[arg(long, value_name = "FILE", help_heading = PRIVACY)]
@@ -222,7 +229,24 @@ const OF_THE_OLD_SCRIPT: [&str; 19] = [
 
 /// Reads the command line. The error is clap's: it knows how to print itself and how to exit.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
-    Cli::try_parse_from(spell_out(args))
+    Cli::try_parse_from(spell_out(args)).map_err(without_value)
+}
+
+/// An error that does not quote what may be part of a secret: the second half of a token with a
+/// blank in it and no quotes around, a token behind a switch (`--debug=TOKEN`).
+fn without_value(error: clap::Error) -> clap::Error {
+    let arg = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(arg)) => arg.as_str(),
+        _ => "",
+    };
+    let said = match error.kind() {
+        ErrorKind::UnknownArgument if !arg.starts_with('-') => {
+            "an argument belongs to no flag: does a value with a blank need quotes?".to_owned()
+        }
+        ErrorKind::TooManyValues => format!("{arg} takes no value"),
+        _ => return error,
+    };
+    command().error(error.kind(), said)
 }
 
 /// The command, for the man page and the documentation.

@@ -18,9 +18,9 @@ use tokio::signal::unix::{self, SignalKind};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::config::SECRET_VARIABLES;
 use crate::error::CollectError;
 use crate::quote::Quoting;
+use crate::secret;
 
 /// After the program itself has ended, how long something it left behind may keep its output open.
 const LINGER: Duration = Duration::from_secs(1);
@@ -58,8 +58,8 @@ impl<'a> Command<'a> {
             .process_group(0)
             // For one that starts only after we have given up waiting for it to start.
             .kill_on_drop(true);
-        for secret in SECRET_VARIABLES {
-            command.env_remove(secret);
+        for variable in secret::VARIABLES {
+            command.env_remove(variable);
         }
         Self {
             program: name,
@@ -76,6 +76,12 @@ impl<'a> Command<'a> {
 
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         self.command.env(name, value);
+        self
+    }
+
+    /// How long it may say nothing, where that is not what other programs may.
+    pub fn silence(mut self, silence: Duration) -> Self {
+        self.silence = silence;
         self
     }
 

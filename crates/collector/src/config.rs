@@ -13,26 +13,8 @@ use anyhow::{Context as _, Result, bail};
 use reqwest::Url;
 
 use crate::cli::{Cli, Hash};
-
-/// A token or a salt. It can be used, and never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret")
-    }
-}
+use crate::endpoint_url;
+use crate::secret::{self, Secret};
 
 /// The variables of the environment that we read ourselves. (`KUBECONFIG` is kube's to read, the
 /// proxies' variables are reqwest's.)
@@ -45,9 +27,6 @@ pub struct Environment {
     pub home: Option<OsString>,
 }
 
-/// Variables that hold a secret: no child process inherits them.
-pub const SECRET_VARIABLES: [&str; 2] = ["AFMETRICS_TOKEN", "AFMETRICS_SALT"];
-
 impl Environment {
     /// The environment of this process.
     #[expect(
@@ -57,8 +36,8 @@ impl Environment {
     pub fn of_process() -> Self {
         let var = |name| std::env::var_os(name).filter(|value| !value.is_empty());
         Self {
-            token: var(SECRET_VARIABLES[0]),
-            salt: var(SECRET_VARIABLES[1]),
+            token: var(secret::VARIABLES[0]),
+            salt: var(secret::VARIABLES[1]),
             state_directory: var("STATE_DIRECTORY"),
             xdg_state_home: var("XDG_STATE_HOME"),
             home: var("HOME"),
@@ -78,7 +57,7 @@ pub enum Target {
 }
 
 /// How documents are delivered.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct EndpointConfig {
     pub url: Url,
     pub token: Secret,
@@ -92,6 +71,15 @@ pub struct EndpointConfig {
     pub patience: Duration,
     /// For a whole round.
     pub deliver_for: Duration,
+}
+
+/// Shows the URL without what is secret in it.
+impl fmt::Debug for EndpointConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EndpointConfig")
+            .field("url", &endpoint_url::without_password(self.url.as_str()))
+            .finish_non_exhaustive()
+    }
 }
 
 /// One `-q`.
@@ -144,6 +132,8 @@ pub struct Config {
     pub exclude_finished_pods: bool,
     pub queues: Vec<Queue>,
     pub excluded_owners: Vec<String>,
+    /// Jobs that were removed from the queue lately, too.
+    pub removed_jobs: bool,
     pub mounts: Asked<Vec<String>>,
     pub cluster: String,
     pub publisher: Publisher,
@@ -229,9 +219,9 @@ impl Config {
         }
 
         if cli.salt.is_some() {
-            remarks.push(on_command_line("salt"));
+            remarks.push(secret::on_command_line("salt"));
         }
-        let salt = secret("salt", cli.salt, cli.salt_file.as_deref(), env.salt)?;
+        let salt = secret::read("salt", cli.salt, cli.salt_file.as_deref(), env.salt)?;
         let mut secrets: Vec<Secret> = salt.iter().cloned().collect();
         let users = user_rule(cli.obfuscate_users, cli.hash, salt, &mut warnings)?;
         let unstated_scheme = match &users {
@@ -253,17 +243,17 @@ impl Config {
             Target::Print
         } else {
             if cli.token.is_some() {
-                remarks.push(on_command_line("token"));
+                remarks.push(secret::on_command_line("token"));
             }
-            let token = secret("token", cli.token, cli.token_file.as_deref(), env.token)?;
+            let token = secret::read("token", cli.token, cli.token_file.as_deref(), env.token)?;
             let Some(token) = token else {
                 bail!(
                     "no token: give --token-file FILE, AFMETRICS_TOKEN in the environment, or -t TOKEN (-d and --print need none)"
                 );
             };
             secrets.push(token.clone());
-            let url = endpoint_url(&cli.url, &mut warnings)?;
-            secrets.extend(url.password().map(Secret::new));
+            let url = endpoint_url::checked(cli.url.expose(), &mut warnings)?;
+            secrets.extend(endpoint_url::secrets(&url));
             Target::Endpoint(Box::new(EndpointConfig {
                 url,
                 token,
@@ -294,6 +284,7 @@ impl Config {
             } else {
                 cli.exclude_owner
             },
+            removed_jobs: cli.removed_jobs,
             mounts: Asked::or_default(cli.mount, ["/home", "/data", "/scratch"].map(String::from)),
             cluster: cli.cluster,
             publisher: Publisher::new(users, hosts),
@@ -312,42 +303,6 @@ impl Config {
             warnings,
         })
     }
-}
-
-fn on_command_line(what: &str) -> String {
-    format!(
-        "the {what} stands on the command line, where every user of this node can read it (ps): \
-         prefer --{what}-file or AFMETRICS_{}",
-        what.to_uppercase()
-    )
-}
-
-/// A secret by flag, file or environment, in that order. Empty is as good as none.
-fn secret(
-    what: &str,
-    flag: Option<String>,
-    file: Option<&Path>,
-    env: Option<OsString>,
-) -> Result<Option<Secret>> {
-    let text = if let Some(flag) = flag {
-        flag
-    } else if let Some(file) = file {
-        let text = fs::read_to_string(file)
-            .with_context(|| format!("cannot read the {what} from {}", file.display()))?;
-        let text = text.trim_end_matches(['\n', '\r']);
-        if text.is_empty() {
-            bail!("the {what} file {} is empty", file.display());
-        }
-        text.to_owned()
-    } else if let Some(env) = env {
-        let Ok(text) = env.into_string() else {
-            bail!("AFMETRICS_{} is not UTF-8", what.to_uppercase());
-        };
-        text
-    } else {
-        return Ok(None);
-    };
-    Ok((!text.is_empty()).then(|| Secret::new(text)))
 }
 
 fn user_rule(
@@ -379,48 +334,6 @@ fn user_rule(
     Ok(UserRule::Hashed { scheme, salt })
 }
 
-fn endpoint_url(text: &str, warnings: &mut Vec<String>) -> Result<Url> {
-    let shown = without_password(text);
-    let url = match Url::parse(text) {
-        Ok(url) if matches!(url.scheme(), "https" | "http") && url.has_host() => url,
-        Ok(_) => bail!("-u {shown:?} is no URL of an endpoint: it begins with https://"),
-        Err(why) => bail!("-u {shown:?} is no URL of an endpoint ({why}): it begins with https://"),
-    };
-    if url.scheme() == "http" && !is_loopback(&url) {
-        warnings.push(format!(
-            "{} is not encrypted: the token and all names can be read on the way; use https://",
-            without_password(url.as_str())
-        ));
-    }
-    Ok(url)
-}
-
-/// Whether a URL's host is this machine by its literal name or address.
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost"
-        || bare
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
-}
-
-/// A URL as it may be shown: without user, password, query and fragment. Works on what is no URL,
-/// too: there, all before the last `@` may belong to a password.
-pub fn without_password(text: &str) -> String {
-    if let Ok(mut url) = Url::parse(text)
-        && url.has_host()
-        && url.set_username("").is_ok()
-        && url.set_password(None).is_ok()
-    {
-        url.set_query(None);
-        url.set_fragment(None);
-        return url.into();
-    }
-    let rest = text.rsplit('@').next().unwrap_or_default();
-    rest.split(['?', '#']).next().unwrap_or_default().to_owned()
-}
-
 fn read_ca_file(path: PathBuf) -> Result<(PathBuf, Vec<u8>)> {
     let pem = fs::read(&path).with_context(|| {
         format!(
@@ -448,70 +361,4 @@ fn default_state_dirs(env: &Environment, root: &Path) -> Vec<PathBuf> {
         dirs.push(Path::new(home).join(".local/state/afmetrics"));
     }
     dirs
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_shown_url_has_no_password() {
-        for (url, shown) in [
-            ("https://example.org", "https://example.org/"),
-            (
-                "https://u:s3cret@example.org:8443/a/b?c=s3cret#d",
-                "https://example.org:8443/a/b",
-            ),
-            ("https:/u:s3cret@example.org/", "https://example.org/"),
-            ("https://example.org/a@b", "https://example.org/a@b"),
-            ("https://u:s3/cret@example.org/", "example.org/"),
-            ("https://u:s3?cret@example.org/", "example.org/"),
-            ("u:s3cret@example.org", "example.org"),
-            ("htps:/u:s3cret@example.org/a", "example.org/a"),
-            ("/?token=s3cret", "/"),
-            ("", ""),
-        ] {
-            assert_eq!(without_password(url), shown, "{url}");
-        }
-    }
-
-    #[test]
-    fn plain_http_is_warned_of_unless_it_is_to_this_machine() {
-        for (url, is_warned_of) in [
-            ("http://192.0.2.1/", true),
-            ("http://u:s3cret@collector.example.org:8080/in", true),
-            ("http://localhost.example.org/", true),
-            ("http://[2001:db8::1]/", true),
-            ("http://127.0.0.1:8080/", false),
-            ("http://127.0.0.9/", false),
-            ("http://[::1]:8080/", false),
-            ("http://localhost/", false),
-            ("HTTP://LOCALHOST/", false),
-            ("https://192.0.2.1/", false),
-        ] {
-            let mut warnings = Vec::new();
-            endpoint_url(url, &mut warnings).unwrap();
-            assert_eq!(!warnings.is_empty(), is_warned_of, "{url}: {warnings:?}");
-            assert!(!warnings.concat().contains("s3cret"), "{warnings:?}");
-        }
-    }
-
-    #[test]
-    fn what_is_no_url_of_an_endpoint_is_refused_without_its_password() {
-        for url in [
-            "",
-            "example.org",
-            "example.org:8443",
-            "u:s3cret@example.org",
-            "//u:s3cret@example.org/",
-            "ftp://u:s3cret@example.org/",
-            "https://",
-            "https://u:s3/cret@example.org/",
-            "file:///etc/passwd",
-        ] {
-            let why = endpoint_url(url, &mut Vec::new()).unwrap_err().to_string();
-            assert!(why.contains("https://"), "{url}: {why}");
-            assert!(!why.contains("s3"), "{url}: {why}");
-        }
-    }
 }

@@ -6,6 +6,9 @@ pub enum CollectError {
     /// The node, or the cluster, does not have what was to be read.
     #[error("{0}")]
     NotHere(String),
+    /// Somebody asked for it by name and there is no such thing: misspelt, most likely. WARN.
+    #[error("{0}")]
+    Misnamed(String),
     /// It was there and failed: a program's exit status, a refused request.
     #[error("{0}")]
     Failed(String),
@@ -23,6 +26,7 @@ impl CollectError {
     pub fn of(self, part: &str) -> Self {
         match self {
             Self::NotHere(text) => Self::NotHere(format!("{part}: {text}")),
+            Self::Misnamed(text) => Self::Misnamed(format!("{part}: {text}")),
             Self::Failed(text) => Self::Failed(format!("{part}: {text}")),
             Self::TimedOut(text) => Self::TimedOut(format!("{part}: {text}")),
             Self::Malformed(text) => Self::Malformed(format!("{part}: {text}")),

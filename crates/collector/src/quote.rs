@@ -1,6 +1,6 @@
 //! Text from elsewhere, made fit for the log: a program's standard error, an endpoint's answer.
 
-use crate::config::Secret;
+use crate::secret::Secret;
 
 /// The longest quotation, in bytes.
 const LONGEST: usize = 200;
@@ -152,6 +152,18 @@ fn percent(text: &str) -> Option<(char, &str)> {
     None
 }
 
+/// What a part of a URL stands for.
+pub fn percent_decoded(text: &str) -> String {
+    let mut decoded = String::new();
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let (c, behind) = percent(rest).unwrap_or((first, &rest[first.len_utf8()..]));
+        decoded.push(c);
+        rest = behind;
+    }
+    decoded
+}
+
 /// What would change the look of a log without being seen: control characters, other line ends,
 /// and marks of the direction of writing.
 fn is_invisible(c: char) -> bool {
@@ -250,6 +262,7 @@ mod tests {
         #[test]
         fn escapes_never_panic(text in r"[\\u%0-9a-fA-F]{0,40}") {
             without(&text, "t0ken");
+            percent_decoded(&text);
         }
     }
 }

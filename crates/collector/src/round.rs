@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use tokio::task::LocalSet;
 use tokio::time::timeout;
-use tracing::{debug, error, info};
+use tracing::{debug, error, info, warn};
 
 use crate::collectors::{ALL, Collector, Spec};
 use crate::config::Config;
@@ -83,9 +83,10 @@ fn judged(spec: &'static Spec, result: Result<Stored, CollectError>) -> Collecte
         Ok(documents) => {
             debug!("{}: {} documents", spec.name, documents.count);
             for Problem { error, excused } in &documents.problems {
-                match excused {
-                    true => info!("{}: {error}", spec.name),
-                    false => error!("{}: {error}", spec.name),
+                match error {
+                    _ if *excused => info!("{}: {error}", spec.name),
+                    CollectError::Misnamed(_) => warn!("{}: {error}", spec.name),
+                    _ => error!("{}: {error}", spec.name),
                 }
             }
             Collected {

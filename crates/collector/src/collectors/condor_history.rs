@@ -4,15 +4,16 @@
 //! running schedd. Records stand in the order in which jobs *left the queue*. JobFinishedHookDone is
 //! there for removed jobs, too, CompletionDate is not; `-completedsince` and `-since` do not select
 //! but stop the scan at the first older record, and one late leaver hides all others. So a constraint
-//! selects.
+//! selects, and all files are read: 82 us a record, without a byte of output where nothing is found.
 
 use async_trait::async_trait;
 
-use super::condor_jobs::{ATTRIBUTES, WINDOW, push_jobs};
 use super::{Collector, Spec};
 use crate::context::Context;
 use crate::documents::Documents;
 use crate::error::CollectError;
+use crate::sources::htcondor::jobs::{ATTRIBUTES, WINDOW, push_jobs};
+use crate::sources::htcondor::query;
 
 pub const SPEC: Spec = Spec {
     name: "condor_history",
@@ -24,6 +25,7 @@ pub const SPEC: Spec = Spec {
         config.batch.then(|| {
             Box::new(CondorHistory {
                 excluded_owners: config.excluded_owners.clone(),
+                removed: config.removed_jobs,
             }) as _
         })
     },
@@ -31,13 +33,21 @@ pub const SPEC: Spec = Spec {
 
 struct CondorHistory {
     excluded_owners: Vec<String>,
+    /// Also jobs that somebody removed; the old script does not report them.
+    removed: bool,
 }
 
 #[async_trait(?Send)]
 impl Collector for CondorHistory {
+    /// The scan may be silent as long as it may take at all: over 400,000 records it finds nothing
+    /// for half a minute, and `--silence` would fail it in every round.
     async fn collect(&self, cx: &Context, out: &mut Documents) -> Result<(), CollectError> {
         let since = cx.unix_now() - WINDOW.as_secs_f64();
-        let constraint = format!("JobStatus == 4 && JobFinishedHookDone >= {since:.0}");
+        let status = match self.removed {
+            true => "(JobStatus == 4 || JobStatus == 3)",
+            false => "JobStatus == 4",
+        };
+        let constraint = format!("{status} && JobFinishedHookDone >= {since:.0}");
         let args = [
             "-json",
             "-attributes",
@@ -45,14 +55,7 @@ impl Collector for CondorHistory {
             "-constraint",
             &constraint,
         ];
-        push_jobs(
-            "condor_history",
-            &args,
-            &self.excluded_owners,
-            |_| true,
-            cx,
-            out,
-        )
-        .await
+        let jobs = query(cx, "condor_history", &args, cx.limits.total).await?;
+        push_jobs(jobs, &self.excluded_owners, |_| true, cx, out).await
     }
 }

@@ -27,7 +27,7 @@ use crate::config::Queue;
 use crate::context::Context;
 use crate::documents::Documents;
 use crate::error::CollectError;
-use crate::sources::htcondor::{self, Number};
+use crate::sources::htcondor::{Number, query};
 
 pub const SPEC: Spec = Spec {
     name: "condor_queue",
@@ -115,7 +115,7 @@ impl Totals {
 
 async fn totals(queue: &Queue, cx: &Context) -> Result<Count, CollectError> {
     let args = with_constraint(&["-all", "-totals", "-json"], queue);
-    let mut ads = htcondor::query(cx, "condor_q", &args).await?;
+    let mut ads = query(cx, "condor_q", &args, cx.limits.silence).await?;
     let mut sum: Option<Count> = None;
     // One object for each schedd that was asked.
     while let Some(count) = ads.next(Totals::count).await? {
@@ -163,7 +163,7 @@ impl Allocated {
 async fn allocated(queue: &Queue, cx: &Context) -> Result<Allocated, CollectError> {
     const ATTRIBUTES: &str = "CpusProvisioned,MemoryProvisioned,JobStatus";
     let args = with_constraint(&["-all", "-run", "-json", "-attributes", ATTRIBUTES], queue);
-    let mut ads = htcondor::query(cx, "condor_q", &args).await?;
+    let mut ads = query(cx, "condor_q", &args, cx.limits.silence).await?;
     let mut sum = Allocated::default();
     while let Some(job) = ads.next(Ok::<Running, _>).await? {
         sum.add(&job);

@@ -18,7 +18,7 @@ use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::Client;
 use kube::api::{Api, ListParams};
 use tokio::time::timeout;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::{Collector, Spec};
 use crate::config::Label;
@@ -102,11 +102,14 @@ impl Collector for Jupyter {
                 }
                 Err(why) => why,
             };
-            if source.by_name && matches!(why, Unlisted::NoNamespace) {
-                warn!("jupyter: {part} was asked for and does not exist: is -n misspelt?");
-            }
             let is_absent = matches!(why, Unlisted::NoNamespace | Unlisted::Forbidden(_));
-            let error = CollectError::from(why).of(&part);
+            let error = match why {
+                Unlisted::NoNamespace if source.by_name => CollectError::Misnamed(
+                    "was asked for and does not exist: is -n misspelt?".to_owned(),
+                ),
+                why => why.into(),
+            }
+            .of(&part);
             match is_absent && !source.by_name {
                 true => absent.push(error),
                 false => out.close(Err(error))?,

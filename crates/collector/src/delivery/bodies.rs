@@ -4,8 +4,8 @@ use std::io;
 
 use bytes::Bytes;
 
-use crate::config::Secret;
 use crate::round::Collected;
+use crate::secret::Secret;
 
 /// An array is at most this long, in bytes: a proxy in front may refuse bodies over 1 MB.
 const LONGEST_ARRAY: usize = 900_000;

@@ -24,9 +24,11 @@ use tracing::error;
 use self::bodies::{Bodies, Body};
 use self::clients::Clients;
 use self::complaints::Complaints;
-use crate::config::{EndpointConfig, Secret, without_password};
+use crate::config::EndpointConfig;
+use crate::endpoint_url::without_password;
 use crate::quote::{Quoting, chain};
 use crate::round::Collected;
+use crate::secret::Secret;
 
 /// Arrays are long: so many at a time fill any line and bound the memory.
 const ARRAYS_AT_A_TIME: usize = 8;

@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use afmetrics_collector::collectors;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::case::{self, Case};
+use crate::support::cluster::{Cluster, json_reply};
 use crate::support::endpoint::{Endpoint, Protocol, Received, Reply};
 use crate::support::program::{Run, TOKEN, World, names};
 
@@ -129,38 +130,7 @@ fn no_raw_name_leaves() {
         clear.1.push(run.stderr);
         drop(clear);
 
-        let hidden = [&args[..], &HIDDEN].concat();
-        // One that throws back what it got, which then stands in the log.
-        let endpoint = Endpoint::start(Protocol::Http2, |_, request| {
-            Reply::Status(400, String::from_utf8_lossy(&bytes(request)).into_owned())
-        });
-        let world = logging(case);
-        let printed = world.print(&hidden);
-        let delivering = logging(case);
-        let delivered = delivering.deliver(&endpoint, &hidden);
-        let requests = endpoint.requests();
-        if requests.len() != printed.stdout.lines().count() {
-            return Err(format!(
-                "{} requests for {} documents; log:\n{}",
-                requests.len(),
-                printed.stdout.lines().count(),
-                delivered.stderr
-            ));
-        }
-        let mut leaving = vec![("standard output", printed.stdout.clone().into_bytes())];
-        leaving.extend(requests.iter().map(|request| ("a request", bytes(request))));
-        let logs = [&printed, &delivered].map(|run| ("the log", run.stderr.clone().into_bytes()));
-        let files = [&world, &delivering].map(|world| {
-            let log = world.path("root/var/log/afmetrics/afmetrics.log");
-            ("the log file", fs::read(log).unwrap())
-        });
-        for (what, bytes) in leaving.iter().chain(&logs).chain(&files) {
-            none_of(&RAW_NAMES, bytes).map_err(|why| format!("{what} {why}"))?;
-        }
-        for (what, bytes) in logs.iter().chain(&files) {
-            none_of(&[SALT, TOKEN], bytes).map_err(|why| format!("{what} {why}"))?;
-        }
-        none_of(&[SALT], &leaving.concat_bytes()).map_err(|why| format!("what leaves {why}"))
+        leaves_no_raw_name(&args, || logging(case.world()))
     });
     let (stdout, stderr) = clear.into_inner().unwrap();
     for name in ["canary-", ".canary.example"] {
@@ -169,9 +139,71 @@ fn no_raw_name_leaves() {
     }
 }
 
-/// A case's world with a log of its own.
-fn logging(case: &Case) -> World {
-    let world = case.world();
+/// The same for the collector whose recordings are pages of an API, where some of what it asks for is
+/// refused with names in the reason.
+#[test]
+fn no_raw_name_leaves_jupyter() {
+    for is_refused in [false, true] {
+        let cluster = Cluster::start(move |ask| {
+            (is_refused && ask.namespace == "coffea-casa").then(|| {
+                let why = "{\"kind\":\"Status\",\"status\":\"Failure\",\"reason\":\"Forbidden\",\"code\":403,\"message\":\"canary-1 may not on login01.canary.example\"}";
+                json_reply(403, why.to_owned())
+            })
+        });
+        let world = || {
+            let mut world = logging(World::new());
+            let kubeconfig = world.path("home/af.conf");
+            let user = json!({"token": "t0ken-of-the-cluster"});
+            fs::write(&kubeconfig, cluster.kubeconfig(&user).to_string()).unwrap();
+            world.env("KUBECONFIG", kubeconfig);
+            world
+        };
+        let args = ["-j", "--login-node", case::LOGIN_NODE];
+        let clear = world().print(&[&args[..], &["-vv"]].concat()).exits(0);
+        assert!(clear.stdout.contains("canary-"), "{}", clear.stdout);
+        assert_eq!(clear.stderr.contains("canary-1 may not"), is_refused);
+        leaves_no_raw_name(&args, world).unwrap();
+    }
+}
+
+/// Prints and delivers with names hidden, each in a fresh world, and looks at all that leaves.
+fn leaves_no_raw_name(args: &[&str], world: impl Fn() -> World) -> Result<(), String> {
+    let hidden = [args, &HIDDEN].concat();
+    // One that throws back what it got, which then stands in the log.
+    let endpoint = Endpoint::start(Protocol::Http2, |_, request| {
+        Reply::Status(400, String::from_utf8_lossy(&bytes(request)).into_owned())
+    });
+    let printing = world();
+    let printed = printing.print(&hidden);
+    let delivering = world();
+    let delivered = delivering.deliver(&endpoint, &hidden);
+    let requests = endpoint.requests();
+    if requests.len() != printed.stdout.lines().count() {
+        return Err(format!(
+            "{} requests for {} documents; log:\n{}",
+            requests.len(),
+            printed.stdout.lines().count(),
+            delivered.stderr
+        ));
+    }
+    let mut leaving = vec![("standard output", printed.stdout.clone().into_bytes())];
+    leaving.extend(requests.iter().map(|request| ("a request", bytes(request))));
+    let logs = [&printed, &delivered].map(|run| ("the log", run.stderr.clone().into_bytes()));
+    let files = [&printing, &delivering].map(|world| {
+        let log = world.path("root/var/log/afmetrics/afmetrics.log");
+        ("the log file", fs::read(log).unwrap())
+    });
+    for (what, bytes) in leaving.iter().chain(&logs).chain(&files) {
+        none_of(&RAW_NAMES, bytes).map_err(|why| format!("{what} {why}"))?;
+    }
+    for (what, bytes) in logs.iter().chain(&files) {
+        none_of(&[SALT, TOKEN], bytes).map_err(|why| format!("{what} {why}"))?;
+    }
+    none_of(&[SALT], &leaving.concat_bytes()).map_err(|why| format!("what leaves {why}"))
+}
+
+/// A world with a log of its own.
+fn logging(world: World) -> World {
     fs::create_dir_all(world.path("root/var/log/afmetrics")).unwrap();
     world
 }

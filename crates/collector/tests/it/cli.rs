@@ -4,6 +4,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use afmetrics_collector::cli::{self, Cli};
+use afmetrics_collector::config::{Config, Environment};
+use afmetrics_collector::secret::Secret;
 
 use crate::support::authority::Authority;
 use crate::support::endpoint::{Endpoint, Protocol, Reply};
@@ -64,17 +66,33 @@ fn short_flags_can_be_bundled_and_values_glued() {
     ] {
         let cli = parsed(args);
         assert!(cli.debug && cli.ssh, "{args}");
-        assert_eq!(cli.token.as_deref(), Some("T0ken"), "{args}");
+        assert_eq!(
+            cli.token.as_ref().map(Secret::expose),
+            Some("T0ken"),
+            "{args}"
+        );
     }
-    assert_eq!(parsed("--token=a=b").token.as_deref(), Some("a=b"));
-    assert_eq!(parsed("-ta=b").token.as_deref(), Some("a=b"));
+    assert_eq!(
+        parsed("--token=a=b").token.as_ref().map(Secret::expose),
+        Some("a=b")
+    );
+    assert_eq!(
+        parsed("-ta=b").token.as_ref().map(Secret::expose),
+        Some("a=b")
+    );
 }
 
 #[test]
 fn long_flags_can_be_cut_as_far_as_they_could_before() {
     assert!(parsed("--very").very_verbose);
-    assert_eq!(parsed("--sal pepper").salt.as_deref(), Some("pepper"));
-    assert_eq!(parsed("--sa=pepper").salt.as_deref(), Some("pepper"));
+    assert_eq!(
+        parsed("--sal pepper").salt.as_ref().map(Secret::expose),
+        Some("pepper")
+    );
+    assert_eq!(
+        parsed("--sa=pepper").salt.as_ref().map(Secret::expose),
+        Some("pepper")
+    );
     assert!(parsed("--obfuscate-u").obfuscate_users);
     assert_eq!(
         parsed("--obfuscate-h example.org")
@@ -92,7 +110,7 @@ fn long_flags_can_be_cut_as_far_as_they_could_before() {
     );
     assert_eq!(parsed("--la user").label, "user");
     assert_eq!(
-        parsed("--u https://example.org/").url,
+        parsed("--u https://example.org/").url.expose(),
         "https://example.org/"
     );
     assert_eq!(parsed("--c CANARY").cluster, "CANARY");
@@ -113,7 +131,7 @@ fn long_flags_can_be_cut_as_far_as_they_could_before() {
 fn the_last_value_wins_and_order_is_irrelevant() {
     let cli = parsed("-c A -t one --cluster=B -s -ttwo --cluster C --token three");
     assert_eq!(cli.cluster, "C");
-    assert_eq!(cli.token.as_deref(), Some("three"));
+    assert_eq!(cli.token.as_ref().map(Secret::expose), Some("three"));
     assert!(parsed("-s -s --ssh").ssh);
     let cli = parsed("-u https://example.org/ -v -O example.org -s");
     assert!(cli.ssh && cli.verbose == 1);
@@ -121,9 +139,18 @@ fn the_last_value_wins_and_order_is_irrelevant() {
 
 #[test]
 fn a_value_that_begins_with_a_dash_is_glued() {
-    assert_eq!(parsed("-t-x").token.as_deref(), Some("-x"));
-    assert_eq!(parsed("--token=-x").token.as_deref(), Some("-x"));
-    assert_eq!(parsed("--tok=--x").token.as_deref(), Some("--x"));
+    assert_eq!(
+        parsed("-t-x").token.as_ref().map(Secret::expose),
+        Some("-x")
+    );
+    assert_eq!(
+        parsed("--token=-x").token.as_ref().map(Secret::expose),
+        Some("-x")
+    );
+    assert_eq!(
+        parsed("--tok=--x").token.as_ref().map(Secret::expose),
+        Some("--x")
+    );
     assert!(understood("-t -s").is_none());
     assert!(understood("--token --ssh").is_none());
 }
@@ -175,13 +202,23 @@ fn a_wrong_command_line_is_exit_2_and_says_why() {
         .file("/latin1", [b't', 0xe9, b'\n']);
     let path = |name: &str| world.path("root").join(name).to_str().unwrap().to_owned();
     let (empty, latin1, missing) = (path("empty"), path("latin1"), path("missing"));
+    let [debug, bundled] = ["--debug", "-d"].map(|switch| format!("{switch}={TOKEN}"));
     for (args, said) in [
         (vec!["-t", TOKEN], "nothing to collect"),
         (vec!["--print"], "nothing to collect"),
         (vec!["--print", "--ss"], "--ss"),
         (vec!["--print", "-s", "--no-such-flag"], "--no-such-flag"),
         (vec!["--print", "-sx"], "-x"),
-        (vec!["--print", "-s", "stray"], "stray"),
+        (
+            vec!["-s", "-t", "t0ken-with", TOKEN],
+            "an argument belongs to no flag",
+        ),
+        (
+            vec!["-s", "--token-file", &missing, TOKEN],
+            "an argument belongs to no flag",
+        ),
+        (vec!["-s", &debug], "--debug takes no value"),
+        (vec!["-s", &bundled], "error: "),
         (
             vec!["--print", "-b", "-q", "all"],
             "-q \"all\" has no colon",
@@ -361,6 +398,33 @@ fn neither_children_nor_the_log_learn_a_secret() {
         !seen.contains("s3cret") && !seen.contains("AFMETRICS"),
         "{seen}"
     );
+}
+
+#[test]
+fn what_the_flags_hold_is_not_shown_for_debugging() {
+    let cli = parsed("-s -t t0ken-s3cret -o -z s4lt-s3cret -u https://c:pa55-s3cret@example.org/");
+    let shown = format!("{cli:?}");
+    let config = Config::new(cli, Environment::default()).unwrap();
+    let shown = format!("{shown}{config:?}");
+    assert!(shown.contains("https://example.org/"), "{shown}");
+    assert!(!shown.contains("s3cret"), "{shown}");
+}
+
+#[test]
+fn an_endpoint_that_throws_the_urls_password_back_does_not_get_it_into_the_log() {
+    let endpoint = Endpoint::start(Protocol::PlainHttp, |_, request| {
+        let basic = request.header("authorization").unwrap();
+        Reply::Status(
+            401,
+            format!("not for \"s3c/ret\" alias s3c%2Fret ({basic})"),
+        )
+    });
+    let address = endpoint.address();
+    let url = format!("http://canary-1:s3c%2Fret@{address}/");
+    let run = login_node().run(&["-svv", "-t", TOKEN, "-u", &url]);
+    run.exits(1)
+        .says("not for \"[secret]\" alias [secret] (Basic [secret])")
+        .lacks("s3c");
 }
 
 #[test]

@@ -244,6 +244,26 @@ fn one_that_is_not_there() {
     );
 }
 
+/// A long history is read without a byte of output.
+#[test]
+fn the_history_may_be_silent_up_to_the_deadline() {
+    let mut world = World::new();
+    world
+        .batch_node("")
+        .program("condor_history", "/usr/bin/sleep 3; echo [; echo ]");
+    world.print(&["-b", "--silence", "1"]).exits(0);
+    world.program("condor_history", "exec /usr/bin/sleep 600");
+    let run = world
+        .print(&["-b", "--silence", "1", "--deadline", "2"])
+        .exits(1);
+    assert_eq!(
+        run.lines_with("ERROR condor_history: "),
+        1,
+        "{}",
+        run.stderr
+    );
+}
+
 #[test]
 fn what_is_ended_in_the_middle_ends_what_it_started() {
     for (signal, name) in [

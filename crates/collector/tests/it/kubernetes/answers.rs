@@ -62,7 +62,9 @@ fn a_missing_namespace_is_no_false_zero() {
     let cluster = Cluster::healthy();
     let run = jupyter(&world_of(&cluster), &["-n", "af-jupiter"])
         .exits(1)
-        .says("WARN jupyter: namespace af-jupiter was asked for and does not exist");
+        .says("WARN jupyter: namespace af-jupiter: was asked for and does not exist");
+    assert_eq!(run.lines_with("af-jupiter"), 1, "{}", run.stderr);
+    assert_eq!(run.lines_with("ERROR"), 0, "{}", run.stderr);
     assert_eq!(run.documents(), coffea_alone());
 
     let cluster = Cluster::start(|ask| {

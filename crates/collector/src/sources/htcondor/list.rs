@@ -1,129 +1,15 @@
-//! HTCondor's tools, as `condor_q -json` and `condor_history -json` print:
-//!
-//! ```text
-//! [
-//! {
-//!   "ClusterId": 4,
-//!   "JobStatus": 1,
-//!   "Owner": "bob"
-//! }
-//! ,
-//! {
-//! ...
-//! }
-//! ]
-//! ```
-//!
-//! What surprised us (HTCondor 25.14, a real pool): an empty queue is no output at all, an empty
-//! history is `[` and `]`; an error may leave a lone `[`; a missing attribute is a missing key, an
-//! undefined one is null, an unevaluated one is a string `"/Expr(...)/"`; numbers may be reals; two
-//! objects may carry the same id. A list of 80,000 jobs is 14 MB, so it is read as a stream: what is
-//! kept is one object.
+//! A JSON list, cut into its objects as it comes.
 
-use std::fmt;
-use std::marker::PhantomData;
 use std::ops::Range;
 
-use serde::de::{
-    Deserialize, DeserializeOwned, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor,
-};
-
-use crate::command::Running;
-use crate::context::Context;
-use crate::error::CollectError;
-use crate::tally::Tally;
-
 /// The largest ClassAd we take. With a projection of a few attributes one is 200 bytes.
-const LARGEST: usize = 1 << 20;
+pub const LARGEST: usize = 1 << 20;
 /// What is read at a time: a pipe holds no more.
 const CHUNK: usize = 64 << 10;
 
-/// Runs a tool of HTCondor whose output is a JSON list of ClassAds; of each, the attributes that
-/// `T` has are read.
-pub async fn query<'a, T: DeserializeOwned>(
-    cx: &'a Context,
-    program: &'static str,
-    args: &[&str],
-) -> Result<Ads<'a, T>, CollectError> {
-    Ok(Ads {
-        program,
-        running: Some(cx.command(program).args(args).spawn().await?),
-        splitter: Splitter::default(),
-        tally: Tally::default(),
-        of: PhantomData,
-    })
-}
-
-/// The ClassAds that a tool prints, one after the other.
-pub struct Ads<'a, T> {
-    program: &'static str,
-    running: Option<Running<'a>>,
-    splitter: Splitter,
-    tally: Tally,
-    of: PhantomData<T>,
-}
-
-impl<T: DeserializeOwned> Ads<'_, T> {
-    /// The next ad, as what `usable` makes of it; `None` at the end of a list that ended well.
-    /// What is no ad, or is refused by `usable` with a reason, is counted and left out.
-    pub async fn next<U>(
-        &mut self,
-        usable: impl Fn(T) -> Result<U, &'static str>,
-    ) -> Result<Option<U>, CollectError> {
-        loop {
-            match self.splitter.next() {
-                Some(Piece::Junk { line, why }) => self.tally.bad(line, why),
-                Some(Piece::Object { line, range }) => {
-                    let text = String::from_utf8_lossy(self.splitter.bytes(range));
-                    match serde_json::from_str(&text)
-                        .map_err(|_| "not a JSON object")
-                        .and_then(&usable)
-                    {
-                        Ok(ad) => {
-                            self.tally.good();
-                            return Ok(Some(ad));
-                        }
-                        Err(why) => self.tally.bad(line, why),
-                    }
-                }
-                None => {
-                    let Some(running) = &mut self.running else {
-                        return Ok(None);
-                    };
-                    let read = running.read(self.splitter.room()).await?;
-                    self.splitter.filled(read);
-                    if self.splitter.held() > LARGEST {
-                        return Err(
-                            self.malformed(&format!("has an object of more than {LARGEST} bytes"))
-                        );
-                    }
-                    if read == 0 {
-                        self.end().await?;
-                    }
-                }
-            }
-        }
-    }
-
-    /// Judges the whole once it is there: the exit status first, as it explains the rest.
-    async fn end(&mut self) -> Result<(), CollectError> {
-        if let Some(running) = self.running.take() {
-            running.finish().await?;
-        }
-        if self.splitter.is_cut() {
-            return Err(self.malformed("ends in the middle of a list"));
-        }
-        std::mem::take(&mut self.tally).verdict(self.program, "ad")
-    }
-
-    fn malformed(&self, what: &str) -> CollectError {
-        CollectError::Malformed(format!("the output of {} {what}", self.program))
-    }
-}
-
 /// Part of a list.
 #[derive(Debug, PartialEq, Eq)]
-enum Piece {
+pub enum Piece {
     /// From brace to brace; it begins on this line.
     Object { line: u64, range: Range<usize> },
     /// Something that is not part of a list of objects.
@@ -133,7 +19,7 @@ enum Piece {
 /// Finds the objects in a stream of JSON, without understanding them. It goes on behind a broken
 /// one: HTCondor's objects begin with a brace in the first column, and nothing inside them does.
 #[derive(Debug)]
-struct Splitter {
+pub struct Splitter {
     buffer: Vec<u8>,
     /// How much of the buffer holds input.
     end: usize,
@@ -150,6 +36,8 @@ struct Splitter {
     junk: u64,
     /// Lists that have begun and not ended.
     open: u64,
+    /// Whether there was anything but blanks and commas.
+    has_content: bool,
 }
 
 impl Default for Splitter {
@@ -166,13 +54,14 @@ impl Default for Splitter {
             column: 0,
             junk: 0,
             open: 0,
+            has_content: false,
         }
     }
 }
 
 impl Splitter {
     /// Where to read to.
-    fn room(&mut self) -> &mut [u8] {
+    pub fn room(&mut self) -> &mut [u8] {
         let keep = self.object.map_or(self.at, |(start, _)| start);
         self.buffer.copy_within(keep..self.end, 0);
         self.end -= keep;
@@ -186,25 +75,30 @@ impl Splitter {
         &mut self.buffer[self.end..]
     }
 
-    fn filled(&mut self, read: usize) {
+    pub fn filled(&mut self, read: usize) {
         self.end += read;
     }
 
     /// How much is held of an object that is not complete.
-    fn held(&self) -> usize {
+    pub fn held(&self) -> usize {
         self.object.map_or(0, |(start, _)| self.end - start)
     }
 
-    fn bytes(&self, range: Range<usize>) -> &[u8] {
+    pub fn bytes(&self, range: Range<usize>) -> &[u8] {
         &self.buffer[range]
     }
 
     /// Whether the input, if this was all of it, ended too early.
-    fn is_cut(&self) -> bool {
+    pub fn is_cut(&self) -> bool {
         self.object.is_some() || self.open > 0
     }
 
-    fn next(&mut self) -> Option<Piece> {
+    /// Whether there was input, and nothing in it: an empty list is no output or has brackets.
+    pub fn is_hollow(&self) -> bool {
+        (self.line, self.column) != (1, 0) && !self.has_content
+    }
+
+    pub fn next(&mut self) -> Option<Piece> {
         while self.at < self.end {
             let byte = self.buffer[self.at];
             let column = self.column;
@@ -267,6 +161,7 @@ impl Splitter {
     }
 
     fn outside(&mut self, byte: u8) -> Option<Piece> {
+        self.has_content |= !matches!(byte, b',' | b' ' | b'\t' | b'\r');
         match byte {
             _ if self.junk == self.line => {}
             b'[' => self.open += 1,
@@ -288,93 +183,8 @@ impl Splitter {
     }
 }
 
-/// An attribute that should be a number. Reals are cut to whole numbers, beyond 64 bits to the
-/// largest; `None` if it is missing, undefined, an expression, or of another type.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Number(pub Option<i64>);
-
-/// An attribute that should be a string. `None` if it is missing, undefined, empty, an unevaluated
-/// expression, or of another type.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Text(pub Option<String>);
-
-/// What [`Number`] and [`Text`] are read as: any JSON value, of which lists and objects are skipped.
-enum Value {
-    Number(i64),
-    Text(String),
-    Other,
-}
-
-impl<'de> Deserialize<'de> for Number {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(match deserializer.deserialize_any(ValueVisitor)? {
-            Value::Number(number) => Self(Some(number)),
-            Value::Text(_) | Value::Other => Self(None),
-        })
-    }
-}
-
-impl<'de> Deserialize<'de> for Text {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(match deserializer.deserialize_any(ValueVisitor)? {
-            Value::Text(text) if !(text.is_empty() || text.starts_with("/Expr(")) => {
-                Self(Some(text))
-            }
-            Value::Text(_) | Value::Number(_) | Value::Other => Self(None),
-        })
-    }
-}
-
-struct ValueVisitor;
-
-impl<'de> Visitor<'de> for ValueVisitor {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any value")
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Value, E> {
-        Ok(Value::Other)
-    }
-
-    fn visit_i64<E>(self, number: i64) -> Result<Value, E> {
-        Ok(Value::Number(number))
-    }
-
-    fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
-        Ok(Value::Number(i64::try_from(number).unwrap_or(i64::MAX)))
-    }
-
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "cutting to whole numbers and to the largest is what is wanted"
-    )]
-    fn visit_f64<E>(self, number: f64) -> Result<Value, E> {
-        Ok(Value::Number(number as i64))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
-        Ok(Value::Text(text.to_owned()))
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Other)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Value::Other)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Value::Other)
-    }
-}
-
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use proptest::prelude::*;
     use serde_json::{Map, Value};
 
@@ -432,7 +242,7 @@ mod tests {
         format!("[\n{}\n]\n", ads.join("\n,\n"))
     }
 
-    fn value() -> impl Strategy<Value = Value> {
+    pub fn value() -> impl Strategy<Value = Value> {
         let scalar = prop_oneof![
             Just(Value::Null),
             any::<bool>().prop_map(Value::from),
@@ -547,15 +357,6 @@ mod tests {
             let end = 1 + at.index(text.len() - 2);
             prop_assert!(split(&text.as_bytes()[..end], &chunks).1);
         }
-
-        #[test]
-        fn any_value_is_read_as_what_it_is_or_as_nothing(value in value()) {
-            let text = value.to_string();
-            let number: Number = serde_json::from_str(&text).unwrap();
-            let string: Text = serde_json::from_str(&text).unwrap();
-            prop_assert_eq!(number.0, value.as_i64());
-            prop_assert!(string.0.is_none() || string.0.as_deref() == value.as_str());
-        }
     }
 
     #[test]
@@ -575,6 +376,27 @@ mod tests {
         assert_eq!(split(b"", &[CHUNK]), (Vec::new(), false));
         assert_eq!(split(b"[\n]\n", &[CHUNK]), (Vec::new(), false));
         assert_eq!(split(b"[\n", &[CHUNK]), (Vec::new(), true));
+    }
+
+    #[test]
+    fn what_has_bytes_and_no_brackets_is_hollow() {
+        for (input, is_hollow) in [
+            ("", false),
+            ("[]", false),
+            ("[\n]\n,", false),
+            ("{}", false),
+            ("no list", false),
+            ("\n", true),
+            (" ", true),
+            (",,", true),
+            ("\r\n,\t\n", true),
+        ] {
+            let mut splitter = Splitter::default();
+            splitter.room()[..input.len()].copy_from_slice(input.as_bytes());
+            splitter.filled(input.len());
+            while splitter.next().is_some() {}
+            assert_eq!(splitter.is_hollow(), is_hollow, "{input:?}");
+        }
     }
 
     /// `Ads::next` gives up once more than [`LARGEST`] is held; until then, and whatever is read
@@ -609,23 +431,6 @@ mod tests {
                 "{line:?}: {}",
                 splitter.buffer.len()
             );
-        }
-    }
-
-    #[test]
-    fn numbers_and_texts() {
-        let number = |text| serde_json::from_str::<Number>(text).unwrap().0;
-        assert_eq!(number("12.75"), Some(12));
-        assert_eq!(number("-0.5"), Some(0));
-        assert_eq!(number("1E+300"), Some(i64::MAX));
-        assert_eq!(number("18446744073709551615"), Some(i64::MAX));
-        for none in ["null", "true", "\"5\"", "[5]", "{\"a\":5}"] {
-            assert_eq!(number(none), None, "{none}");
-        }
-        let text = |text| serde_json::from_str::<Text>(text).unwrap().0;
-        assert_eq!(text(r#""a\/b""#).as_deref(), Some("a/b"));
-        for none in ["null", "5", "\"\"", r#""\/Expr(x)\/""#, "[\"a\"]"] {
-            assert_eq!(text(none), None, "{none}");
         }
     }
 }
