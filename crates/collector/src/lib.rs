@@ -25,7 +25,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 use std::rc::Rc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result};
 use tokio::signal::unix::{SignalKind, signal};
@@ -34,7 +34,7 @@ use tracing::{error, info, warn};
 
 use crate::cli::Cli;
 use crate::config::{Config, Environment, Target};
-use crate::context::Context;
+use crate::context::{Context, aside};
 use crate::delivery::{Endpoint, Outcome};
 use crate::names::{Names, UnknownGroup};
 use crate::quote::Quoting;
@@ -45,6 +45,9 @@ use crate::state::State;
 const INCOMPLETE: u8 = 1;
 /// The command line or the configuration cannot be used.
 const USAGE: u8 = 2;
+/// How long a reader of standard output (a pager, a stopped terminal) may take. Writing is done
+/// aside all the same, for SIGTERM and SIGINT to be heard.
+const FOR_EVER: Duration = Duration::MAX;
 
 /// Runs one round and returns the exit status.
 pub fn run(args: impl IntoIterator<Item = OsString>, env: Environment) -> ExitCode {
@@ -129,11 +132,17 @@ async fn one_round(config: &Config) -> Result<bool> {
     let (done, rest) = match (&config.target, endpoint) {
         (Target::Endpoint(_), Some(endpoint)) => deliver(&endpoint, collected, &cx).await,
         (Target::Print, _) => {
-            let written_to = aside(move || output::to_stdout(collected)).await?;
+            let written_to = aside(FOR_EVER, move || output::to_stdout(collected))
+                .await
+                .context("cannot write")?;
             written(written_to, "standard output")
         }
         _ => {
-            let written_to = aside(move || output::to_files(Path::new("."), collected)).await?;
+            let written_to = aside(FOR_EVER, move || {
+                output::to_files(Path::new("."), collected)
+            })
+            .await
+            .context("cannot write")?;
             let files = written_to
                 .files
                 .iter()
@@ -162,16 +171,6 @@ async fn one_round(config: &Config) -> Result<bool> {
     Ok(done && summary.well == summary.all)
 }
 
-/// Writes on a thread of its own: a reader that does not read (a pager, a stopped terminal) must
-/// not keep SIGTERM and SIGINT from ending the round.
-async fn aside(
-    write: impl FnOnce() -> output::Written + Send + 'static,
-) -> Result<output::Written> {
-    tokio::task::spawn_blocking(write)
-        .await
-        .context("cannot write")
-}
-
 /// What the collectors may use in this round.
 async fn context(config: &Config) -> Result<Context, UnknownGroup> {
     let publisher = config.publisher.clone();
@@ -188,7 +187,13 @@ async fn context(config: &Config) -> Result<Context, UnknownGroup> {
         );
     }
     let sends = matches!(config.target, Target::Endpoint(_));
-    let state = match State::open(&config.state_dirs, !sends) {
+    let state = match State::open(
+        &config.state_dirs.value,
+        !sends,
+        config.limits.silence,
+    )
+    .await
+    {
         Ok(state) => Some(state),
         Err(why) => {
             if config.host && sends {
@@ -253,7 +258,7 @@ async fn deliver(
     for (collected, complete) in collected.iter().zip(&outcome.complete) {
         let cursor = collected.documents.as_ref().and_then(|d| d.cursor.as_ref());
         if let (Some(state), Some(cursor), true) = (&cx.state, cursor, *complete)
-            && let Err(why) = state.write(cursor.name, &cursor.content)
+            && let Err(why) = state.write(cursor.name, cursor.content.clone()).await
         {
             warn!(
                 "cannot write {} in the state folder {}: {why}",

@@ -1,37 +1,51 @@
 //! The state folder: small files that one round leaves for the next.
 //!
 //! A file is replaced whole or not at all (written aside, synced, renamed), so that two rounds at
-//! once, or a crash, never tear it. One that cannot be understood is set aside, not fatal.
+//! once, or a crash, never tear it. One that cannot be understood is set aside, not fatal. The folder
+//! can be on a dead mount (a home usually is on a network's): so nothing touches it on the thread of
+//! the round.
 
 use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::unistd::{AccessFlags, access};
 use serde::de::DeserializeOwned;
 use tracing::warn;
 
-use crate::config::Asked;
+use crate::context::aside;
 
 #[derive(Debug)]
 pub struct State {
     dir: PathBuf,
     /// This round leaves the folder as it is.
     read_only: bool,
+    /// How long a question about the folder may take.
+    patience: Duration,
 }
 
 impl State {
     /// The first of these folders that can be written, made if it is not there; `read_only`: nothing
     /// is made or changed. The error says of each why not.
-    pub fn open(candidates: &Asked<Vec<PathBuf>>, read_only: bool) -> Result<Self, String> {
+    pub async fn open(
+        candidates: &[PathBuf],
+        read_only: bool,
+        patience: Duration,
+    ) -> Result<Self, String> {
         let mut reasons = Vec::new();
-        for dir in &candidates.value {
-            match usable(dir, read_only) {
+        for dir in candidates {
+            let asked = dir.clone();
+            match aside(patience, move || usable(&asked, read_only))
+                .await
+                .flatten()
+            {
                 Ok(()) => {
                     return Ok(Self {
                         dir: dir.clone(),
                         read_only,
+                        patience,
                     });
                 }
                 Err(why) => reasons.push(format!("{}: {why}", dir.display())),
@@ -45,9 +59,11 @@ impl State {
     }
 
     /// What an earlier round left under this name; `None` if nothing usable.
-    pub fn read<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
+    pub async fn read<T: DeserializeOwned>(&self, name: &'static str) -> Option<T> {
         let path = self.dir.join(name);
-        let bytes = match fs::read(&path) {
+        let read = aside(self.patience, move || fs::read(path)).await.flatten();
+        let path = self.dir.join(name);
+        let bytes = match read {
             Ok(bytes) => bytes,
             Err(why) if why.kind() == io::ErrorKind::NotFound => return None,
             Err(why) => {
@@ -61,35 +77,46 @@ impl State {
                 warn!(
                     "the state file {} is damaged ({why}){}; starting anew",
                     path.display(),
-                    self.set_aside(name)
+                    self.set_aside(name).await
                 );
                 None
             }
         }
     }
 
-    fn set_aside(&self, name: &str) -> String {
+    async fn set_aside(&self, name: &'static str) -> String {
         if self.read_only {
             return String::new();
         }
-        let aside = self.dir.join(format!("{name}.damaged"));
-        match fs::rename(self.dir.join(name), &aside) {
-            Ok(()) => format!(", set aside as {}", aside.display()),
+        let damaged = format!("{name}.damaged");
+        let (from, to) = (self.dir.join(name), self.dir.join(&damaged));
+        match aside(self.patience, move || fs::rename(from, to))
+            .await
+            .flatten()
+        {
+            Ok(()) => format!(", set aside as {damaged}"),
             Err(why) => format!(", and cannot be set aside: {why}"),
         }
     }
 
     /// Replaces what is under this name, durably.
-    pub fn write(&self, name: &str, content: &[u8]) -> io::Result<()> {
-        let mut file = tempfile::Builder::new()
-            .prefix(".new-")
-            .permissions(fs::Permissions::from_mode(0o600))
-            .tempfile_in(&self.dir)?;
-        file.write_all(content)?;
-        file.as_file().sync_all()?;
-        file.persist(self.dir.join(name))?;
-        fs::File::open(&self.dir)?.sync_all()
+    pub async fn write(&self, name: &'static str, content: Vec<u8>) -> io::Result<()> {
+        let dir = self.dir.clone();
+        aside(self.patience, move || replace(&dir, name, &content))
+            .await
+            .flatten()
     }
+}
+
+fn replace(dir: &Path, name: &str, content: &[u8]) -> io::Result<()> {
+    let mut file = tempfile::Builder::new()
+        .prefix(".new-")
+        .permissions(fs::Permissions::from_mode(0o600))
+        .tempfile_in(dir)?;
+    file.write_all(content)?;
+    file.as_file().sync_all()?;
+    file.persist(dir.join(name))?;
+    fs::File::open(dir)?.sync_all()
 }
 
 fn usable(dir: &Path, read_only: bool) -> io::Result<()> {

@@ -48,7 +48,7 @@ const SAMPLE: Duration = Duration::from_secs(1);
 impl Collector for Network {
     async fn collect(&self, cx: &Context, out: &mut Documents) -> Result<(), CollectError> {
         let first = Counters::read(cx)?;
-        let (now, traffic) = match since_last_round(cx, &first) {
+        let (now, traffic) = match since_last_round(cx, &first).await {
             Some(traffic) => (first, traffic),
             None => sample(cx, first).await?,
         };
@@ -84,11 +84,11 @@ async fn sample(cx: &Context, before: Counters) -> Result<(Counters, Traffic), C
 }
 
 /// `None`: there is nothing to count from, or it says nothing about now.
-fn since_last_round(cx: &Context, now: &Counters) -> Option<Traffic> {
+async fn since_last_round(cx: &Context, now: &Counters) -> Option<Traffic> {
     let Some(state) = &cx.state else {
         return from_old_script(cx, now);
     };
-    let Some(before) = state.read::<Counters>(STATE) else {
+    let Some(before) = state.read::<Counters>(STATE).await else {
         let traffic = from_old_script(cx, now);
         if traffic.is_none() {
             info!("network: no counters of an earlier round; taking two samples a second apart");
