@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
@@ -25,6 +25,8 @@ pub struct Context {
     pub names: Names,
     /// This node, as it may be named.
     pub login_node: PublishedHost,
+    /// What this node is called, up to the first dot, in small letters: must not leave under `-O`.
+    pub node_names: Vec<String>,
     pub quoting: Quoting,
     /// `None`: no folder could be written; the reason has been logged.
     pub state: Option<State>,
@@ -36,6 +38,16 @@ impl Context {
     /// Where a file of the host is: `path` is absolute, and is taken below the root.
     pub fn path(&self, path: &str) -> PathBuf {
         self.root.join(path.trim_start_matches('/'))
+    }
+
+    /// A file of `/proc` that differs between containers. Below another root it is that of the host's
+    /// first process: `self`, which `/proc/net` leads to, is this container.
+    pub fn read_proc(&self, name: &str) -> Result<String, CollectError> {
+        let process = match self.root == Path::new("/") {
+            true => "self",
+            false => "1",
+        };
+        self.read(&format!("/proc/{process}/{name}"))
     }
 
     /// Reads a file of the kernel or the host.

@@ -174,11 +174,10 @@ async fn one_round(config: &Config) -> Result<bool> {
 /// What the collectors may use in this round.
 async fn context(config: &Config) -> Result<Context, UnknownGroup> {
     let publisher = config.publisher.clone();
-    let host = config.login_node.clone().unwrap_or_else(|| {
-        nix::unistd::gethostname()
-            .map(|name| name.to_string_lossy().into_owned())
-            .unwrap_or_default()
-    });
+    let own = nix::unistd::gethostname()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    let host = config.login_node.clone().unwrap_or_else(|| own.clone());
     let login_node = publisher.host(&host);
     if publisher.hides_hosts() && !host.contains(|c: char| c.is_ascii_digit()) {
         warn!(
@@ -210,11 +209,18 @@ async fn context(config: &Config) -> Result<Context, UnknownGroup> {
         root: config.root.clone(),
         limits: config.limits,
         login_node,
+        node_names: [own, host].iter().filter_map(|name| short(name)).collect(),
         quoting: Quoting::new(config.secrets.clone(), withhold),
         state,
         now: now(),
         names: Names::new(publisher, config.group.as_deref(), config.limits.silence).await?,
     })
+}
+
+/// A host's name up to the first dot, in small letters.
+fn short(host: &str) -> Option<String> {
+    let short = host.split('.').next()?.to_ascii_lowercase();
+    (!short.is_empty()).then_some(short)
 }
 
 #[expect(
