@@ -141,7 +141,7 @@ impl Counters {
                 .trim()
                 .to_owned(),
             uptime,
-            interfaces: parse_net_dev(&cx.read("/proc/net/dev")?)
+            interfaces: parse_net_dev(&cx.read_proc("net/dev")?)
                 .map_err(CollectError::Malformed)?,
         })
     }

@@ -27,7 +27,7 @@ fn at(world: &mut World, uptime: &str, interfaces: Interfaces) {
     }
     world
         .file("/proc/uptime", format!("{uptime} 1.00\n"))
-        .file("/proc/net/dev", text);
+        .file("/proc/1/net/dev", text);
 }
 
 fn host(uptime: &str, interfaces: Interfaces) -> World {
