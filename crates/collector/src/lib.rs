@@ -168,7 +168,13 @@ async fn one_round(config: &Config) -> Result<bool> {
         summary.all,
         begun.elapsed().as_secs_f64()
     );
-    Ok(done && summary.well == summary.all)
+    Ok(done && summary.well == summary.all && !lacks_named_state(config, &cx))
+}
+
+/// A state folder that somebody asked for cannot be used: a failure, and logged as one.
+fn lacks_named_state(config: &Config, cx: &Context) -> bool {
+    let is_wanted = config.host && matches!(config.target, Target::Endpoint(_));
+    is_wanted && config.state_dirs.by_name && cx.state.is_none()
 }
 
 /// What the collectors may use in this round.
@@ -185,10 +191,12 @@ async fn context(config: &Config) -> Result<Context, UnknownGroup> {
             login_node.as_str()
         );
     }
+    let withhold = publisher.hides_users() || publisher.hides_hosts();
     let sends = matches!(config.target, Target::Endpoint(_));
     let state = match State::open(
         &config.state_dirs.value,
         !sends,
+        withhold,
         config.limits.silence,
     )
     .await
@@ -196,15 +204,18 @@ async fn context(config: &Config) -> Result<Context, UnknownGroup> {
         Ok(state) => Some(state),
         Err(why) => {
             if config.host && sends {
-                warn!(
+                let said = format!(
                     "no state folder can be written, so NETWORK covers one second instead of the time since the last round; \
                      make one (install -d -m 700 -o USER /var/lib/afmetrics) or name one (--state-dir): {why}"
                 );
+                match config.state_dirs.by_name {
+                    true => error!("{said}"),
+                    false => warn!("{said}"),
+                }
             }
             None
         }
     };
-    let withhold = publisher.hides_users() || publisher.hides_hosts();
     Ok(Context {
         root: config.root.clone(),
         limits: config.limits,
@@ -262,14 +273,13 @@ async fn deliver(
 ) -> (bool, String) {
     let outcome = endpoint.deliver(&mut collected, &cx.quoting).await;
     for (collected, complete) in collected.iter().zip(&outcome.complete) {
-        let cursor = collected.documents.as_ref().and_then(|d| d.cursor.as_ref());
-        if let (Some(state), Some(cursor), true) = (&cx.state, cursor, *complete)
-            && let Err(why) = state.write(cursor.name, cursor.content.clone()).await
+        let cursor = collected.documents.as_ref().and_then(|d| d.cursor);
+        if let (Some(state), Some(name), true) = (&cx.state, cursor, *complete)
+            && let Err(why) = state.commit(name).await
         {
             warn!(
-                "cannot write {} in the state folder {}: {why}",
-                cursor.name,
-                state.dir().display()
+                "cannot write {name} in the state folder {}: {why}",
+                state.shown()
             );
         }
     }
