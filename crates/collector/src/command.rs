@@ -15,9 +15,10 @@ use nix::unistd::Pid;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::{Child, ChildStdout};
 use tokio::signal::unix::{self, SignalKind};
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::context::aside;
 use crate::error::CollectError;
 use crate::quote::Quoting;
 use crate::secret;
@@ -96,16 +97,14 @@ impl<'a> Command<'a> {
         } = self;
         let failed = |what: String| CollectError::Failed(format!("{program} {what}"));
         let ends = Ends::watch().map_err(|why| failed(format!("cannot be watched: {why}")))?;
-        let mut child = timeout(silence, spawn_blocking(move || command.spawn()))
+        let mut child = aside(silence, move || command.spawn())
             .await
-            .map_err(|_| {
-                CollectError::TimedOut(format!(
+            .flatten()
+            .map_err(|why| match why.kind() {
+                io::ErrorKind::TimedOut => CollectError::TimedOut(format!(
                     "{program} could not be started within {} s: is a folder on PATH on a dead mount?",
                     silence.as_secs()
-                ))
-            })?
-            .unwrap_or_else(|why| Err(io::Error::other(why)))
-            .map_err(|why| match why.kind() {
+                )),
                 io::ErrorKind::NotFound => CollectError::NotHere(format!(
                     "{program} is not on this node, or not on PATH (cron's is short: set PATH in the crontab)"
                 )),

@@ -111,6 +111,14 @@ impl<T> Asked<Vec<T>> {
     }
 }
 
+/// A place where state may be kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateDir {
+    pub path: PathBuf,
+    /// How it came to be one, for where the path must not be shown: it can name a user.
+    pub rule: &'static str,
+}
+
 /// How long a source may take.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -142,7 +150,7 @@ pub struct Config {
     pub group: Option<String>,
     pub login_node: Option<String>,
     /// Where state may be kept, best first, and whether the first was asked for by name.
-    pub state_dirs: Asked<Vec<PathBuf>>,
+    pub state_dirs: Asked<Vec<StateDir>>,
     pub limits: Limits,
     pub root: PathBuf,
     pub target: Target,
@@ -203,6 +211,11 @@ impl Config {
         let mut remarks = Vec::new();
         let mut warnings = Vec::new();
         let default_state_dirs = default_state_dirs(&env, &cli.root);
+        let named_state_dir = cli.state_dir.map(|path| StateDir {
+            path,
+            rule: "the folder of --state-dir",
+        });
+        let named_state_dir = named_state_dir.into_iter().collect();
         let ssh = cli.ssh || cli.ssh_history;
         if !(ssh || cli.jupyter || cli.batch || cli.host) {
             bail!(
@@ -291,7 +304,7 @@ impl Config {
             unstated_scheme,
             group: cli.group,
             login_node: cli.login_node,
-            state_dirs: Asked::or_default(cli.state_dir.into_iter().collect(), default_state_dirs),
+            state_dirs: Asked::or_default(named_state_dir, default_state_dirs),
             limits: Limits {
                 silence: Duration::from_secs(cli.silence.into()),
                 total: Duration::from_secs(cli.deadline.into()),
@@ -344,21 +357,25 @@ fn read_ca_file(path: PathBuf) -> Result<(PathBuf, Vec<u8>)> {
     Ok((path, pem))
 }
 
-fn default_state_dirs(env: &Environment, root: &Path) -> Vec<PathBuf> {
-    let mut dirs = Vec::new();
-    if let Some(first) = env
+fn default_state_dirs(env: &Environment, root: &Path) -> Vec<StateDir> {
+    let services = env
         .state_directory
         .as_ref()
-        .and_then(|dirs| std::env::split_paths(dirs).next())
-    {
-        dirs.push(first);
-    }
-    dirs.push(root.join("var/lib/afmetrics"));
-    if let Some(xdg) = &env.xdg_state_home {
-        dirs.push(Path::new(xdg).join("afmetrics"));
-    }
-    if let Some(home) = &env.home {
-        dirs.push(Path::new(home).join(".local/state/afmetrics"));
-    }
-    dirs
+        .and_then(|dirs| std::env::split_paths(dirs).next());
+    let below = |folder: &Option<OsString>, rest| Some(Path::new(folder.as_ref()?).join(rest));
+    [
+        (services, "$STATE_DIRECTORY"),
+        (Some(root.join("var/lib/afmetrics")), "/var/lib/afmetrics"),
+        (
+            below(&env.xdg_state_home, "afmetrics"),
+            "$XDG_STATE_HOME/afmetrics",
+        ),
+        (
+            below(&env.home, ".local/state/afmetrics"),
+            "~/.local/state/afmetrics",
+        ),
+    ]
+    .into_iter()
+    .filter_map(|(path, rule)| Some(StateDir { path: path?, rule }))
+    .collect()
 }

@@ -3,10 +3,14 @@
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
-use std::time::SystemTime;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, SystemTime};
 
 use afmetrics_document::PublishedHost;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use crate::command::Command;
 use crate::config::Limits;
@@ -21,6 +25,8 @@ pub struct Context {
     pub names: Names,
     /// This node, as it may be named.
     pub login_node: PublishedHost,
+    /// What this node is called, up to the first dot, in small letters: must not leave under `-O`.
+    pub node_names: Vec<String>,
     pub quoting: Quoting,
     /// `None`: no folder could be written; the reason has been logged.
     pub state: Option<State>,
@@ -32,6 +38,16 @@ impl Context {
     /// Where a file of the host is: `path` is absolute, and is taken below the root.
     pub fn path(&self, path: &str) -> PathBuf {
         self.root.join(path.trim_start_matches('/'))
+    }
+
+    /// A file of `/proc` that differs between containers. Below another root it is that of the host's
+    /// first process: `self`, which `/proc/net` leads to, is this container.
+    pub fn read_proc(&self, name: &str) -> Result<String, CollectError> {
+        let process = match self.root == Path::new("/") {
+            true => "self",
+            false => "1",
+        };
+        self.read(&format!("/proc/{process}/{name}"))
     }
 
     /// Reads a file of the kernel or the host.
@@ -64,5 +80,38 @@ impl Context {
         self.now
             .duration_since(SystemTime::UNIX_EPOCH)
             .map_or(0.0, |since| since.as_secs_f64())
+    }
+}
+
+/// Does what can hang in the kernel (files on a dead mount, a FIFO) on a thread that the round can
+/// abandon: it is waited for as long as `patience`, from now on. Not on the runtime's own threads,
+/// as it panics where the system has none to give.
+pub fn aside<T: Send + 'static>(
+    patience: Duration,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> impl Future<Output = io::Result<T>> {
+    let (reply, answer) = oneshot::channel();
+    let runtime = Handle::current();
+    let started = thread::Builder::new().spawn(move || {
+        // Starting a program, or making a client, asks for it.
+        let _runtime = runtime.enter();
+        // An error means that the round has given up waiting.
+        let _ = reply.send(work());
+    });
+    let answer = timeout(patience, answer);
+    async move {
+        started.map_err(|why| {
+            io::Error::new(why.kind(), format!("no thread could be started: {why}"))
+        })?;
+        match answer.await {
+            Ok(Ok(result)) => Ok(result),
+            Ok(Err(_)) => Err(io::Error::other(
+                "stopped by an error of its own (a bug: please report it)",
+            )),
+            Err(_) => Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                format!("no answer within {} s", patience.as_secs()),
+            )),
+        }
     }
 }

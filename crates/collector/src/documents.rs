@@ -8,6 +8,7 @@ use afmetrics_document::Document;
 use tempfile::SpooledTempFile;
 
 use crate::error::CollectError;
+use crate::state::without_path;
 
 /// Below this a collector's documents never touch a disk.
 const IN_MEMORY: usize = 256 << 10;
@@ -21,7 +22,7 @@ pub struct Documents {
     written: Extent,
     kept: Extent,
     problems: Vec<Problem>,
-    cursor: Option<Cursor>,
+    cursor: Option<&'static str>,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -36,14 +37,6 @@ pub struct Problem {
     pub error: CollectError,
     /// Nobody asked for this source by name and it is not there: worth a line, no failure.
     pub excused: bool,
-}
-
-/// How far a collector has read: becomes the truth once its documents are delivered.
-#[derive(Debug, Clone)]
-pub struct Cursor {
-    /// A file name in the state folder.
-    pub name: &'static str,
-    pub content: Vec<u8>,
 }
 
 impl Documents {
@@ -115,9 +108,10 @@ impl Documents {
         });
     }
 
-    /// Sets how far this collector has read.
-    pub fn advance(&mut self, cursor: Cursor) {
-        self.cursor = Some(cursor);
+    /// How far this collector has read is prepared under this name in the state folder; it becomes
+    /// the truth once the documents are delivered.
+    pub fn advance(&mut self, name: &'static str) {
+        self.cursor = Some(name);
     }
 
     /// How many documents count so far.
@@ -155,7 +149,8 @@ impl Documents {
 
 fn temporary_file(why: io::Error) -> CollectError {
     CollectError::Failed(format!(
-        "the temporary file for its documents cannot be written: {why}"
+        "the temporary file for its documents cannot be written: {}",
+        without_path(why)
     ))
 }
 
@@ -164,7 +159,8 @@ pub struct Stored {
     lines: BufReader<SpooledTempFile>,
     pub count: u64,
     pub problems: Vec<Problem>,
-    pub cursor: Option<Cursor>,
+    /// The name of the state to be committed.
+    pub cursor: Option<&'static str>,
 }
 
 impl Stored {

@@ -28,7 +28,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 use std::rc::Rc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result};
 use tracing::level_filters::LevelFilter;
@@ -36,7 +36,7 @@ use tracing::{error, info, warn};
 
 use crate::cli::Cli;
 use crate::config::{Config, Environment, Target};
-use crate::context::Context;
+use crate::context::{Context, aside};
 use crate::delivery::{Endpoint, Outcome};
 use crate::names::{Names, UnknownGroup};
 use crate::quote::Quoting;
@@ -47,6 +47,9 @@ use crate::state::State;
 const INCOMPLETE: u8 = 1;
 /// The command line or the configuration cannot be used.
 const USAGE: u8 = 2;
+/// How long a reader of standard output (a pager, a stopped terminal) may take. Writing is done
+/// aside all the same, for SIGTERM and SIGINT to be heard.
+const FOR_EVER: Duration = Duration::MAX;
 
 /// Runs one round and returns the exit status.
 pub fn run(args: impl IntoIterator<Item = OsString>, env: Environment) -> ExitCode {
@@ -126,11 +129,17 @@ async fn one_round(config: &Config) -> Result<bool> {
     let (done, rest) = match (&config.target, endpoint) {
         (Target::Endpoint(_), Some(endpoint)) => deliver(&endpoint, collected, &cx).await,
         (Target::Print, _) => {
-            let written_to = aside(move || output::to_stdout(collected)).await?;
+            let written_to = aside(FOR_EVER, move || output::to_stdout(collected))
+                .await
+                .context("cannot write")?;
             written(written_to, "standard output")
         }
         _ => {
-            let written_to = aside(move || output::to_files(Path::new("."), collected)).await?;
+            let written_to = aside(FOR_EVER, move || {
+                output::to_files(Path::new("."), collected)
+            })
+            .await
+            .context("cannot write")?;
             let files = written_to
                 .files
                 .iter()
@@ -156,27 +165,22 @@ async fn one_round(config: &Config) -> Result<bool> {
         summary.all,
         begun.elapsed().as_secs_f64()
     );
-    Ok(done && summary.well == summary.all)
+    Ok(done && summary.well == summary.all && !lacks_named_state(config, &cx))
 }
 
-/// Writes on a thread of its own: a reader that does not read (a pager, a stopped terminal) must
-/// not keep SIGTERM and SIGINT from ending the round.
-async fn aside(
-    write: impl FnOnce() -> output::Written + Send + 'static,
-) -> Result<output::Written> {
-    tokio::task::spawn_blocking(write)
-        .await
-        .context("cannot write")
+/// A state folder that somebody asked for cannot be used: a failure, and logged as one.
+fn lacks_named_state(config: &Config, cx: &Context) -> bool {
+    let is_wanted = config.host && matches!(config.target, Target::Endpoint(_));
+    is_wanted && config.state_dirs.by_name && cx.state.is_none()
 }
 
 /// What the collectors may use in this round.
 async fn context(config: &Config) -> Result<Context, UnknownGroup> {
     let publisher = config.publisher.clone();
-    let host = config.login_node.clone().unwrap_or_else(|| {
-        nix::unistd::gethostname()
-            .map(|name| name.to_string_lossy().into_owned())
-            .unwrap_or_default()
-    });
+    let own = nix::unistd::gethostname()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    let host = config.login_node.clone().unwrap_or_else(|| own.clone());
     let login_node = publisher.host(&host);
     if publisher.hides_hosts() && !host.contains(|c: char| c.is_ascii_digit()) {
         warn!(
@@ -184,29 +188,47 @@ async fn context(config: &Config) -> Result<Context, UnknownGroup> {
             login_node.as_str()
         );
     }
+    let withhold = publisher.hides_users() || publisher.hides_hosts();
     let sends = matches!(config.target, Target::Endpoint(_));
-    let state = match State::open(&config.state_dirs, !sends) {
+    let state = match State::open(
+        &config.state_dirs.value,
+        !sends,
+        withhold,
+        config.limits.silence,
+    )
+    .await
+    {
         Ok(state) => Some(state),
         Err(why) => {
             if config.host && sends {
-                warn!(
+                let said = format!(
                     "no state folder can be written, so NETWORK covers one second instead of the time since the last round; \
                      make one (install -d -m 700 -o USER /var/lib/afmetrics) or name one (--state-dir): {why}"
                 );
+                match config.state_dirs.by_name {
+                    true => error!("{said}"),
+                    false => warn!("{said}"),
+                }
             }
             None
         }
     };
-    let withhold = publisher.hides_users() || publisher.hides_hosts();
     Ok(Context {
         root: config.root.clone(),
         limits: config.limits,
         login_node,
+        node_names: [own, host].iter().filter_map(|name| short(name)).collect(),
         quoting: Quoting::new(config.secrets.clone(), withhold),
         state,
         now: now(),
         names: Names::new(publisher, config.group.as_deref(), config.limits.silence).await?,
     })
+}
+
+/// A host's name up to the first dot, in small letters.
+fn short(host: &str) -> Option<String> {
+    let short = host.split('.').next()?.to_ascii_lowercase();
+    (!short.is_empty()).then_some(short)
 }
 
 #[expect(
@@ -244,14 +266,13 @@ async fn deliver(
 ) -> (bool, String) {
     let outcome = endpoint.deliver(&mut collected, &cx.quoting).await;
     for (collected, complete) in collected.iter().zip(&outcome.complete) {
-        let cursor = collected.documents.as_ref().and_then(|d| d.cursor.as_ref());
-        if let (Some(state), Some(cursor), true) = (&cx.state, cursor, *complete)
-            && let Err(why) = state.write(cursor.name, &cursor.content)
+        let cursor = collected.documents.as_ref().and_then(|d| d.cursor);
+        if let (Some(state), Some(name), true) = (&cx.state, cursor, *complete)
+            && let Err(why) = state.commit(name).await
         {
             warn!(
-                "cannot write {} in the state folder {}: {why}",
-                cursor.name,
-                state.dir().display()
+                "cannot write {name} in the state folder {}: {why}",
+                state.shown()
             );
         }
     }

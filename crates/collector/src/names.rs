@@ -57,7 +57,8 @@ impl Names {
                 let (known, is_known) = oneshot::channel();
                 let (questions, asked) = mpsc::channel();
                 let group = name.to_owned();
-                thread::spawn(move || answer(&group, known, &asked));
+                // Where no thread can be had, both channels are closed: each question fails.
+                let _ = thread::Builder::new().spawn(move || answer(&group, known, &asked));
                 if let Ok(Ok(false)) = timeout(patience, is_known).await {
                     return Err(UnknownGroup(name.to_owned()));
                 }
@@ -114,7 +115,7 @@ impl Filter {
                 "the user database (NSS) failed, so who is in the group of -g is not known: {why}"
             ))),
             Ok(Err(_)) => Err(CollectError::Failed(
-                "the user database (NSS) cannot be asked who is in the group of -g".to_owned(),
+                "the user database (NSS) cannot be asked who is in the group of -g: the thread that asks it has ended, or could not be started".to_owned(),
             )),
             Err(_) => Err(CollectError::TimedOut(format!(
                 "the user database (NSS) did not say within {} s who is in the group of -g",

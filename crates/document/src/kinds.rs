@@ -248,7 +248,7 @@ pub const KINDS: &[Kind] = &[
                 name: "device",
                 ty: Type::Str,
                 unit: "",
-                meaning: "what is mounted there, without `/dev/`, if the path itself is a mount point; left out of network mounts with `-O`, as it names the server",
+                meaning: "what is mounted there, without `/dev/`, if the path itself is a mount point; with `-O` left out of network mounts, as it names the server, and where it has the node's name in it or is often named after it (LVM, ZFS)",
                 required: false,
             },
         ],

@@ -11,22 +11,21 @@
 //!
 //! What surprised us: sizes count in f_frsize, not f_bsize. Mounts stack: the last line of a mount
 //! point is the one that is seen. Some file systems have size 0. statvfs on a dead NFS mount hangs in
-//! the kernel, so each path has a thread of its own, which the round can abandon.
+//! the kernel, so each path has a thread of its own, which the round can abandon. A volume group or a
+//! ZFS pool is often named after its host.
 
-use std::path::{Path, PathBuf};
-use std::thread;
+use std::io;
+use std::path::Path;
 
 use afmetrics_document::Document;
 use async_trait::async_trait;
 use nix::errno::Errno;
 use nix::sys::statvfs::statvfs;
-use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout_at};
 use tracing::info;
 
 use super::{Collector, Spec};
 use crate::config::Asked;
-use crate::context::Context;
+use crate::context::{Context, aside};
 use crate::documents::Documents;
 use crate::error::CollectError;
 
@@ -40,7 +39,7 @@ pub const SPEC: Spec = Spec {
         config.host.then(|| {
             Box::new(Disk {
                 mounts: config.mounts.clone(),
-                hide_servers: config.publisher.hides_hosts(),
+                hide_hosts: config.publisher.hides_hosts(),
                 ask: usage,
             }) as _
         })
@@ -49,8 +48,8 @@ pub const SPEC: Spec = Spec {
 
 struct Disk {
     mounts: Asked<Vec<String>>,
-    /// Leave the device of network mounts out: it names the server.
-    hide_servers: bool,
+    /// Leave out each device that can name a host.
+    hide_hosts: bool,
     /// How a path is asked about: statvfs; in a test something that hangs.
     ask: fn(&Path) -> Result<Usage, Errno>,
 }
@@ -67,17 +66,20 @@ struct Usage {
 impl Collector for Disk {
     async fn collect(&self, cx: &Context, out: &mut Documents) -> Result<(), CollectError> {
         let table = mount_table(cx);
-        let deadline = Instant::now() + cx.limits.silence;
+        let hidden = self.hide_hosts.then_some(cx.node_names.as_slice());
         let asked: Vec<_> = self
             .mounts
             .value
             .iter()
-            .map(|mount| (mount, on_a_thread(self.ask, cx.path(mount))))
+            .map(|mount| {
+                let (ask, path) = (self.ask, cx.path(mount));
+                (mount, aside(cx.limits.silence, move || ask(&path)))
+            })
             .collect();
         for (mount, answer) in asked {
-            let usage = match timeout_at(deadline, answer).await {
-                Ok(Ok(Ok(usage))) => usage,
-                Ok(Ok(Err(Errno::ENOENT | Errno::ENOTDIR))) => {
+            let usage = match answer.await {
+                Ok(Ok(usage)) => usage,
+                Ok(Err(Errno::ENOENT | Errno::ENOTDIR)) => {
                     let error = CollectError::NotHere(format!("{mount} does not exist"));
                     match self.mounts.by_name {
                         true => out.close(Err(error))?,
@@ -85,18 +87,22 @@ impl Collector for Disk {
                     }
                     continue;
                 }
-                Ok(Ok(Err(why))) => {
+                Ok(Err(why)) => {
                     out.close(Err(CollectError::Failed(format!(
                         "{mount}: {}",
                         why.desc()
                     ))))?;
                     continue;
                 }
-                Ok(Err(_)) | Err(_) => {
+                Err(why) if why.kind() == io::ErrorKind::TimedOut => {
                     out.close(Err(CollectError::TimedOut(format!(
                         "{mount} did not answer for {} s: is its file server away?",
                         cx.limits.silence.as_secs()
                     ))))?;
+                    continue;
+                }
+                Err(why) => {
+                    out.close(Err(CollectError::Failed(format!("{mount}: {why}"))))?;
                     continue;
                 }
             };
@@ -107,21 +113,12 @@ impl Collector for Disk {
                 used: usage.used,
                 free: usage.free,
                 utilization: utilization(usage),
-                device: device(&table, mount, self.hide_servers),
+                device: device(&table, mount, hidden),
             })?;
             out.close(Ok(()))?;
         }
         Ok(())
     }
-}
-
-fn on_a_thread<T: Send + 'static>(ask: fn(&Path) -> T, path: PathBuf) -> oneshot::Receiver<T> {
-    let (reply, answer) = oneshot::channel();
-    thread::spawn(move || {
-        // An error means that the round has given up waiting.
-        let _ = reply.send(ask(&path));
-    });
-    answer
 }
 
 fn usage(path: &Path) -> Result<Usage, Errno> {
@@ -144,20 +141,15 @@ fn utilization(usage: Usage) -> f64 {
 
 /// The mount table, or nothing: then no document has a device.
 fn mount_table(cx: &Context) -> String {
-    // Below another root the host's table is that of its first process; `self` is this container.
-    let path = match cx.root == Path::new("/") {
-        true => "/proc/self/mounts",
-        false => "/proc/1/mounts",
-    };
-    cx.read(path).unwrap_or_else(|why| {
+    cx.read_proc("mounts").unwrap_or_else(|why| {
         info!("disk: {why}; documents go without device");
         String::new()
     })
 }
 
-/// What is mounted at this very path, without `/dev/`; `None` if it is no mount point, or if it is
-/// a network mount and `hide_servers`.
-fn device(table: &str, mount: &str, hide_servers: bool) -> Option<String> {
+/// What is mounted at this very path, without `/dev/`; `None` if it is no mount point, or if it can
+/// name a server, or the node: `hidden` are its names, where they must not leave.
+fn device(table: &str, mount: &str, hidden: Option<&[String]>) -> Option<String> {
     let mount = match mount.trim_end_matches('/') {
         "" => "/",
         trimmed => trimmed,
@@ -171,7 +163,9 @@ fn device(table: &str, mount: &str, hide_servers: bool) -> Option<String> {
         })
         .next_back()?;
     let source = unescaped(source);
-    if hide_servers && is_network_mount(&source, fstype) {
+    if let Some(names) = hidden
+        && (is_network_mount(&source, fstype) || names_the_node(&source, fstype, names))
+    {
         return None;
     }
     Some(source.strip_prefix("/dev/").unwrap_or(&source).to_owned())
@@ -184,6 +178,15 @@ fn is_network_mount(source: &str, fstype: &str) -> bool {
         "squashfs", "iso9660", "f2fs", "jfs",
     ];
     !LOCAL.contains(&fstype) || source.contains([':', '@']) || source.starts_with("//")
+}
+
+/// Whether the source has one of the node's names in it, or is of a kind that sites name after it:
+/// a volume of LVM, a dataset of ZFS.
+fn names_the_node(source: &str, fstype: &str, names: &[String]) -> bool {
+    let folded = source.to_ascii_lowercase();
+    fstype == "zfs"
+        || source.starts_with("/dev/mapper/")
+        || names.iter().any(|name| folded.contains(name))
 }
 
 /// `\040` is a blank: the kernel writes blank, tab, line end and backslash in octal.
@@ -212,6 +215,8 @@ fn unescaped(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+    use std::thread;
     use std::time::{Duration, SystemTime};
 
     use afmetrics_document::Publisher;
@@ -230,11 +235,15 @@ none /mnt/with\040space tmpfs rw 0 0
 tmpfs /data tmpfs rw 0 0
 odd
 /dev/mapper/vg-scratch /scratch xfs rw 0 0
+tank/data /tank zfs rw 0 0
+/dev/md/LOGIN01:0 /raid xfs rw 0 0
+/dev/disk-of-Login01 /local xfs rw 0 0
 ";
 
     #[test]
     fn the_device_is_that_of_the_mount_that_is_seen() {
-        let device = |mount, hide| device(TABLE, mount, hide);
+        let names = ["login01".to_owned()];
+        let device = |mount, hide: bool| device(TABLE, mount, hide.then_some(&names[..]));
         assert_eq!(device("/", true).as_deref(), Some("vda"));
         assert_eq!(
             device("/data", false).as_deref(),
@@ -244,9 +253,14 @@ odd
         assert_eq!(device("/data/", false).as_deref(), Some("tmpfs"));
         assert_eq!(device("/mnt/with space", false).as_deref(), Some("none"));
         assert_eq!(
-            device("/scratch", true).as_deref(),
+            device("/scratch", false).as_deref(),
             Some("mapper/vg-scratch")
         );
+        assert_eq!(device("/scratch", true), None, "it may name the node");
+        assert_eq!(device("/tank", false).as_deref(), Some("tank/data"));
+        assert_eq!(device("/tank", true), None, "so may this");
+        assert_eq!(device("/raid", false).as_deref(), Some("md/LOGIN01:0"));
+        assert_eq!(device("/local", true), None, "it names the node");
         assert_eq!(
             device("/home/canary-1", false),
             None,
@@ -291,6 +305,7 @@ odd
             limits,
             login_node: publisher.host("login01.canary.example"),
             names: Names::new(publisher, None, limits.silence).await.unwrap(),
+            node_names: Vec::new(),
             quoting: Quoting::new(Vec::new(), false),
             state: None,
             now: SystemTime::UNIX_EPOCH,
@@ -300,7 +315,7 @@ odd
                 value: mounts.iter().map(|mount| (*mount).to_owned()).collect(),
                 by_name,
             },
-            hide_servers: false,
+            hide_hosts: false,
             ask,
         };
         let mut out = Documents::new("UC-AF", &std::env::temp_dir());
@@ -310,7 +325,7 @@ odd
 
     #[tokio::test]
     async fn a_dead_mount_costs_its_own_document_only() {
-        let begun = Instant::now();
+        let begun = std::time::Instant::now();
         let mut stored = collect(&["/dead", "/alive", "/stale", "/empty"], false).await;
         assert!(begun.elapsed() < Duration::from_secs(30));
         assert_eq!(stored.count, 2);
@@ -356,7 +371,7 @@ odd
     proptest::proptest! {
         #[test]
         fn any_table_will_do(table: String, mount: String, hide: bool) {
-            let _ = device(&table, &mount, hide);
+            let _ = device(&table, &mount, hide.then_some(&[][..]));
         }
 
         #[test]

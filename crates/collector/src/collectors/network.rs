@@ -18,12 +18,13 @@ use afmetrics_document::{Document, Traffic};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use super::{Collector, Spec};
 use crate::context::Context;
-use crate::documents::{Cursor, Documents};
+use crate::documents::Documents;
 use crate::error::CollectError;
+use crate::state::Left;
 
 pub const SPEC: Spec = Spec {
     name: "network",
@@ -47,21 +48,51 @@ const SAMPLE: Duration = Duration::from_secs(1);
 #[async_trait(?Send)]
 impl Collector for Network {
     async fn collect(&self, cx: &Context, out: &mut Documents) -> Result<(), CollectError> {
+        if let Some(state) = &cx.state
+            && !state.take_turn().await
+        {
+            // Its interval is that round's to send; what comes after it is the next one's.
+            out.excuse(CollectError::NotHere(
+                "another round is counting just now, so this one does not".to_owned(),
+            ));
+            return Ok(());
+        }
         let first = Counters::read(cx)?;
-        let (now, traffic) = match since_last_round(cx, &first) {
-            Some(traffic) => (first, traffic),
-            None => sample(cx, first).await?,
+        let traffic = match since_last_round(cx, &first).await {
+            // Stored before it is sent: an end that is not kept would be the end of no interval.
+            Some(traffic) if is_kept(cx, &first, out).await => traffic,
+            Some(_) => sample(cx, first).await?.1,
+            None => {
+                let (now, traffic) = sample(cx, first).await?;
+                is_kept(cx, &now, out).await;
+                traffic
+            }
         };
         out.push(&Document::Network {
             login_node: cx.login_node.clone(),
             network: traffic,
-        })?;
-        out.advance(Cursor {
-            name: STATE,
-            content: serde_json::to_vec(&now)
-                .map_err(|why| CollectError::Failed(format!("cannot store {STATE}: {why}")))?,
-        });
-        Ok(())
+        })
+    }
+}
+
+/// Whether the next round will be able to count from here.
+async fn is_kept(cx: &Context, now: &Counters, out: &mut Documents) -> bool {
+    let Some(state) = &cx.state else {
+        return false;
+    };
+    match state.prepare(STATE, now).await {
+        Ok(()) => {
+            out.advance(STATE);
+            true
+        }
+        Err(why) => {
+            warn!(
+                "network: {STATE} cannot be stored in the state folder {} ({why}), so NETWORK covers one second instead of the time since the last round; \
+                 make room there, or name another folder (--state-dir)",
+                state.shown()
+            );
+            false
+        }
     }
 }
 
@@ -84,22 +115,23 @@ async fn sample(cx: &Context, before: Counters) -> Result<(Counters, Traffic), C
 }
 
 /// `None`: there is nothing to count from, or it says nothing about now.
-fn since_last_round(cx: &Context, now: &Counters) -> Option<Traffic> {
-    let Some(state) = &cx.state else {
-        return from_old_script(cx, now);
-    };
-    let Some(before) = state.read::<Counters>(STATE) else {
-        let traffic = from_old_script(cx, now);
-        if traffic.is_none() {
-            info!("network: no counters of an earlier round; taking two samples a second apart");
+async fn since_last_round(cx: &Context, now: &Counters) -> Option<Traffic> {
+    // Without a folder the old script's state would be the beginning of every round.
+    let traffic = match cx.state.as_ref()?.read::<Counters>(STATE).await {
+        Left::Value(before) => {
+            let traffic = now.since(&before);
+            if traffic.is_none() {
+                info!(
+                    "network: the node was rebooted or a counter was reset since the last round; taking two samples a second apart"
+                );
+            }
+            return traffic;
         }
-        return traffic;
+        Left::Nothing => from_old_script(cx, now),
+        Left::Unusable => None,
     };
-    let traffic = now.since(&before);
     if traffic.is_none() {
-        info!(
-            "network: the node was rebooted or a counter was reset since the last round; taking two samples a second apart"
-        );
+        info!("network: no counters of an earlier round; taking two samples a second apart");
     }
     traffic
 }
@@ -141,7 +173,7 @@ impl Counters {
                 .trim()
                 .to_owned(),
             uptime,
-            interfaces: parse_net_dev(&cx.read("/proc/net/dev")?)
+            interfaces: parse_net_dev(&cx.read_proc("net/dev")?)
                 .map_err(CollectError::Malformed)?,
         })
     }

@@ -10,6 +10,9 @@
 //! `sshd pts/0`. Names are cut to 32 bytes by `who`, and those of 32 to 31 by `last`. Without a
 //! readable utmp `who` prints nothing and is content, just as when nobody is logged in.
 
+use std::fs::{self, File};
+use std::io;
+
 use afmetrics_document::Document;
 use async_trait::async_trait;
 
@@ -42,8 +45,8 @@ struct Ssh {
 /// 100 bytes a session: more than this is no list of sessions.
 const LARGEST_OUTPUT: usize = 16 << 20;
 
-/// What `who` may have its knowledge from: utmp, or systemd-logind, which lists a seat while it runs
-/// (the folder alone is there without it, too).
+/// What `who` may have its knowledge from: utmp, or where there is none systemd-logind, which lists a
+/// seat while it runs (the folder alone is there without it, too).
 const UTMP: [&str; 2] = ["/run/utmp", "/var/run/utmp"];
 const LOGIND: &str = "/run/systemd/seats";
 
@@ -52,10 +55,8 @@ impl Collector for Ssh {
     async fn collect(&self, cx: &Context, out: &mut Documents) -> Result<(), CollectError> {
         let output = cx.command("who").output(LARGEST_OUTPUT).await?;
         let mut users = parse_who(&String::from_utf8_lossy(&output))?;
-        if output.is_empty() && !has_record(cx) {
-            return Err(CollectError::NotHere(
-                "who printed nothing, and this node has no record of sessions that it could have read (no readable /run/utmp, no systemd-logind): that is not nobody".to_owned(),
-            ));
+        if output.is_empty() {
+            has_record(cx)?;
         }
         if self.history {
             let output = cx
@@ -82,14 +83,26 @@ impl Collector for Ssh {
     }
 }
 
-fn has_record(cx: &Context) -> bool {
-    // Open, not only look: a utmp that may not be read is as good as none.
-    let utmp = UTMP
-        .iter()
-        .any(|path| std::fs::File::open(cx.path(path)).is_ok());
-    let logind =
-        || std::fs::read_dir(cx.path(LOGIND)).is_ok_and(|mut seats| seats.next().is_some());
-    utmp || logind()
+/// Whether `who` could have known of anybody: what it can say nothing of is not nobody.
+fn has_record(cx: &Context) -> Result<(), CollectError> {
+    for path in UTMP {
+        // Open, not only look: `who` takes a utmp that may not be read for an empty one.
+        match File::open(cx.path(path)) {
+            Ok(_) => return Ok(()),
+            Err(why) if why.kind() == io::ErrorKind::NotFound => {}
+            Err(why) => {
+                return Err(CollectError::Failed(format!(
+                    "who printed nothing, and {path} cannot be read ({why}): that is not nobody"
+                )));
+            }
+        }
+    }
+    match fs::read_dir(cx.path(LOGIND)).is_ok_and(|mut seats| seats.next().is_some()) {
+        true => Ok(()),
+        false => Err(CollectError::NotHere(
+            "who printed nothing, and this node has no record of sessions that it could have read (no /run/utmp, no systemd-logind): that is not nobody".to_owned(),
+        )),
+    }
 }
 
 /// `last` cuts a name of 32 bytes, the most that utmp holds, to 31.

@@ -22,10 +22,8 @@ use rustls::pki_types::pem::PemObject as _;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::json;
-use tokio::task::spawn_blocking;
-use tokio::time::timeout;
 
-use crate::context::Context;
+use crate::context::{Context, aside};
 use crate::error::CollectError;
 use crate::quote::{Quoting, chain};
 
@@ -37,7 +35,7 @@ const CREDENTIAL_LIMIT: usize = 1 << 20;
 
 /// A client from `KUBECONFIG`, `~/.kube/config`, or the pod's service account.
 pub async fn client(cx: &Context) -> Result<Client, CollectError> {
-    let mut config = aside(cx, configuration).await?;
+    let mut config = read_aside(cx, configuration).await?;
     if let Some(plugin) = config.auth_info.exec.take()
         && !has_credentials(&config.auth_info)
     {
@@ -45,28 +43,29 @@ pub async fn client(cx: &Context) -> Result<Client, CollectError> {
     }
     config.connect_timeout = Some(CONNECT);
     config.read_timeout = Some(cx.limits.silence);
-    aside(cx, |quoting| {
+    read_aside(cx, |quoting| {
         Client::try_from(config).map_err(|why| error(why, quoting))
     })
     .await
 }
 
-/// Reads files, which may lie on a dead mount, on a thread that the round can abandon.
-async fn aside<T: Send + 'static>(
+/// Reads files, which may lie on a dead mount.
+async fn read_aside<T: Send + 'static>(
     cx: &Context,
     read: impl FnOnce(&Quoting) -> Result<T, CollectError> + Send + 'static,
 ) -> Result<T, CollectError> {
     let quoting = cx.quoting.clone();
-    match timeout(cx.limits.silence, spawn_blocking(move || read(&quoting))).await {
-        Ok(Ok(result)) => result,
-        Ok(Err(_)) => Err(CollectError::Failed(
-            "kube stopped by an error of its own (a bug: please report it)".to_owned(),
-        )),
-        Err(_) => Err(CollectError::TimedOut(format!(
-            "the kubeconfig, or a file that it names, could not be read within {} s",
-            cx.limits.silence.as_secs()
-        ))),
-    }
+    aside(cx.limits.silence, move || read(&quoting))
+        .await
+        .unwrap_or_else(|why| {
+            Err(match why.kind() {
+                io::ErrorKind::TimedOut => CollectError::TimedOut(format!(
+                    "the kubeconfig, or a file that it names, could not be read within {} s",
+                    cx.limits.silence.as_secs()
+                )),
+                _ => CollectError::Failed(format!("the kubeconfig could not be read: {why}")),
+            })
+        })
 }
 
 fn configuration(quoting: &Quoting) -> Result<Config, CollectError> {

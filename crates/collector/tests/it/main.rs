@@ -8,7 +8,6 @@
 
 mod cases;
 mod cli;
-mod counters;
 mod delivery;
 mod documentation;
 mod groups;

@@ -210,6 +210,22 @@ fn one_that_says_nothing() {
 }
 
 #[test]
+fn one_that_says_nothing_of_a_utmp_that_cannot_be_opened() {
+    let mut marked = Marked::with_who("exit 0");
+    marked.world.file("/run/systemd/seats/seat0", "");
+    let utmp = marked.world.path("root/run/utmp");
+    fs::remove_file(&utmp).unwrap();
+    marked.round(&[]).exits(0);
+    // Not even root opens what leads to itself.
+    std::os::unix::fs::symlink("utmp", &utmp).unwrap();
+    costs_its_own_document(
+        &marked,
+        &[],
+        "ssh: who printed nothing, and /run/utmp cannot be read",
+    );
+}
+
+#[test]
 fn one_that_never_comes_to_an_end() {
     let marked = Marked::with_who(&format!(
         "while :; do echo '{SESSION}'; /usr/bin/sleep 1; done"
@@ -410,7 +426,7 @@ fn memory_does_not_grow_with_the_queue() {
 
 /// A file system that nobody serves: every question about it hangs in the kernel, as on a dead NFS
 /// mount.
-const DEAD_MOUNT: &str = r#"
+pub const DEAD_MOUNT: &str = r#"
 mkdir "$1/dead"
 exec 3<>/dev/fuse
 mount -i -t fuse -o fd=3,rootmode=40000,user_id=0,group_id=0 canary "$1/dead"

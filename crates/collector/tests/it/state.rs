@@ -3,15 +3,19 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::process::Stdio;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
 
-use crate::support::endpoint::{Endpoint, Protocol};
+use crate::programs::DEAD_MOUNT;
+use crate::support::endpoint::{Endpoint, Protocol, Reply};
+use crate::support::namespace::{Namespace, within};
 use crate::support::needs;
 use crate::support::program::{Run, World};
 
 const HOST: [&str; 4] = ["--host", "--mount", "/", "-v"];
+/// What a round that was delivered leaves in the state folder.
+const KEPT: [&str; 2] = ["lock", "network.json"];
 const BOOT: &str = "5b4b5f0e-0000-4000-8000-000000000001\n";
 
 /// By interface: bytes sent, bytes received.
@@ -27,7 +31,7 @@ fn at(world: &mut World, uptime: &str, interfaces: Interfaces) {
     }
     world
         .file("/proc/uptime", format!("{uptime} 1.00\n"))
-        .file("/proc/net/dev", text);
+        .file("/proc/1/net/dev", text);
 }
 
 fn host(uptime: &str, interfaces: Interfaces) -> World {
@@ -86,7 +90,18 @@ fn a_round_counts_from_the_last_one_and_the_first_takes_two_samples() {
     );
     let (third, _) = round(&world);
     assert_eq!(third, json!({"interval": 100.0, "sent": 0, "received": 0}));
-    assert_eq!(world.names("state"), ["network.json"]);
+    at(
+        &mut world,
+        "95400.75",
+        &[("lo", 102, 103), ("eth0", 1500, 2700)],
+    );
+    let (long, _) = round(&world);
+    assert_eq!(
+        long,
+        json!({"interval": 90000.25, "sent": 1, "received": 2}),
+        "a round long ago is a long interval"
+    );
+    assert_eq!(world.names("state"), KEPT);
     let mode = fs::metadata(world.path("state/network.json"))
         .unwrap()
         .permissions()
@@ -100,14 +115,50 @@ fn print_counts_from_the_last_round_and_leaves_it() {
     round(&world);
     let before = fs::read(world.path("state/network.json")).unwrap();
     at(&mut world, "5010.00", &[("lo", 107, 109)]);
-    let run = world.print(&HOST).exits(0);
-    let documents = run.documents();
-    let network = documents.iter().find(|d| d["kind"] == "NETWORK").unwrap();
-    assert_eq!(
-        network["network"],
-        json!({"interval": 10.0, "sent": 7, "received": 9})
-    );
+    for to in ["-d", "--print"] {
+        let run = world.run(&[&[to][..], &HOST].concat()).exits(0);
+        assert_eq!(
+            fs::read(world.path("state/network.json")).unwrap(),
+            before,
+            "{to}"
+        );
+        assert_eq!(world.names("state"), KEPT, "{to}");
+        if to == "--print" {
+            let documents = run.documents();
+            let network = documents.iter().find(|d| d["kind"] == "NETWORK").unwrap();
+            assert_eq!(
+                network["network"],
+                json!({"interval": 10.0, "sent": 7, "received": 9})
+            );
+        }
+    }
+}
+
+#[test]
+fn what_was_not_delivered_counts_in_the_next_round() {
+    let mut world = host("4050.00", &[("lo", 100, 100)]);
+    round(&world);
+    let before = fs::read(world.path("state/network.json")).unwrap();
+    at(&mut world, "4350.19", &[("lo", 600, 700)]);
+    let busy = Endpoint::start(Protocol::PlainHttp, |_, _| {
+        Reply::Status(500, "busy".to_owned())
+    });
+    world.deliver(&busy, &HOST).exits(1);
     assert_eq!(fs::read(world.path("state/network.json")).unwrap(), before);
+    at(&mut world, "4650.19", &[("lo", 1100, 2100)]);
+    let (network, _) = round(&world);
+    assert_eq!(
+        network,
+        json!({"interval": 600.19, "sent": 1000, "received": 2000})
+    );
+    at(&mut world, "4950.50", &[("lo", 1100, 2100)]);
+    let (network, _) = round(&world);
+    assert_eq!(
+        network,
+        json!({"interval": 300.31, "sent": 0, "received": 0}),
+        "that time is counted"
+    );
+    assert_eq!(world.names("state"), KEPT);
 }
 
 #[test]
@@ -174,21 +225,26 @@ fn a_damaged_state_file_is_set_aside() {
         b"",
         b"{\"boot_id\":\"x\",\"upti",
         b"[]",
+        b"[1, 2]",
+        b"\0\0",
         b"7",
         b"null",
         b"{}",
+        b"{\"sent\": -5}",
         b"{\"sent\":1,\"received\":2,\"timestamp\":3}",
         b"{\"boot_id\":1,\"uptime\":\"x\",\"interfaces\":[]}",
         b"{\"boot_id\":\"x\",\"uptime\":1.0,\"interfaces\":{\"lo\":[-1,2]}}",
     ] {
         let mut world = host("5000.00", &[("lo", 100, 100)]);
         fs::write(world.path("state/network.json"), content).unwrap();
+        // Where the old script left off says nothing once we have counted ourselves.
+        world.file("/run/afmetrics.json", old_state(300.0, 50, 50));
         let (network, run) = round(&world);
         assert_sampled(&network);
         assert_eq!(run.lines_with("WARN the state file "), 1, "{}", run.stderr);
         assert_eq!(
             world.names("state"),
-            ["network.json", "network.json.damaged"]
+            ["lock", "network.json", "network.json.damaged"]
         );
         let aside = fs::read(world.path("state/network.json.damaged")).unwrap();
         assert_eq!(aside, content);
@@ -226,15 +282,21 @@ fn unix_now() -> f64 {
         .as_secs_f64()
 }
 
+/// The old script's sums over all interfaces so many seconds ago, milliseconds since 1970.
+fn old_state(ago: f64, sent: u64, received: u64) -> String {
+    json!({"sent": sent, "received": received, "timestamp": (unix_now() - ago) * 1000.0})
+        .to_string()
+}
+
 #[test]
 fn the_old_scripts_state_is_where_the_first_round_counts_from() {
     let interfaces: Interfaces = &[("lo", 100, 100), ("eth0", 1000, 2000)];
-    let left = |ago: f64, sent: u64| {
-        json!({"sent": sent, "received": 2000, "timestamp": (unix_now() - ago) * 1000.0})
-            .to_string()
-    };
+    let left = |ago, sent| old_state(ago, sent, 2000);
     let mut world = host("5000.00", interfaces);
     world.file("/run/afmetrics.json", left(300.0, 1050));
+    let printed = world.print(&HOST).exits(0).documents();
+    let printed = printed.iter().find(|d| d["kind"] == "NETWORK").unwrap();
+    assert_eq!(printed["network"]["sent"], 50);
     let (network, _) = round(&world);
     assert_eq!(
         (&network["sent"], &network["received"]),
@@ -259,6 +321,8 @@ fn the_old_scripts_state_is_where_the_first_round_counts_from() {
         left(-60.0, 1050),
         left(300.0, 9999),
         "[]".to_owned(),
+        "[1]".to_owned(),
+        String::new(),
         "{\"sent\":-1,\"received\":0,\"timestamp\":0}".to_owned(),
         "\u{0}".to_owned(),
     ] {
@@ -274,31 +338,174 @@ fn the_old_scripts_state_is_where_the_first_round_counts_from() {
 }
 
 #[test]
-fn without_a_state_folder_the_round_goes_on() {
-    let world = host("5000.00", &[("lo", 100, 100)]);
+fn a_named_state_folder_that_cannot_be_used_is_a_failure_and_the_round_goes_on() {
+    let mut world = host("5000.00", &[("lo", 100, 100)]);
+    // It would be the beginning of every round until it is an hour old.
+    world.file("/run/afmetrics.json", old_state(300.0, 50, 50));
     // Root may write anywhere, but not below a file.
     fs::write(world.path("file"), "").unwrap();
-    for name in ["file", "file/below"] {
-        let path = world.path(name);
+    let below = ["file", "file/below"].map(|name| world.path(name));
+    for path in below.iter().chain([&"/proc/self/nowhere".into()]) {
+        let path = path.to_str().unwrap();
         let endpoint = Endpoint::ok(Protocol::PlainHttp);
-        let args = [&HOST[..], &["--state-dir", path.to_str().unwrap()]].concat();
-        let run = world.deliver(&endpoint, &args).exits(0);
+        let args = [&HOST[..], &["--state-dir", path]].concat();
+        let run = world.deliver(&endpoint, &args).exits(1);
         assert_sampled(&network(&endpoint));
+        assert_eq!(endpoint.documents().len(), 4);
         assert_eq!(
-            run.lines_with("WARN no state folder can be written"),
+            run.lines_with("ERROR no state folder can be written"),
             1,
             "{}",
             run.stderr
         );
-        assert_eq!(run.lines_with(path.to_str().unwrap()), 1, "{}", run.stderr);
+        assert_eq!(run.lines_with(path), 1, "{}", run.stderr);
+        let args = [&args[..], &["-O", "example.org"]].concat();
+        world
+            .deliver(&endpoint, &args)
+            .exits(1)
+            .says("the folder of --state-dir: ")
+            .lacks(path);
     }
+}
+
+/// A folder where nothing can be stored beside the counters.
+fn full(world: &World) {
+    fs::create_dir(world.path("state/network.json.next")).unwrap();
+}
+
+#[test]
+fn counters_that_cannot_be_stored_are_no_beginning_of_an_interval() {
+    let mut world = host("5000.00", &[("lo", 100, 100)]);
+    round(&world);
+    full(&world);
+    for time in ["5300.00", "5600.00"] {
+        at(&mut world, time, &[("lo", 700, 700)]);
+        let (network, run) = round(&world);
+        assert_sampled(&network);
+        assert_eq!(
+            run.lines_with("WARN network: network.json cannot be stored in the state folder"),
+            1,
+            "{}",
+            run.stderr
+        );
+    }
+    fs::remove_dir(world.path("state/network.json.next")).unwrap();
+    at(&mut world, "5900.00", &[("lo", 800, 900)]);
+    let (network, run) = round(&world);
+    assert_eq!(
+        network,
+        json!({"interval": 900.0, "sent": 700, "received": 800})
+    );
+    assert_eq!(run.lines_with("WARN"), 0, "{}", run.stderr);
+}
+
+#[test]
+fn without_room_the_old_scripts_state_begins_no_round() {
+    let mut world = host("5000.00", &[("lo", 100, 100)]);
+    world.file("/run/afmetrics.json", old_state(300.0, 50, 50));
+    full(&world);
+    let (network, _) = round(&world);
+    assert_sampled(&network);
+}
+
+#[test]
+fn a_disk_that_is_full_is_seen_before_anything_is_sent() {
+    if !needs::root_and(&[]) {
+        return;
+    }
+    let namespace = Namespace::new(
+        &[],
+        "",
+        "mkdir $1/full; mount -t tmpfs -o size=64k none $1/full; chmod 700 $1/full",
+    );
+    let mut world = host("5000.00", &[("lo", 100, 100)]);
+    let full = namespace.path("full");
     let endpoint = Endpoint::ok(Protocol::PlainHttp);
+    let to = [&["-t", "t0ken-1", "-u", &endpoint.url], &HOST[..]].concat();
+    let args = [&to[..], &["--state-dir", full.to_str().unwrap()]].concat();
+    let round = |world: &World| Run::of(namespace.inside(&world.command(&args)));
+    round(&world).exits(0);
+    namespace.sh("cat /dev/zero > $1/full/file || true");
+    at(&mut world, "5300.00", &[("lo", 700, 700)]);
+    round(&world)
+        .exits(0)
+        .says("WARN network: network.json cannot be stored in the state folder")
+        .says("No space left on device");
+    namespace.sh("rm $1/full/file");
+    at(&mut world, "5600.00", &[("lo", 800, 900)]);
+    let run = round(&world).exits(0);
+    assert_eq!(run.lines_with("WARN"), 0, "{}", run.stderr);
+    let sent = networks(&endpoint);
+    assert_eq!(
+        sent[2],
+        json!({"interval": 600.0, "sent": 700, "received": 800}),
+        "{sent:?}"
+    );
+    assert_sampled(&sent[1]);
+}
+
+/// A file that nobody writes to: reading it hangs in the kernel.
+#[test]
+fn a_state_file_that_does_not_answer_costs_its_patience_only() {
+    let world = host("5000.00", &[("lo", 100, 100)]);
+    let mode = nix::sys::stat::Mode::from_bits_truncate(0o600);
+    nix::unistd::mkfifo(&world.path("state/network.json"), mode).unwrap();
+    let begun = Instant::now();
+    let endpoint = Endpoint::ok(Protocol::PlainHttp);
+    let args = [&HOST[..], &["--silence", "2"]].concat();
     world
-        .deliver(
-            &endpoint,
-            &[&HOST[..], &["--state-dir", "/proc/self/nowhere"]].concat(),
-        )
-        .exits(0);
+        .deliver(&endpoint, &args)
+        .exits(0)
+        .says("network.json: no answer within 2 s");
+    assert!(begun.elapsed() < Duration::from_secs(20));
+    assert_sampled(&network(&endpoint));
+}
+
+#[test]
+fn a_state_folder_on_a_dead_mount_is_passed_over() {
+    if !needs::root_and(&["/dev/fuse"]) {
+        return;
+    }
+    let namespace = Namespace::new(&[], "", DEAD_MOUNT);
+    let dead = namespace.path("dead");
+    let mut world = host("5000.00", &[("lo", 100, 100)]);
+    world
+        .env("STATE_DIRECTORY", &dead)
+        .env("HOME", &dead)
+        .env("XDG_STATE_HOME", &dead);
+    let endpoint = Endpoint::ok(Protocol::PlainHttp);
+    let to = ["-t", "t0ken-1", "-u", &endpoint.url, "--silence", "2"];
+    let to = [&to, &HOST[..]].concat();
+    let inside = |args: &[&str]| {
+        let begun = Instant::now();
+        let run = Run::of(namespace.inside(&world.command_without_state_dir(args)));
+        assert!(begun.elapsed() < Duration::from_secs(30));
+        run
+    };
+    inside(&to).exits(0);
+    assert_eq!(world.names("root/var/lib/afmetrics"), KEPT);
+
+    fs::remove_dir_all(world.path("root/var/lib/afmetrics")).unwrap();
+    block(&world, "root/var/lib/afmetrics");
+    inside(&[&to[..], &["-o", "-v"]].concat())
+        .exits(0)
+        .says("WARN no state folder can be written")
+        .says("$STATE_DIRECTORY: no answer within 2 s; /var/lib/afmetrics: ")
+        .says("; $XDG_STATE_HOME/afmetrics: no answer within 2 s; ~/.local/state/afmetrics: no")
+        .lacks(dead.to_str().unwrap());
+
+    inside(&[&to[..], &["--state-dir", dead.to_str().unwrap()]].concat())
+        .exits(1)
+        .says(&format!("{}: no answer within 2 s", dead.display()));
+    assert_eq!(networks(&endpoint).len(), 3);
+    assert_eq!(endpoint.documents().len(), 12);
+}
+
+/// All NETWORKs, in the order in which they came.
+fn networks(endpoint: &Endpoint) -> Vec<Value> {
+    let documents = endpoint.documents();
+    let networks = documents.iter().filter(|d| d["kind"] == "NETWORK");
+    networks.map(|d| d["network"].clone()).collect()
 }
 
 #[test]
@@ -309,7 +516,7 @@ fn a_state_folder_that_is_missing_is_made() {
     let args = [&HOST[..], &["--state-dir", path.to_str().unwrap()]].concat();
     let run = world.deliver(&endpoint, &args).exits(0);
     assert_eq!(run.lines_with("WARN"), 0, "{}", run.stderr);
-    assert_eq!(world.names("made/for/it"), ["network.json"]);
+    assert_eq!(world.names("made/for/it"), KEPT);
     let mode = fs::metadata(&path).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o700);
 }
@@ -317,9 +524,19 @@ fn a_state_folder_that_is_missing_is_made() {
 /// Runs a copy of the binary as `nobody`, who may not see the checkout; `None`: this is not root, so
 /// it is left out.
 fn as_somebody_else(world: &World, args: &[&str]) -> Option<Run> {
+    as_nobody(world, args, &[])
+}
+
+/// The same, but the user may have one process, or thread, at a time.
+fn alone(world: &World, args: &[&str]) -> Option<Run> {
+    as_nobody(world, args, &["prlimit", "--nproc=1"])
+}
+
+/// `before`: what starts the program.
+fn as_nobody(world: &World, args: &[&str], before: &[&str]) -> Option<Run> {
     use std::os::unix::process::CommandExt as _;
     const NOBODY: u32 = 65534;
-    if !needs::root_and(&[]) {
+    if !needs::root_and(before.get(..1).unwrap_or_default()) {
         return None;
     }
     let ours = world.command_without_state_dir(args);
@@ -329,7 +546,14 @@ fn as_somebody_else(world: &World, args: &[&str]) -> Option<Run> {
         clippy::disallowed_methods,
         reason = "a test starts the program itself"
     )]
-    let mut theirs = std::process::Command::new(copy);
+    let mut theirs = match before {
+        [] => std::process::Command::new(copy),
+        [program, options @ ..] => {
+            let mut command = std::process::Command::new(needs::path_of(program).unwrap());
+            command.args(options).arg("--").arg(copy);
+            command
+        }
+    };
     theirs
         .args(ours.get_args())
         .env_clear()
@@ -344,7 +568,7 @@ fn as_somebody_else(world: &World, args: &[&str]) -> Option<Run> {
 }
 
 #[test]
-fn a_state_folder_of_another_user_is_passed_over() {
+fn a_state_folder_of_another_user_is_not_used() {
     let world = host("5000.00", &[("lo", 100, 100)]);
     for name in ["", "root", "cwd", "home", "bin"] {
         fs::set_permissions(world.path(name), fs::Permissions::from_mode(0o755)).unwrap();
@@ -363,9 +587,9 @@ fn a_state_folder_of_another_user_is_passed_over() {
     let Some(run) = as_somebody_else(&world, &[&HOST[..], &args].concat()) else {
         return;
     };
-    let run = run.exits(0).says("Permission denied");
+    let run = run.exits(1).says("Permission denied");
     assert_eq!(
-        run.lines_with("WARN no state folder can be written"),
+        run.lines_with("ERROR no state folder can be written"),
         1,
         "{}",
         run.stderr
@@ -379,9 +603,12 @@ fn eight_rounds_at_once_do_not_tear_the_state() {
     let mut world = host("5000.00", &[("lo", 100, 100)]);
     round(&world);
     let endpoint = Endpoint::ok(Protocol::PlainHttp);
-    for time in 1..=3_u64 {
+    for time in 1..=3_u32 {
         let interfaces: Vec<(String, u64, u64)> = (0..200)
-            .map(|n| (format!("veth{n}"), time * 1000, time * 1000))
+            .map(|n| {
+                let bytes = u64::from(time) * 1000;
+                (format!("veth{n}"), bytes, bytes)
+            })
             .collect();
         let interfaces: Vec<(&str, u64, u64)> = interfaces
             .iter()
@@ -409,11 +636,49 @@ fn eight_rounds_at_once_do_not_tear_the_state() {
             assert_eq!(output.status.code(), Some(0), "{said}");
             assert!(!said.contains("damaged"), "{said}");
         }
-        assert_eq!(world.names("state"), ["network.json"]);
+        assert_eq!(world.names("state"), KEPT, "nothing is left");
         let state = fs::read(world.path("state/network.json")).unwrap();
         let state: Value = serde_json::from_slice(&state).unwrap();
         assert_eq!(state["interfaces"].as_object().unwrap().len(), 200);
+        assert_eq!(state["uptime"], 5000.0 + 100.0 * f64::from(time));
     }
+    let sent = networks(&endpoint);
+    let sum: u64 = sent.iter().map(|n| n["sent"].as_u64().unwrap()).sum();
+    assert_eq!(sum, 3 * 200 * 1000, "nothing is sent twice: {sent:?}");
+}
+
+#[test]
+fn a_round_beside_another_leaves_the_network_to_it() {
+    let mut world = host("5000.00", &[("lo", 100, 100)]);
+    round(&world);
+    at(&mut world, "5300.00", &[("lo", 700, 700)]);
+    let slow = Endpoint::start(Protocol::PlainHttp, |_, _| {
+        Reply::After(Duration::from_secs(4))
+    });
+    let mut first = world
+        .command(&["-t", "t0ken-1", "-u", &slow.url])
+        .args(HOST)
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    assert!(within(Duration::from_secs(20), || !networks(&slow).is_empty()));
+    let endpoint = Endpoint::ok(Protocol::PlainHttp);
+    let run = world.deliver(&endpoint, &HOST).exits(0);
+    assert_eq!(
+        run.lines_with("INFO network: another round is counting just now"),
+        1,
+        "{}",
+        run.stderr
+    );
+    assert_eq!(endpoint.documents().len(), 3);
+    assert_eq!(networks(&endpoint), Vec::<Value>::new());
+    assert!(first.wait().unwrap().success());
+    at(&mut world, "5400.00", &[("lo", 701, 702)]);
+    let (network, _) = round(&world);
+    assert_eq!(
+        network,
+        json!({"interval": 100.0, "sent": 1, "received": 2})
+    );
 }
 
 /// Where a round of this world left its counters, and what it logged.
@@ -483,4 +748,33 @@ fn a_boot_id_is_what_makes_counters_comparable() {
     let state = fs::read(world.path("state/network.json")).unwrap();
     let state: Value = serde_json::from_slice(&state).unwrap();
     assert_eq!(state["boot_id"], BOOT.trim());
+}
+
+#[test]
+fn where_no_thread_can_be_had_a_round_fails_by_what_needs_one() {
+    let world = host("5000.00", &[("lo", 100, 100)]);
+    for name in ["", "root", "cwd", "home", "bin", "state"] {
+        fs::set_permissions(world.path(name), fs::Permissions::from_mode(0o777)).unwrap();
+    }
+    let endpoint = Endpoint::ok(Protocol::PlainHttp);
+    let to = ["-t", "t0ken-1", "-u", &endpoint.url];
+    let Some(run) = alone(&world, &[&HOST[..], &to].concat()) else {
+        return;
+    };
+    run.exits(1)
+        .says("ERROR disk: /: no thread could be started: ")
+        .says("WARN no state folder can be written")
+        .lacks("panicked");
+    let mut kinds: Vec<_> = endpoint
+        .documents()
+        .iter()
+        .map(|d| d["kind"].as_str().unwrap().to_owned())
+        .collect();
+    kinds.sort();
+    assert_eq!(kinds, ["CPU", "MEM", "NETWORK"]);
+
+    let group = [&["-s", "-g", "nogroup"], &HOST[..], &to].concat();
+    if let Some(run) = alone(&world, &group) {
+        run.exits(1).lacks("panicked");
+    }
 }

@@ -93,7 +93,7 @@ impl World {
                 "5b4b5f0e-0000-4000-8000-000000000001\n",
             )
             .file(
-                "/proc/net/dev",
+                "/proc/1/net/dev",
                 "Inter-|   Receive                                                |  Transmit
  face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed
     lo: 2556518078  970558    0    0    0     0          0         0 2556518078  970558    0    0    0     0       0          0
