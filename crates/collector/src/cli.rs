@@ -22,7 +22,8 @@ use crate::secret::Secret;
     version,
     disable_version_flag = true,
     args_override_self = true,
-    infer_long_args = true
+    infer_long_args = true,
+    after_long_help = ENVIRONMENT
 )]
 pub struct Cli {
     /// Collect the users who are logged in (`who`)
@@ -186,6 +187,19 @@ pub struct Cli {
     #[arg(long, action = ArgAction::Version, help_heading = RUN)]
     pub version: (),
 }
+
+const ENVIRONMENT: &str = "\
+Environment:
+  AFMETRICS_TOKEN, AFMETRICS_SALT   the token and the salt, where no flag gives them
+  KUBECONFIG                        the cluster and the credentials for -j
+  https_proxy, http_proxy, NO_PROXY proxies on the way to the endpoint, in both cases of letters
+  SSL_CERT_FILE, SSL_CERT_DIR       the system's certificate authorities, if they are elsewhere
+  STATE_DIRECTORY, XDG_STATE_HOME, HOME  where state may be kept (--state-dir)
+
+Files:
+  network.json in the state folder    the network counters of the last round that was delivered
+  /var/log/afmetrics/afmetrics.log    the log, besides standard error, if it can be written
+  ssh.json, jupyter-debug.json, condor.json, host.json   what -d appends to";
 
 const COLLECT: &str = "What to collect";
 const DELIVER: &str = "Where it goes";

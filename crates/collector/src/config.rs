@@ -222,6 +222,14 @@ impl Config {
                 "nothing to collect: choose at least one of -s (ssh), -S (ssh with history), -j (Jupyter), -b (batch), --host"
             );
         }
+        for (flag, name) in [
+            ("-c", Some(&cli.cluster)),
+            ("--login-node", cli.login_node.as_ref()),
+        ] {
+            if name.is_some_and(|name| name.trim().is_empty()) {
+                bail!("{flag} needs a name: it was given an empty one");
+            }
+        }
         let queues = cli
             .queue
             .iter()
@@ -245,7 +253,8 @@ impl Config {
             Some(domain) if domain.trim().is_empty() => bail!("-O needs a domain (-O example.org)"),
             Some(domain) => HostRule::Digits {
                 prefix: cli.host_prefix,
-                domain,
+                // The point between the two is ours.
+                domain: domain.trim_start_matches('.').to_owned(),
             },
             None => HostRule::Clear,
         };
@@ -259,6 +268,11 @@ impl Config {
                 remarks.push(secret::on_command_line("token"));
             }
             let token = secret::read("token", cli.token, cli.token_file.as_deref(), env.token)?;
+            if token.as_ref().is_some_and(secret::is_no_token) {
+                bail!(
+                    "the token is blank, or has a line end or another control character in it: it is one line, and nothing else is in its file"
+                );
+            }
             let Some(token) = token else {
                 bail!(
                     "no token: give --token-file FILE, AFMETRICS_TOKEN in the environment, or -t TOKEN (-d and --print need none)"

@@ -41,6 +41,7 @@ use crate::delivery::{Endpoint, Outcome};
 use crate::names::{Names, UnknownGroup};
 use crate::quote::Quoting;
 use crate::round::Collected;
+use crate::secret::Secret;
 use crate::state::State;
 
 /// Something was not collected or not delivered.
@@ -188,6 +189,16 @@ async fn context(config: &Config) -> Result<Context, UnknownGroup> {
             login_node.as_str()
         );
     }
+    let node_names: Vec<String> = [&own, &host]
+        .into_iter()
+        .filter_map(|name| short(name))
+        .collect();
+    let mut unquotable = config.secrets.clone();
+    if publisher.hides_hosts() {
+        // A proxy may say whom it refused.
+        let names = [&own, &host].into_iter().chain(&node_names);
+        unquotable.extend(names.filter(|name| name.len() > 2).map(Secret::new));
+    }
     let withhold = publisher.hides_users() || publisher.hides_hosts();
     let sends = matches!(config.target, Target::Endpoint(_));
     let state = match State::open(
@@ -217,8 +228,8 @@ async fn context(config: &Config) -> Result<Context, UnknownGroup> {
         root: config.root.clone(),
         limits: config.limits,
         login_node,
-        node_names: [own, host].iter().filter_map(|name| short(name)).collect(),
-        quoting: Quoting::new(config.secrets.clone(), withhold),
+        quoting: Quoting::new(unquotable, withhold),
+        node_names,
         state,
         now: now(),
         names: Names::new(publisher, config.group.as_deref(), config.limits.silence).await?,

@@ -36,6 +36,12 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// Whether this can be no token, but is a file of several lines, or of another kind.
+pub fn is_no_token(secret: &Secret) -> bool {
+    let text = secret.expose();
+    text.trim().is_empty() || text.contains(char::is_control)
+}
+
 /// A secret by flag, file or environment, in that order. Empty is as good as none.
 pub fn read(
     what: &str,

@@ -647,3 +647,29 @@ fn the_cron_lines_in_the_field_keep_working() {
         }
     }
 }
+
+#[test]
+fn what_can_be_no_token_and_no_name_is_refused() {
+    let mut world = World::new();
+    world.file("/two-lines", "t0ken-1\nt0ken-2\n");
+    let file = world.path("root/two-lines");
+    for args in [
+        &["-s", "--token-file", file.to_str().unwrap()][..],
+        &["-s", "-t", " "],
+        &["-s", "-t", "x", "-c", ""],
+        &["-s", "-t", "x", "--login-node", " "],
+    ] {
+        let run = world.run(args).exits(2);
+        assert_eq!(run.lines_with("ERROR"), 1, "{}", run.stderr);
+        run.lacks("t0ken");
+    }
+}
+
+#[test]
+fn one_dot_stands_before_the_domain() {
+    let mut world = World::new();
+    world.healthy_host();
+    let args = ["--host", "-O", ".example.org", "--login-node", "node12"];
+    let run = world.print(&args).exits(0);
+    assert_eq!(run.documents()[0]["login_node"], "atlas12.example.org");
+}

@@ -672,3 +672,23 @@ fn counters_advance_only_if_their_document_was_accepted() {
     world.deliver(&refused_kind("none"), &host).exits(0);
     assert_ne!(counters(&world), Some(before));
 }
+
+/// A proxy's page may name the client that it refuses.
+#[test]
+fn an_answer_that_names_this_node_does_not_under_o() {
+    let endpoint = Endpoint::start(Protocol::Http1, |_, _| {
+        Reply::Status(
+            403,
+            "login07.canary.example (login07) is not welcome".to_owned(),
+        )
+    });
+    let hidden = [
+        "-b",
+        "-O",
+        "example.org",
+        "--login-node",
+        "login07.canary.example",
+    ];
+    let run = node(1).deliver(&endpoint, &hidden).exits(1);
+    run.says("is not welcome").lacks("login07");
+}
