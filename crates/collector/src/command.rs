@@ -18,7 +18,7 @@ use tokio::signal::unix::{self, SignalKind};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::context::aside;
+use crate::aside::aside;
 use crate::error::CollectError;
 use crate::quote::Quoting;
 use crate::secret;

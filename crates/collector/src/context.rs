@@ -4,13 +4,9 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use afmetrics_document::PublishedHost;
-use tokio::runtime::Handle;
-use tokio::sync::oneshot;
-use tokio::time::timeout;
 
 use crate::command::Command;
 use crate::config::Limits;
@@ -80,38 +76,5 @@ impl Context {
         self.now
             .duration_since(SystemTime::UNIX_EPOCH)
             .map_or(0.0, |since| since.as_secs_f64())
-    }
-}
-
-/// Does what can hang in the kernel (files on a dead mount, a FIFO) on a thread that the round can
-/// abandon: it is waited for as long as `patience`, from now on. Not on the runtime's own threads,
-/// as it panics where the system has none to give.
-pub fn aside<T: Send + 'static>(
-    patience: Duration,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> impl Future<Output = io::Result<T>> {
-    let (reply, answer) = oneshot::channel();
-    let runtime = Handle::current();
-    let started = thread::Builder::new().spawn(move || {
-        // Starting a program, or making a client, asks for it.
-        let _runtime = runtime.enter();
-        // An error means that the round has given up waiting.
-        let _ = reply.send(work());
-    });
-    let answer = timeout(patience, answer);
-    async move {
-        started.map_err(|why| {
-            io::Error::new(why.kind(), format!("no thread could be started: {why}"))
-        })?;
-        match answer.await {
-            Ok(Ok(result)) => Ok(result),
-            Ok(Err(_)) => Err(io::Error::other(
-                "stopped by an error of its own (a bug: please report it)",
-            )),
-            Err(_) => Err(io::Error::new(
-                io::ErrorKind::TimedOut,
-                format!("no answer within {} s", patience.as_secs()),
-            )),
-        }
     }
 }

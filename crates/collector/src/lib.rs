@@ -4,6 +4,7 @@
 //! The path of a document: source -> collector -> published names -> delivery -> endpoint. See
 //! `ARCHITECTURE.md`.
 
+mod aside;
 pub mod cli;
 pub mod collectors;
 mod command;
@@ -34,9 +35,10 @@ use anyhow::{Context as _, Result};
 use tracing::level_filters::LevelFilter;
 use tracing::{error, info, warn};
 
+use crate::aside::aside;
 use crate::cli::Cli;
 use crate::config::{Config, Environment, Target};
-use crate::context::{Context, aside};
+use crate::context::Context;
 use crate::delivery::{Endpoint, Outcome};
 use crate::names::{Names, UnknownGroup};
 use crate::quote::Quoting;

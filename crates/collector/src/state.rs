@@ -22,8 +22,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tracing::{debug, warn};
 
+use crate::aside::aside;
 use crate::config::StateDir;
-use crate::context::aside;
 
 /// The file that a round locks which counts from what is in the folder. It stays.
 const LOCK: &str = "lock";

@@ -24,8 +24,9 @@ use nix::sys::statvfs::statvfs;
 use tracing::info;
 
 use super::{Collector, Spec};
+use crate::aside::aside;
 use crate::config::Asked;
-use crate::context::{Context, aside};
+use crate::context::Context;
 use crate::documents::Documents;
 use crate::error::CollectError;
 

@@ -23,7 +23,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::context::{Context, aside};
+use crate::aside::aside;
+use crate::context::Context;
 use crate::error::CollectError;
 use crate::quote::{Quoting, chain};
 
