@@ -5,7 +5,7 @@
 //! {
 //!   "ClusterId": 4,
 //!   "JobStatus": 1,
-//!   "Owner": "bob"
+//!   "Owner": "canary-2"
 //! }
 //! ,
 //! {
