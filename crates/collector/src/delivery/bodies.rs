@@ -1,6 +1,7 @@
 //! Documents become requests: the token is put in, and documents are put together in arrays.
 
 use std::io;
+use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 
@@ -33,8 +34,15 @@ impl Body {
 pub struct Covers {
     pub documents: u64,
     /// The first and the last collector with a document in it.
-    pub first: usize,
-    pub last: usize,
+    first: usize,
+    last: usize,
+}
+
+impl Covers {
+    /// The collectors with a document in it, by their place in the round.
+    pub fn collectors(self) -> RangeInclusive<usize> {
+        self.first..=self.last
+    }
 }
 
 /// Makes the bodies of a round's requests, one after the other.

@@ -133,11 +133,18 @@ impl Endpoint {
         let mut in_flight = FuturesUnordered::new();
         let mut heard = Heard::default();
         let mut readable = true;
+        // For each collector, its requests that were sent and not accepted.
+        let mut unaccepted = vec![0_u64; outcome.complete.len()];
         let deadline = Instant::now() + self.deliver_for;
         let in_time = loop {
             while readable && in_flight.len() < self.at_a_time(heard) {
                 match bodies.next() {
-                    Ok(Some(body)) => in_flight.push(self.post(body, heard, quoting)),
+                    Ok(Some(body)) => {
+                        for requests in &mut unaccepted[body.covers.collectors()] {
+                            *requests += 1;
+                        }
+                        in_flight.push(self.post(body, heard, quoting));
+                    }
                     Ok(None) => break,
                     Err(why) => {
                         readable = false;
@@ -155,11 +162,12 @@ impl Endpoint {
                 Ok(version) => {
                     heard.answer(version);
                     outcome.accepted += covers.documents;
-                    continue;
+                    for requests in &mut unaccepted[covers.collectors()] {
+                        *requests -= 1;
+                    }
                 }
                 Err(Refusal::Cut) => {
                     in_flight.push(self.post(body.once_more(), heard, quoting));
-                    continue;
                 }
                 Err(Refusal::Answer(version, refusal, said)) => {
                     heard.answer(version);
@@ -172,11 +180,11 @@ impl Endpoint {
                     complaints.add(why, "");
                 }
             }
-            for collector in covers.first..=covers.last {
-                outcome.complete[collector] = false;
-            }
         };
         drop(in_flight);
+        for (complete, requests) in outcome.complete.iter_mut().zip(&unaccepted) {
+            *complete &= *requests == 0;
+        }
         complaints.sum_up();
         outcome.unsent = bodies.rest(&mut outcome.complete);
         self.end(&mut outcome, in_time, readable);
@@ -189,7 +197,6 @@ impl Endpoint {
         if !in_time {
             let answered = outcome.accepted + outcome.refused + outcome.failed;
             outcome.failed += outcome.documents - answered - outcome.unsent;
-            outcome.complete.fill(false);
             error!(
                 "{url} is too slow: after {} s {} documents had no answer or were not sent (--deliver-for)",
                 self.deliver_for.as_secs(),

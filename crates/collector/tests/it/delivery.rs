@@ -673,6 +673,29 @@ fn counters_advance_only_if_their_document_was_accepted() {
     assert_ne!(counters(&world), Some(before));
 }
 
+/// What was accepted before is not sent again: the next interval begins where this one ended.
+#[test]
+fn an_interval_that_was_accepted_in_time_is_done() {
+    let endpoint = Endpoint::start(Protocol::Http1, |_, request| {
+        match request.json()["kind"] == "DISK" {
+            true => Reply::Hang,
+            false => Reply::ok(),
+        }
+    });
+    let mut world = World::new();
+    world.healthy_host();
+    world
+        .deliver(
+            &endpoint,
+            &["--host", "-v", "--mount", "/", "--deliver-for", "2"],
+        )
+        .exits(1)
+        .says("; 3 accepted, 1 without answer\n");
+    let left = world.names("state");
+    assert!(left.contains(&"network.json".to_owned()), "{left:?}");
+    assert!(!left.contains(&"network.json.next".to_owned()), "{left:?}");
+}
+
 /// A proxy's page may name the client that it refuses.
 #[test]
 fn an_answer_that_names_this_node_does_not_under_o() {
