@@ -112,8 +112,12 @@ pub struct Cli {
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = clap::value_parser!(u32).range(1..=3600), help_heading = DELIVER)]
     pub request_timeout: u32,
 
-    /// Stop delivering after SECONDS in all: the next round must not wait for this one
-    #[arg(long, value_name = "SECONDS", default_value = "240", value_parser = clap::value_parser!(u32).range(1..=86_400), help_heading = DELIVER)]
+    /// Pack the bodies of requests that are longer than 1 kB (Content-Encoding: gzip)
+    #[arg(long, help_heading = DELIVER)]
+    pub gzip: bool,
+
+    /// Stop delivering after SECONDS in all and leave the rest to the next round
+    #[arg(long, value_name = "SECONDS", default_value = "120", value_parser = clap::value_parser!(u32).range(1..=86_400), help_heading = DELIVER)]
     pub deliver_for: u32,
 
     /// Send nothing: append the documents, pretty-printed, to ssh.json, jupyter-debug.json,
@@ -158,10 +162,18 @@ pub struct Cli {
     #[arg(long, value_name = "NAME", help_heading = RUN)]
     pub login_node: Option<String>,
 
-    /// Where to keep what the next round needs [default: $STATE_DIRECTORY, /var/lib/afmetrics,
+    /// Where to keep what the next round needs, and what cannot be delivered yet [default: $STATE_DIRECTORY, /var/lib/afmetrics,
     /// $XDG_STATE_HOME/afmetrics, ~/.local/state/afmetrics: the first that can be written]
     #[arg(long, value_name = "DIR", help_heading = RUN)]
     pub state_dir: Option<PathBuf>,
+
+    /// Keep at most so many MiB of documents that cannot be delivered; beyond, the oldest are dropped
+    #[arg(long, value_name = "MIB", default_value = "256", value_parser = clap::value_parser!(u32).range(1..=1_048_576), help_heading = RUN)]
+    pub spool_max_size: u32,
+
+    /// Keep documents that cannot be delivered for at most so many days
+    #[arg(long, value_name = "DAYS", default_value = "14", value_parser = clap::value_parser!(u32).range(1..=3650), help_heading = RUN)]
+    pub spool_max_age: u32,
 
     /// Give a source up after SECONDS without a byte from it
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = clap::value_parser!(u32).range(1..=3600), help_heading = RUN)]
@@ -197,7 +209,7 @@ Environment:
   STATE_DIRECTORY, XDG_STATE_HOME, HOME  where state may be kept (--state-dir)
 
 Files:
-  network.json in the state folder    the network counters of the last round that was delivered
+  spool/, cursors/, locks/ in the state folder   what waits for delivery; how far collectors have read
   /var/log/afmetrics/afmetrics.log    the log, besides standard error, if it can be written
   ssh.json, jupyter-debug.json, condor.json, host.json   what -d appends to";
 

@@ -15,6 +15,7 @@ use reqwest::Url;
 use crate::cli::{Cli, Hash};
 use crate::endpoint_url;
 use crate::secret::{self, Secret};
+use crate::spool::Bounds;
 
 /// The variables of the environment that we read ourselves. (`KUBECONFIG` is kube's to read, the
 /// proxies' variables are reqwest's.)
@@ -63,6 +64,8 @@ pub struct EndpointConfig {
     pub token: Secret,
     /// Documents a request; `None`: one, and not in an array.
     pub batch_size: Option<usize>,
+    /// Pack long bodies.
+    pub gzip: bool,
     /// A PEM file of further certificate authorities, and what is in it.
     pub ca: Option<(PathBuf, Vec<u8>)>,
     pub max_connections: usize,
@@ -151,6 +154,8 @@ pub struct Config {
     pub login_node: Option<String>,
     /// Where state may be kept, best first, and whether the first was asked for by name.
     pub state_dirs: Asked<Vec<StateDir>>,
+    /// How much may wait for delivery, and for how long.
+    pub spool: Bounds,
     pub limits: Limits,
     pub root: PathBuf,
     pub target: Target,
@@ -285,6 +290,7 @@ impl Config {
                 url,
                 token,
                 batch_size: cli.batch_size.map(|n| n as usize),
+                gzip: cli.gzip,
                 ca: cli.ca_file.map(read_ca_file).transpose()?,
                 max_connections: cli.max_connections.into(),
                 max_streams: cli.max_streams.into(),
@@ -319,6 +325,10 @@ impl Config {
             group: cli.group,
             login_node: cli.login_node,
             state_dirs: Asked::or_default(named_state_dir, default_state_dirs),
+            spool: Bounds {
+                size: u64::from(cli.spool_max_size) << 20,
+                age: Duration::from_secs(u64::from(cli.spool_max_age) * 86_400),
+            },
             limits: Limits {
                 silence: Duration::from_secs(cli.silence.into()),
                 total: Duration::from_secs(cli.deadline.into()),

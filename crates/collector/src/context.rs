@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use afmetrics_document::PublishedHost;
+use serde::de::DeserializeOwned;
 
 use crate::command::Command;
 use crate::config::Limits;
 use crate::error::CollectError;
 use crate::names::Names;
 use crate::quote::Quoting;
-use crate::state::State;
+use crate::state::{Left, State};
 
 pub struct Context {
     pub root: PathBuf,
@@ -24,6 +25,8 @@ pub struct Context {
     /// What this node is called, up to the first dot, in small letters: must not leave under `-O`.
     pub node_names: Vec<String>,
     pub quoting: Quoting,
+    /// The facility, whose cursors these are.
+    pub facility: String,
     /// `None`: no folder could be written; the reason has been logged.
     pub state: Option<State>,
     /// When the round began.
@@ -31,6 +34,15 @@ pub struct Context {
 }
 
 impl Context {
+    /// How far an earlier round has read, as it said under this name
+    /// ([`crate::documents::Documents::advance`]).
+    pub async fn cursor<T: DeserializeOwned>(&self, name: &str) -> Left<T> {
+        match &self.state {
+            Some(state) => state.cursor(name, &self.facility).await,
+            None => Left::Nothing,
+        }
+    }
+
     /// Where a file of the host is: `path` is absolute, and is taken below the root.
     pub fn path(&self, path: &str) -> PathBuf {
         self.root.join(path.trim_start_matches('/'))

@@ -1,34 +1,37 @@
-//! The documents of one collector in one round, as lines of JSON in a temporary file: memory does
-//! not grow with the queue, and a source that fails half-way leaves nothing behind.
+//! The documents of one collector in one round, as lines of JSON: in memory as long as they are few,
+//! in a temporary file beyond, so that memory does not grow with the queue. A source that fails
+//! half-way leaves nothing behind.
 
-use std::io::{self, BufRead, BufReader, BufWriter, Seek, SeekFrom, Write};
-use std::path::Path;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Cursor, Read, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
 
 use afmetrics_document::Document;
-use tempfile::SpooledTempFile;
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::error::CollectError;
 use crate::state::without_path;
 
 /// Below this a collector's documents never touch a disk.
 const IN_MEMORY: usize = 256 << 10;
+/// Where no temporary file can be written, so much is kept in memory.
+const WITHOUT_A_FILE: usize = 48 << 20;
+
+/// How many documents of which kind.
+pub type Kinds = Vec<(&'static str, u64)>;
 
 /// Takes a collector's documents, one at a time.
 pub struct Documents {
     /// `{"cluster":"NAME",`: what every line begins with.
     prefix: Vec<u8>,
     line: Vec<u8>,
-    lines: BufWriter<SpooledTempFile>,
-    written: Extent,
-    kept: Extent,
+    lines: Lines,
+    /// Those that must not leave unless the cursor is kept: without it, the next round reads them
+    /// again.
+    once: Lines,
     problems: Vec<Problem>,
-    cursor: Option<&'static str>,
-}
-
-#[derive(Debug, Default, Clone, Copy)]
-struct Extent {
-    bytes: u64,
-    documents: u64,
+    cursors: Vec<(String, Value)>,
 }
 
 /// A source that gave nothing.
@@ -43,24 +46,37 @@ impl Documents {
     /// `folder`: where the temporary file goes once it is too large for memory; unlinked at once.
     pub fn new(cluster: &str, folder: &Path) -> Self {
         let mut prefix = br#"{"cluster":"#.to_vec();
-        prefix.extend(serde_json::Value::from(cluster).to_string().into_bytes());
+        prefix.extend(Value::from(cluster).to_string().into_bytes());
         prefix.push(b',');
         Self {
             prefix,
             line: Vec::with_capacity(512),
-            lines: BufWriter::with_capacity(
-                64 << 10,
-                tempfile::spooled_tempfile_in(IN_MEMORY, folder),
-            ),
-            written: Extent::default(),
-            kept: Extent::default(),
+            lines: Lines::new(folder),
+            once: Lines::new(folder),
             problems: Vec::new(),
-            cursor: None,
+            cursors: Vec::new(),
         }
     }
 
-    /// Adds a document.
+    /// Adds a document that says how things are now.
     pub fn push(&mut self, document: &Document) -> Result<(), CollectError> {
+        self.write(document)?;
+        self.lines
+            .push(&self.line, document.kind())
+            .map_err(temporary_file)
+    }
+
+    /// Adds a document that says what happened since the cursor, and that no other round will say:
+    /// it leaves only if the cursor is kept ([`Documents::advance`]).
+    pub fn push_once(&mut self, document: &Document) -> Result<(), CollectError> {
+        self.write(document)?;
+        self.once
+            .push(&self.line, document.kind())
+            .map_err(temporary_file)
+    }
+
+    /// Makes a document's line.
+    fn write(&mut self, document: &Document) -> Result<(), CollectError> {
         self.line.clear();
         self.line.extend_from_slice(&self.prefix);
         let brace = self.line.len();
@@ -69,9 +85,6 @@ impl Documents {
         // The document's own opening brace went behind the prefix, which has one.
         self.line.remove(brace);
         self.line.push(b'\n');
-        self.lines.write_all(&self.line).map_err(temporary_file)?;
-        self.written.bytes += self.line.len() as u64;
-        self.written.documents += 1;
         Ok(())
     }
 
@@ -88,9 +101,13 @@ impl Documents {
     /// Ends a source: keeps what it pushed, or drops it and notes why.
     pub fn close(&mut self, result: Result<(), CollectError>) -> Result<(), CollectError> {
         match result {
-            Ok(()) => self.kept = self.written,
+            Ok(()) => {
+                self.lines.keep();
+                self.once.keep();
+            }
             Err(error) => {
-                self.rewind().map_err(temporary_file)?;
+                self.lines.rewind().map_err(temporary_file)?;
+                self.once.rewind().map_err(temporary_file)?;
                 self.problems.push(Problem {
                     error,
                     excused: false,
@@ -108,15 +125,18 @@ impl Documents {
         });
     }
 
-    /// How far this collector has read is prepared under this name in the state folder; it becomes
-    /// the truth once the documents are delivered.
-    pub fn advance(&mut self, name: &'static str) {
-        self.cursor = Some(name);
+    /// How far this collector has read: the next round finds it under this name
+    /// ([`crate::context::Context::cursor`]) if this round's documents are stored or accepted.
+    pub fn advance(&mut self, name: &str, cursor: &impl Serialize) -> Result<(), CollectError> {
+        let cursor = serde_json::to_value(cursor)
+            .map_err(|why| CollectError::Failed(format!("cannot write a cursor: {why}")))?;
+        self.cursors.push((name.to_owned(), cursor));
+        Ok(())
     }
 
     /// How many documents count so far.
     pub fn count(&self) -> u64 {
-        self.kept.documents
+        self.lines.kept.documents + self.once.kept.documents
     }
 
     /// How many sources were noted as read in vain, excused ones included.
@@ -124,25 +144,17 @@ impl Documents {
         self.problems.len()
     }
 
-    fn rewind(&mut self) -> io::Result<()> {
-        self.lines.flush()?;
-        let file = self.lines.get_mut();
-        file.set_len(self.kept.bytes)?;
-        file.seek(SeekFrom::Start(self.kept.bytes))?;
-        self.written = self.kept;
-        Ok(())
-    }
-
-    /// Ends writing: what was not kept is dropped.
+    /// Ends writing: what was not kept is dropped, and so is the cursor of a collector that failed.
     pub fn finish(mut self) -> Result<Stored, CollectError> {
-        self.rewind().map_err(temporary_file)?;
-        let (mut file, _) = self.lines.into_parts();
-        file.seek(SeekFrom::Start(0)).map_err(temporary_file)?;
+        self.lines.rewind().map_err(temporary_file)?;
+        self.once.rewind().map_err(temporary_file)?;
         Ok(Stored {
-            lines: BufReader::with_capacity(64 << 10, file),
-            count: self.kept.documents,
+            kinds: sum(&self.lines.kept.kinds, &self.once.kept.kinds),
+            count: self.count(),
+            lines: self.lines,
+            once: self.once,
             problems: self.problems,
-            cursor: self.cursor,
+            cursors: self.cursors,
         })
     }
 }
@@ -154,23 +166,201 @@ fn temporary_file(why: io::Error) -> CollectError {
     ))
 }
 
-/// A collector's documents, to be read once.
+fn sum(a: &Kinds, b: &Kinds) -> Kinds {
+    let mut sum = a.clone();
+    for (kind, count) in b {
+        add(&mut sum, kind, *count);
+    }
+    sum
+}
+
+fn add(kinds: &mut Kinds, kind: &'static str, count: u64) {
+    match kinds.iter_mut().find(|(known, _)| *known == kind) {
+        Some((_, known)) => *known += count,
+        None => kinds.push((kind, count)),
+    }
+}
+
+/// A collector's documents, all there.
 pub struct Stored {
-    lines: BufReader<SpooledTempFile>,
+    lines: Lines,
+    once: Lines,
     pub count: u64,
+    pub kinds: Kinds,
     pub problems: Vec<Problem>,
-    /// The name of the state to be committed.
-    pub cursor: Option<&'static str>,
+    /// By name, how far it has read.
+    pub cursors: Vec<(String, Value)>,
 }
 
 impl Stored {
-    /// The next document as its JSON text without line end, into `line`; false after the last.
-    pub fn next(&mut self, line: &mut Vec<u8>) -> io::Result<bool> {
-        line.clear();
-        if self.lines.read_until(b'\n', line)? == 0 {
-            return Ok(false);
+    /// All documents, a line of JSON each, from the first.
+    pub fn read(&self) -> io::Result<impl BufRead + Send + use<>> {
+        Ok(self.lines.read()?.chain(self.once.read()?))
+    }
+
+    /// Gives up the cursors, and with them the documents that the next round will read again;
+    /// returns how many those are.
+    pub fn without_cursors(&mut self) -> io::Result<u64> {
+        self.cursors.clear();
+        let given_up = std::mem::take(&mut self.once.kept).documents;
+        self.once.rewind()?;
+        self.count -= given_up;
+        self.kinds = self.lines.kept.kinds.clone();
+        Ok(given_up)
+    }
+}
+
+/// Lines of JSON, of which the last ones can be taken back.
+struct Lines {
+    folder: PathBuf,
+    /// What went to the file; the rest is in memory.
+    file: Option<File>,
+    in_file: u64,
+    memory: Vec<u8>,
+    /// No file can be had, or it takes no more.
+    no_more_file: bool,
+    written: Extent,
+    kept: Extent,
+}
+
+#[derive(Debug, Default, Clone)]
+struct Extent {
+    bytes: u64,
+    documents: u64,
+    kinds: Kinds,
+}
+
+impl Lines {
+    fn new(folder: &Path) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            file: None,
+            in_file: 0,
+            memory: Vec::new(),
+            no_more_file: false,
+            written: Extent::default(),
+            kept: Extent::default(),
         }
-        line.pop();
-        Ok(true)
+    }
+
+    fn push(&mut self, line: &[u8], kind: &'static str) -> io::Result<()> {
+        self.memory.extend_from_slice(line);
+        self.written.bytes += line.len() as u64;
+        self.written.documents += 1;
+        add(&mut self.written.kinds, kind, 1);
+        if self.memory.len() < IN_MEMORY
+            || (self.no_more_file && self.memory.len() < WITHOUT_A_FILE)
+        {
+            return Ok(());
+        }
+        self.spill().or_else(|why| {
+            // Another source of documents may well be done by now, or there is room again; and
+            // what is in memory is not lost.
+            self.no_more_file = true;
+            match self.memory.len() < WITHOUT_A_FILE {
+                true => Ok(()),
+                false => Err(why),
+            }
+        })
+    }
+
+    /// Moves what is in memory to the file.
+    fn spill(&mut self) -> io::Result<()> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            empty => empty.insert(
+                tempfile::tempfile_in(&self.folder)
+                    .or_else(|_| tempfile::tempfile_in(std::env::temp_dir()))?,
+            ),
+        };
+        if let Err(why) = file.write_all(&self.memory) {
+            // Half of it is no use: it is in memory as a whole.
+            file.set_len(self.in_file)?;
+            file.seek(SeekFrom::Start(self.in_file))?;
+            return Err(why);
+        }
+        self.in_file += self.memory.len() as u64;
+        self.memory.clear();
+        Ok(())
+    }
+
+    fn keep(&mut self) {
+        self.kept = self.written.clone();
+    }
+
+    fn rewind(&mut self) -> io::Result<()> {
+        let in_memory = self.kept.bytes.checked_sub(self.in_file);
+        match (in_memory, &mut self.file) {
+            (Some(bytes), _) => self
+                .memory
+                .truncate(usize::try_from(bytes).unwrap_or(usize::MAX)),
+            (None, file) => {
+                self.memory.clear();
+                self.in_file = self.kept.bytes;
+                if let Some(file) = file {
+                    file.set_len(self.in_file)?;
+                    file.seek(SeekFrom::Start(self.in_file))?;
+                }
+            }
+        }
+        self.written = self.kept.clone();
+        Ok(())
+    }
+
+    /// From the first line.
+    fn read(&self) -> io::Result<impl BufRead + Send + use<>> {
+        let file: Box<dyn Read + Send> = match &self.file {
+            Some(file) => {
+                let mut file = file.try_clone()?;
+                file.seek(SeekFrom::Start(0))?;
+                Box::new(file)
+            }
+            None => Box::new(io::empty()),
+        };
+        Ok(BufReader::with_capacity(64 << 10, file).chain(Cursor::new(self.memory.clone())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_survive_rewinding_at_any_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let line = |n: usize| format!("{n:>1023}\n").into_bytes();
+        // In memory, partly in the file, and taken back from both.
+        for (kept, dropped) in [(0, 3), (3, 0), (200, 300), (300, 200), (700, 900), (700, 1)] {
+            let mut lines = Lines::new(folder.path());
+            for n in 0..kept {
+                lines.push(&line(n), "CPU").unwrap();
+            }
+            lines.keep();
+            for n in 0..dropped {
+                lines.push(&line(n), "MEM").unwrap();
+            }
+            lines.rewind().unwrap();
+            lines.push(&line(kept), "CPU").unwrap();
+            lines.keep();
+            let mut text = Vec::new();
+            lines.read().unwrap().read_to_end(&mut text).unwrap();
+            let expected: Vec<u8> = (0..=kept).flat_map(line).collect();
+            assert!(text == expected, "{kept} kept, {dropped} dropped");
+            assert_eq!(lines.kept.kinds, [("CPU", kept as u64 + 1)]);
+        }
+    }
+
+    #[test]
+    fn without_a_file_lines_stay_in_memory() {
+        let mut lines = Lines::new(Path::new("/proc/self/nowhere"));
+        lines.no_more_file = true;
+        for _ in 0..2 * IN_MEMORY / 1024 {
+            lines.push(&[b'x'; 1024], "CPU").unwrap();
+        }
+        assert!(lines.file.is_none());
+        lines.keep();
+        let mut text = Vec::new();
+        lines.read().unwrap().read_to_end(&mut text).unwrap();
+        assert_eq!(text.len(), 2 * IN_MEMORY);
     }
 }

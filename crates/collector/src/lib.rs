@@ -20,8 +20,10 @@ mod output;
 mod quote;
 mod round;
 pub mod secret;
+mod sending;
 mod signals;
 mod sources;
+mod spool;
 mod state;
 mod tally;
 
@@ -39,11 +41,12 @@ use crate::aside::aside;
 use crate::cli::Cli;
 use crate::config::{Config, Environment, Target};
 use crate::context::Context;
-use crate::delivery::{Endpoint, Outcome};
+use crate::delivery::Endpoint;
 use crate::names::{Names, UnknownGroup};
 use crate::quote::Quoting;
 use crate::round::Collected;
 use crate::secret::Secret;
+use crate::sending::Sender;
 use crate::state::State;
 
 /// Something was not collected or not delivered.
@@ -130,7 +133,11 @@ async fn one_round(config: &Config) -> Result<bool> {
     let collected = round::collect(config, Rc::clone(&cx), &folder).await;
     let summary = Summary::of(&collected);
     let (done, rest) = match (&config.target, endpoint) {
-        (Target::Endpoint(_), Some(endpoint)) => deliver(&endpoint, collected, &cx).await,
+        (Target::Endpoint(to), Some(endpoint)) => {
+            Sender::new(config, to, &endpoint, &cx)
+                .send(collected)
+                .await?
+        }
         (Target::Print, _) => {
             let written_to = aside(FOR_EVER, move || output::to_stdout(collected))
                 .await
@@ -173,8 +180,7 @@ async fn one_round(config: &Config) -> Result<bool> {
 
 /// A state folder that somebody asked for cannot be used: a failure, and logged as one.
 fn lacks_named_state(config: &Config, cx: &Context) -> bool {
-    let is_wanted = config.host && matches!(config.target, Target::Endpoint(_));
-    is_wanted && config.state_dirs.by_name && cx.state.is_none()
+    matches!(config.target, Target::Endpoint(_)) && config.state_dirs.by_name && cx.state.is_none()
 }
 
 /// What the collectors may use in this round.
@@ -213,9 +219,9 @@ async fn context(config: &Config) -> Result<Context, UnknownGroup> {
     {
         Ok(state) => Some(state),
         Err(why) => {
-            if config.host && sends {
+            if sends {
                 let said = format!(
-                    "no state folder can be written, so NETWORK covers one second instead of the time since the last round; \
+                    "no state folder can be written, so what cannot be delivered is lost, NETWORK covers one second and the history of jobs 360 s; \
                      make one (install -d -m 700 -o USER /var/lib/afmetrics) or name one (--state-dir): {why}"
                 );
                 match config.state_dirs.by_name {
@@ -230,6 +236,7 @@ async fn context(config: &Config) -> Result<Context, UnknownGroup> {
         root: config.root.clone(),
         limits: config.limits,
         login_node,
+        facility: config.cluster.clone(),
         quoting: Quoting::new(unquotable, withhold),
         node_names,
         state,
@@ -268,42 +275,6 @@ impl Summary {
             well: collected.iter().filter(|c| !c.failed).count(),
         }
     }
-}
-
-/// Delivers, and sets the cursors of the collectors whose documents were all accepted: what was
-/// not delivered is read again. Returns whether all was well, and the end of the round's line.
-async fn deliver(
-    endpoint: &Endpoint,
-    mut collected: Vec<Collected>,
-    cx: &Context,
-) -> (bool, String) {
-    let outcome = endpoint.deliver(&mut collected, &cx.quoting).await;
-    for (collected, complete) in collected.iter().zip(&outcome.complete) {
-        let cursor = collected.documents.as_ref().and_then(|d| d.cursor);
-        if let (Some(state), Some(name), true) = (&cx.state, cursor, *complete)
-            && let Err(why) = state.commit(name).await
-        {
-            warn!(
-                "cannot write {name} in the state folder {}: {why}",
-                state.shown()
-            );
-        }
-    }
-    described(&outcome)
-}
-
-fn described(outcome: &Outcome) -> (bool, String) {
-    let mut text = format!("{} accepted", outcome.accepted);
-    for (count, what) in [
-        (outcome.refused, "refused"),
-        (outcome.failed, "without answer"),
-        (outcome.unsent, "not sent"),
-    ] {
-        if count > 0 {
-            text.push_str(&format!(", {count} {what}"));
-        }
-    }
-    (outcome.refused + outcome.failed + outcome.unsent == 0, text)
 }
 
 fn written(written: output::Written, to: &str) -> (bool, String) {

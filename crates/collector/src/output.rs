@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufRead as _, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
@@ -42,7 +42,7 @@ pub fn to_files(folder: &Path, collected: Vec<Collected>) -> Written {
 }
 
 fn append(path: &Path, collected: Collected) -> io::Result<u64> {
-    let Some(mut documents) = collected.documents.filter(|documents| documents.count > 0) else {
+    let Some(documents) = collected.documents.filter(|documents| documents.count > 0) else {
         return Ok(0);
     };
     let file = fs::OpenOptions::new()
@@ -52,9 +52,8 @@ fn append(path: &Path, collected: Collected) -> io::Result<u64> {
         .mode(0o600)
         .open(path)?;
     let mut file = BufWriter::new(file);
-    let mut line = Vec::new();
-    while documents.next(&mut line)? {
-        let document: Value = serde_json::from_slice(&line)?;
+    for line in documents.read()?.split(b'\n') {
+        let document: Value = serde_json::from_slice(&line?)?;
         let four_blanks = PrettyFormatter::with_indent(b"    ");
         document.serialize(&mut Serializer::with_formatter(&mut file, four_blanks))?;
         file.write_all(b"\n")?;
@@ -79,9 +78,9 @@ pub fn to_stdout(collected: Vec<Collected>) -> Written {
 
 fn print(collected: Vec<Collected>, count: &mut u64) -> io::Result<()> {
     let mut stdout = BufWriter::with_capacity(64 << 10, io::stdout().lock());
-    let mut line = Vec::new();
-    for mut documents in collected.into_iter().filter_map(|c| c.documents) {
-        while documents.next(&mut line)? {
+    for documents in collected.into_iter().filter_map(|c| c.documents) {
+        for line in documents.read()?.split(b'\n') {
+            let mut line = line?;
             line.push(b'\n');
             stdout.write_all(&line)?;
             *count += 1;

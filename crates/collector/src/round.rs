@@ -35,10 +35,24 @@ impl Collected {
 /// Runs the collectors that the configuration chooses and logs what went wrong, a line each.
 /// `folder`: where documents go that are too many for memory.
 pub async fn collect(config: &Config, cx: Rc<Context>, folder: &Path) -> Vec<Collected> {
-    let tasks = LocalSet::new();
-    let running: Vec<_> = ALL
+    let mut chosen: Vec<_> = ALL
         .iter()
         .filter_map(|spec| Some((spec, (spec.build)(config)?)))
+        .collect();
+    if let Some(state) = &cx.state {
+        let names = chosen.iter().map(|(spec, _)| spec.name).collect();
+        let busy = state.take_turns(names, &cx.facility).await;
+        chosen.retain(|(spec, _)| !busy.contains(&spec.name));
+        if !busy.is_empty() {
+            warn!(
+                "left to another round, which is still at it: {}",
+                busy.join(", ")
+            );
+        }
+    }
+    let tasks = LocalSet::new();
+    let running: Vec<_> = chosen
+        .into_iter()
         .map(|(spec, collector)| {
             let out = Documents::new(&config.cluster, folder);
             (spec, tasks.spawn_local(run(collector, Rc::clone(&cx), out)))

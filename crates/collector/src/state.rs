@@ -1,44 +1,40 @@
-//! The state folder: small files that one round leaves for the next.
+//! The state folder: cursors, which one round leaves for the next, the spool, and who is at what.
 //!
-//! What a round leaves it stores beside what is there (`NAME.next`, synced) *before* it sends, and
-//! puts it in its place, by a rename, once its documents are accepted. So a full disk is seen before
-//! an interval is sent whose end cannot be kept, which the next round would send again; and two rounds
-//! at once, or a crash, never tear a file. What is not promised: a crash between the two sends an
-//! interval twice.
-//!
-//! A file that cannot be understood is set aside, not fatal. The folder
-//! can be on a dead mount (a home usually is on a network's): so nothing touches it on the thread of
-//! the round.
+//! The folder can be on a dead mount (a home usually is on a network's): so nothing touches it on the
+//! thread of the round.
 
-use std::cell::OnceCell;
-use std::fs::{self, File, TryLockError};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, BufRead};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::unistd::{AccessFlags, access};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tracing::{debug, warn};
 
 use crate::aside::aside;
 use crate::config::StateDir;
+use crate::spool::{Found, Header, Spool, Turn, file_name, try_lock};
 
-/// The file that a round locks which counts from what is in the folder. It stays.
-const LOCK: &str = "lock";
+/// The folder of the files that a round locks for the collectors that it runs.
+const LOCKS: &str = "locks";
 
 #[derive(Debug)]
 pub struct State {
     dir: PathBuf,
+    pub spool: Spool,
     /// How the log calls the folder.
     shown: String,
     /// This round leaves the folder as it is.
     read_only: bool,
     /// How long a question about the folder may take.
     patience: Duration,
-    /// Held, and locked, until the round ends.
-    turn: OnceCell<File>,
+    /// Held until this round is stored.
+    turns: RefCell<Vec<Turn>>,
 }
 
 /// What an earlier round left under a name.
@@ -74,10 +70,11 @@ impl State {
                 Ok(()) => {
                     return Ok(Self {
                         dir: path.clone(),
+                        spool: Spool::below(path),
                         shown,
                         read_only,
                         patience,
-                        turn: OnceCell::new(),
+                        turns: RefCell::default(),
                     });
                 }
                 Err(why) => reasons.push(format!("{shown}: {why}")),
@@ -95,119 +92,118 @@ impl State {
         &self.shown
     }
 
-    /// Whether no other round is at it; then none will be until this one ends. Where that cannot be
-    /// known (a lock file of another user, a file system without locks) the round goes on.
-    pub async fn take_turn(&self) -> bool {
+    /// Of these collectors of a facility, those that another round is running just now. The others are
+    /// this round's until it is stored. Where that cannot be known (a lock file of another user, a file
+    /// system without locks) the round goes on.
+    pub async fn take_turns(
+        &self,
+        collectors: Vec<&'static str>,
+        facility: &str,
+    ) -> Vec<&'static str> {
         if self.read_only {
-            return true;
+            return Vec::new();
         }
-        let path = self.dir.join(LOCK);
-        match aside(self.patience, move || locked(&path)).await.flatten() {
-            Ok(Some(file)) => self.turn.set(file).is_ok(),
-            Ok(None) => false,
-            Err(why) => {
-                debug!("cannot lock {LOCK} in {}: {why}", self.shown);
-                true
+        let (folder, facility) = (self.dir.join(LOCKS), facility.to_owned());
+        let locked = aside(self.patience, move || {
+            make_private(&folder)?;
+            let locked = collectors.into_iter().map(|collector| {
+                let path = folder.join(cursor_name(collector, &facility));
+                (collector, try_lock(&path))
+            });
+            io::Result::Ok(locked.collect::<Vec<_>>())
+        });
+        let locked = locked.await.flatten().unwrap_or_else(|why| {
+            debug!("cannot lock in {}: {why}", self.shown);
+            Vec::new()
+        });
+        let mut busy = Vec::new();
+        for (collector, turn) in locked {
+            match turn {
+                Ok(Some(turn)) => self.turns.borrow_mut().push(turn),
+                Ok(None) => busy.push(collector),
+                Err(why) => debug!("cannot lock {LOCKS}/{collector} in {}: {why}", self.shown),
             }
         }
+        busy
     }
 
-    /// What an earlier round left under this name.
-    pub async fn read<T: DeserializeOwned>(&self, name: &'static str) -> Left<T> {
-        let path = self.dir.join(name);
-        let bytes = match aside(self.patience, move || fs::read(path)).await.flatten() {
-            Ok(bytes) => bytes,
-            Err(why) if why.kind() == io::ErrorKind::NotFound => return Left::Nothing,
+    /// Others may run the collectors again.
+    pub fn end_turns(&self) {
+        self.turns.borrow_mut().clear();
+    }
+
+    /// The cursor that an earlier round left under this name for a facility.
+    pub async fn cursor<T: DeserializeOwned>(&self, name: &str, facility: &str) -> Left<T> {
+        let (spool, name) = (self.spool.clone(), cursor_name(name, facility));
+        let file = format!("{}/cursors/{name}.json", self.shown);
+        let found = aside(self.patience, move || spool.cursor(&name)).await;
+        match found.flatten() {
+            Ok(Found::Nothing) => Left::Nothing,
+            Ok(Found::Cursor(cursor)) => match serde_json::from_value(cursor) {
+                Ok(cursor) => Left::Value(cursor),
+                Err(why) => self.unusable(&file, None, &why.to_string()).await,
+            },
+            Ok(Found::Damaged(path, why)) => self.unusable(&file, Some(path), &why).await,
             Err(why) => {
-                warn!("cannot read the state file {}/{name}: {why}", self.shown);
-                return Left::Unusable;
-            }
-        };
-        match serde_json::from_slice(&bytes) {
-            Ok(value) => Left::Value(value),
-            Err(why) => {
-                warn!(
-                    "the state file {}/{name} is damaged ({why}){}; starting anew",
-                    self.shown,
-                    self.set_aside(name).await
-                );
+                warn!("cannot read the cursor {file}: {why}");
                 Left::Unusable
             }
         }
     }
 
-    async fn set_aside(&self, name: &'static str) -> String {
-        if self.read_only {
-            return String::new();
-        }
-        let damaged = format!("{name}.damaged");
-        let (from, to) = (self.dir.join(name), self.dir.join(&damaged));
-        match aside(self.patience, move || fs::rename(from, to))
+    async fn unusable<T>(&self, file: &str, path: Option<PathBuf>, why: &str) -> Left<T> {
+        let aside = match path {
+            Some(path) if !self.read_only => self.set_aside(path).await,
+            _ => String::new(),
+        };
+        warn!("the cursor {file} is damaged ({why}){aside}; starting anew");
+        Left::Unusable
+    }
+
+    async fn set_aside(&self, path: PathBuf) -> String {
+        let mut damaged = path.clone().into_os_string();
+        damaged.push(".damaged");
+        match aside(self.patience, move || fs::rename(path, damaged))
             .await
             .flatten()
         {
-            Ok(()) => format!(", set aside as {damaged}"),
+            Ok(()) => ", set aside as .damaged".to_owned(),
             Err(why) => format!(", and cannot be set aside: {why}"),
         }
     }
 
-    /// Stores what is to be under this name once [`State::commit`] says so, durably.
-    pub async fn prepare(&self, name: &'static str, content: &impl Serialize) -> io::Result<()> {
-        if self.read_only {
-            return Ok(());
-        }
-        let content = serde_json::to_vec(content)?;
-        let dir = self.dir.clone();
-        aside(self.patience, move || store(&dir, &next(name), &content))
-            .await
-            .flatten()
-    }
-
-    /// What was prepared takes the place of what was there.
-    pub async fn commit(&self, name: &'static str) -> io::Result<()> {
-        let dir = self.dir.clone();
+    /// Stores a round, durably; returns its number. `documents` opens what is to be read.
+    pub async fn store(
+        &self,
+        header: Header,
+        documents: Box<dyn BufRead + Send>,
+        cursors: BTreeMap<String, Value>,
+    ) -> io::Result<u64> {
+        let spool = self.spool.clone();
+        let name = file_name(
+            header
+                .endpoint
+                .split_once("://")
+                .map_or(header.endpoint.as_str(), |(_, rest)| rest)
+                .trim_end_matches('/'),
+        );
+        let cursors = cursors
+            .into_iter()
+            .map(|(name, cursor)| (cursor_name(&name, &header.cluster), cursor))
+            .collect();
         aside(self.patience, move || {
-            fs::rename(dir.join(next(name)), dir.join(name))?;
-            File::open(&dir)?.sync_all()
+            let mut documents = documents;
+            spool.store(&name, &header, &mut documents, &cursors)
         })
         .await
         .flatten()
+        .map_err(without_path)
     }
 }
 
-fn next(name: &str) -> String {
-    format!("{name}.next")
-}
-
-/// `None`: another process has locked it.
-fn locked(path: &Path) -> io::Result<Option<File>> {
-    let file = File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(why)) => Err(why),
-    }
-}
-
-/// By a rename, too: what lies there may be another user's, or another round's.
-fn store(dir: &Path, name: &str, content: &[u8]) -> io::Result<()> {
-    let store = || {
-        let mut file = tempfile::Builder::new()
-            .prefix(".new-")
-            .permissions(fs::Permissions::from_mode(0o600))
-            .tempfile_in(dir)?;
-        file.write_all(content)?;
-        file.as_file().sync_all()?;
-        file.persist(dir.join(name)).map_err(|why| why.error)?;
-        Ok(())
-    };
-    store().map_err(without_path)
+/// A cursor, or a lock, of a collector for a facility, as a file's name.
+fn cursor_name(name: &str, facility: &str) -> String {
+    file_name(&format!("{name}@{facility}"))
 }
 
 /// An error of tempfile's without the path that it quotes, which can name a user's home.
@@ -222,14 +218,18 @@ pub fn without_path(why: io::Error) -> io::Error {
 
 fn usable(dir: &Path, read_only: bool) -> io::Result<()> {
     if !read_only && !dir.exists() {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(dir)?;
+        make_private(dir)?;
     }
     if !fs::metadata(dir)?.is_dir() {
         return Err(io::Error::other("is not a folder"));
     }
     access(dir, AccessFlags::W_OK | AccessFlags::X_OK)?;
     Ok(())
+}
+
+fn make_private(folder: &Path) -> io::Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
 }

@@ -76,6 +76,23 @@ pub enum Document {
     },
 }
 
+impl Document {
+    /// The name of its kind in [`crate::kinds::KINDS`].
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Ssh { .. } => "ssh",
+            Self::JupyterMl { .. } => "jupyter-ml",
+            Self::JupyterCoffea { .. } => "jupyter-coffea",
+            Self::CondorJob { .. } => "condorjob",
+            Self::CondorQueue { .. } => "condorqueue",
+            Self::Cpu { .. } => "CPU",
+            Self::Mem { .. } => "MEM",
+            Self::Network { .. } => "NETWORK",
+            Self::Disk { .. } => "DISK",
+        }
+    }
+}
+
 /// What went over all network interfaces of a node, loopback included.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Traffic {

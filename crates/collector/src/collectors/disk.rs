@@ -216,6 +216,7 @@ fn unescaped(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io::BufRead as _;
     use std::path::PathBuf;
     use std::thread;
     use std::time::{Duration, SystemTime};
@@ -308,6 +309,7 @@ tank/data /tank zfs rw 0 0
             names: Names::new(publisher, None, limits.silence).await.unwrap(),
             node_names: Vec::new(),
             quoting: Quoting::new(Vec::new(), false),
+            facility: "UC-AF".to_owned(),
             state: None,
             now: SystemTime::UNIX_EPOCH,
         };
@@ -327,13 +329,14 @@ tank/data /tank zfs rw 0 0
     #[tokio::test]
     async fn a_dead_mount_costs_its_own_document_only() {
         let begun = std::time::Instant::now();
-        let mut stored = collect(&["/dead", "/alive", "/stale", "/empty"], false).await;
+        let stored = collect(&["/dead", "/alive", "/stale", "/empty"], false).await;
         assert!(begun.elapsed() < Duration::from_secs(30));
         assert_eq!(stored.count, 2);
-        let mut line = Vec::new();
-        for (mount, utilization) in [("/alive", 0.25), ("/empty", 0.0)] {
-            stored.next(&mut line).unwrap();
-            let document: serde_json::Value = serde_json::from_slice(&line).unwrap();
+        let lines = stored.read().unwrap().lines();
+        for ((mount, utilization), line) in
+            [("/alive", 0.25), ("/empty", 0.0)].into_iter().zip(lines)
+        {
+            let document: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
             assert_eq!(document["mount"], mount);
             assert_eq!(document["utilization"], utilization);
         }

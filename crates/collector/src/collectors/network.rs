@@ -18,7 +18,7 @@ use afmetrics_document::{Document, Traffic};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
 use super::{Collector, Spec};
 use crate::context::Context;
@@ -37,8 +37,7 @@ pub const SPEC: Spec = Spec {
 
 struct Network;
 
-/// The file in the state folder.
-const STATE: &str = "network.json";
+const CURSOR: &str = "network";
 /// The old script's state: where it left off, we go on, so that a swap loses no interval.
 const OLD_STATE: &str = "/run/afmetrics.json";
 const OLD_STATE_COUNTS_FOR: f64 = 3600.0;
@@ -48,51 +47,21 @@ const SAMPLE: Duration = Duration::from_secs(1);
 #[async_trait(?Send)]
 impl Collector for Network {
     async fn collect(&self, cx: &Context, out: &mut Documents) -> Result<(), CollectError> {
-        if let Some(state) = &cx.state
-            && !state.take_turn().await
-        {
-            // Its interval is that round's to send; what comes after it is the next one's.
-            out.excuse(CollectError::NotHere(
-                "another round is counting just now, so this one does not".to_owned(),
-            ));
-            return Ok(());
-        }
         let first = Counters::read(cx)?;
-        let traffic = match since_last_round(cx, &first).await {
-            // Stored before it is sent: an end that is not kept would be the end of no interval.
-            Some(traffic) if is_kept(cx, &first, out).await => traffic,
-            Some(_) => sample(cx, first).await?.1,
-            None => {
-                let (now, traffic) = sample(cx, first).await?;
-                is_kept(cx, &now, out).await;
-                traffic
-            }
+        let (now, traffic) = match since_last_round(cx, &first).await {
+            Some(traffic) => (first, traffic),
+            None => sample(cx, first).await?,
         };
-        out.push(&Document::Network {
+        let document = Document::Network {
             login_node: cx.login_node.clone(),
             network: traffic,
-        })
-    }
-}
-
-/// Whether the next round will be able to count from here.
-async fn is_kept(cx: &Context, now: &Counters, out: &mut Documents) -> bool {
-    let Some(state) = &cx.state else {
-        return false;
-    };
-    match state.prepare(STATE, now).await {
-        Ok(()) => {
-            out.advance(STATE);
-            true
+        };
+        if cx.state.is_none() {
+            return out.push(&document);
         }
-        Err(why) => {
-            warn!(
-                "network: {STATE} cannot be stored in the state folder {} ({why}), so NETWORK covers one second instead of the time since the last round; \
-                 make room there, or name another folder (--state-dir)",
-                state.shown()
-            );
-            false
-        }
+        out.advance(CURSOR, &now)?;
+        // An end that is not kept would be the end of no interval.
+        out.push_once(&document)
     }
 }
 
@@ -117,7 +86,8 @@ async fn sample(cx: &Context, before: Counters) -> Result<(Counters, Traffic), C
 /// `None`: there is nothing to count from, or it says nothing about now.
 async fn since_last_round(cx: &Context, now: &Counters) -> Option<Traffic> {
     // Without a folder the old script's state would be the beginning of every round.
-    let traffic = match cx.state.as_ref()?.read::<Counters>(STATE).await {
+    cx.state.as_ref()?;
+    let traffic = match cx.cursor::<Counters>(CURSOR).await {
         Left::Value(before) => {
             let traffic = now.since(&before);
             if traffic.is_none() {

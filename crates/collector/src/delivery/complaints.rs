@@ -2,11 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use tracing::error;
+use tracing::{error, info, warn};
 
 /// How many different complaints get a line of their own. What an endpoint says can be different
 /// each time (a request's number); the status then still is one of a few.
 const DIFFERENT: usize = 20;
+
+/// Whether a person has to do something about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Weight {
+    /// ERROR: a document was refused, or will be until somebody mends something.
+    Act,
+    /// WARN: nothing is lost, and it may pass.
+    Look,
+}
 
 #[derive(Default)]
 pub struct Complaints {
@@ -17,7 +26,7 @@ pub struct Complaints {
 
 impl Complaints {
     /// `refusal`: in our words; `said`: in the endpoint's.
-    pub fn add(&mut self, refusal: String, said: &str) {
+    pub fn add(&mut self, weight: Weight, refusal: String, said: &str) {
         let text = match said {
             "" => refusal.clone(),
             said => format!("{refusal}: {said}"),
@@ -25,7 +34,10 @@ impl Complaints {
         if let Some(times) = self.heard.get_mut(&text) {
             *times += 1;
         } else if self.heard.len() < DIFFERENT {
-            error!("{text}");
+            match weight {
+                Weight::Act => error!("{text}"),
+                Weight::Look => warn!("{text}"),
+            }
             self.heard.insert(text, 1);
         } else {
             *self.others.entry(refusal).or_default() += 1;
@@ -36,11 +48,11 @@ impl Complaints {
     pub fn sum_up(&self) {
         for (text, times) in &self.heard {
             if *times > 1 {
-                error!("{} more times: {text}", times - 1);
+                info!("{} more times: {text}", times - 1);
             }
         }
         for (refusal, times) in &self.others {
-            error!("{times} more times, with other words each: {refusal}");
+            info!("{times} more times, with other words each: {refusal}");
         }
     }
 }

@@ -2,33 +2,44 @@
 //!
 //! What it promises: at most `max_connections` requests at a time over HTTP/1.1 and `max_streams`
 //! over HTTP/2, on connections that are used again; no redirect is followed, as the token would go
-//! with it; a document counts as accepted only on a 2xx; it ends within the time of `--deliver-for`.
-//! What it does not promise: a request whose connection breaks before its answer may have arrived, and
-//! is sent once more if the endpoint has answered others, as servers close connections that they have
-//! kept open; so its documents may arrive twice. And not yet: a document that is not accepted is
-//! gone when the round ends.
+//! with it; a document counts as accepted only on a 2xx; what became of a request is noted where its
+//! documents came from before another request takes its place; it ends within the time of
+//! `--deliver-for`, and after five requests in a row without success.
+//!
+//! There are three answers. *Accepted* ends a document, *rejected* puts it aside for a person, *later* leaves
+//! it where it is: it is tried some more times in this round, each after a longer pause, then left to the
+//! next one.
 
-mod bodies;
+mod answers;
 mod clients;
 mod complaints;
+mod from_spool;
+mod parcels;
 
-use std::time::Duration;
+use std::collections::VecDeque;
+use std::io::Write as _;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
-use futures_util::StreamExt as _;
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use futures_util::future::Fuse;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use reqwest::{Client, StatusCode, Url, Version, header};
-use tokio::time::{Instant, sleep, timeout_at};
-use tracing::error;
+use tokio::time::{Instant, sleep_until};
+use tracing::{error, info, warn};
 
-use self::bodies::{Bodies, Body};
+use self::answers::{Meaning, backoff, meaning, retry_after};
 use self::clients::Clients;
-use self::complaints::Complaints;
+use self::complaints::{Complaints, Weight};
+pub use self::from_spool::{CLEAR, FromSpool, Wanted};
+pub use self::parcels::{Answer, Answered, FromMemory, Left, Parcel, Source, Wrapping};
+use crate::aside::Desk;
 use crate::config::EndpointConfig;
 use crate::endpoint_url::without_password;
 use crate::quote::{Quoting, chain};
-use crate::round::Collected;
-use crate::secret::Secret;
 
 /// Arrays are long: so many at a time fill any line and bound the memory.
 const ARRAYS_AT_A_TIME: usize = 8;
@@ -36,8 +47,12 @@ const ARRAYS_AT_A_TIME: usize = 8;
 const LONGEST_ANSWER: usize = 64 << 10;
 /// How often the client's own tasks get a turn after an answer over HTTP/1.1.
 const TURNS_TO_THE_POOL: usize = 1;
-/// After so many requests in a row without any answer the endpoint is taken to be away.
+/// After so many requests in a row without success the endpoint is taken to be down.
 const GIVE_UP_AFTER: usize = 5;
+/// How often a request is sent in one round, at most.
+const TRIES: u32 = 5;
+/// A body that is shorter is not worth packing.
+const WORTH_PACKING: usize = 1024;
 /// What to do about an error of TLS, by the word for it.
 const HINTS: [(&str, &str); 4] = [
     (
@@ -57,15 +72,13 @@ const HINTS: [(&str, &str); 4] = [
         "the endpoint needs a new one; or is this node's clock wrong?",
     ),
 ];
-/// Before a request is sent once more: a server that is being restarted is back soon.
-const BEFORE_ONCE_MORE: Duration = Duration::from_secs(1);
 
 /// The endpoint, ready to be sent to.
 pub struct Endpoint {
     clients: Clients,
     url: Url,
-    token: Secret,
-    batch_size: Option<usize>,
+    pub wrapping: Wrapping,
+    gzip: bool,
     max_connections: usize,
     max_streams: usize,
     /// For a whole request.
@@ -74,36 +87,14 @@ pub struct Endpoint {
     deliver_for: Duration,
 }
 
-/// What was heard of the endpoint so far.
-#[derive(Debug, Default, Clone, Copy)]
-struct Heard {
-    /// Of its last answer.
-    version: Option<Version>,
-    /// Requests in a row that had none.
-    silence: usize,
-}
-
-impl Heard {
-    fn answer(&mut self, version: Version) {
-        self.version = Some(version);
-        self.silence = 0;
-    }
-}
-
-/// What became of a round's documents.
-#[derive(Debug, Default, PartialEq, Eq)]
+/// What became of the documents that were sent.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Outcome {
-    /// All there were; the next four add up to it.
-    pub documents: u64,
     pub accepted: u64,
-    /// Answered, and not with 2xx.
-    pub refused: u64,
-    /// Sent without an answer.
-    pub failed: u64,
-    /// Not sent, as the endpoint was away or they could not be read.
-    pub unsent: u64,
-    /// For each collector, whether all its documents were accepted.
-    pub complete: Vec<bool>,
+    /// Of the accepted ones, those of earlier rounds.
+    pub late: u64,
+    pub rejected: u64,
+    pub left: Left,
 }
 
 impl Endpoint {
@@ -112,8 +103,8 @@ impl Endpoint {
         Ok(Self {
             clients: Clients::new(config)?,
             url: config.url.clone(),
-            token: config.token.clone(),
-            batch_size: config.batch_size,
+            wrapping: Wrapping::new(&config.token, config.batch_size),
+            gzip: config.gzip,
             max_connections: config.max_connections,
             max_streams: config.max_streams,
             patience: config.patience,
@@ -121,168 +112,74 @@ impl Endpoint {
         })
     }
 
-    /// Sends all documents and looks at every answer; what is not accepted is logged.
-    pub async fn deliver(&self, collected: &mut [Collected], quoting: &Quoting) -> Outcome {
-        let mut outcome = Outcome {
-            documents: collected.iter().map(Collected::count).sum(),
-            complete: collected.iter().map(|c| !c.failed).collect(),
-            ..Outcome::default()
-        };
-        let mut bodies = Bodies::new(collected, &self.token, self.batch_size);
-        let mut complaints = Complaints::default();
-        let mut in_flight = FuturesUnordered::new();
-        let mut heard = Heard::default();
-        let mut readable = true;
-        // For each collector, its requests that were sent and not accepted.
-        let mut unaccepted = vec![0_u64; outcome.complete.len()];
-        let deadline = Instant::now() + self.deliver_for;
-        let in_time = loop {
-            while readable && in_flight.len() < self.at_a_time(heard) {
-                match bodies.next() {
-                    Ok(Some(body)) => {
-                        for requests in &mut unaccepted[body.covers.collectors()] {
-                            *requests += 1;
-                        }
-                        in_flight.push(self.post(body, heard, quoting));
-                    }
-                    Ok(None) => break,
-                    Err(why) => {
-                        readable = false;
-                        error!("the temporary file of documents cannot be read: {why}");
-                    }
-                }
-            }
-            let (body, answer) = match timeout_at(deadline, in_flight.next()).await {
-                Ok(Some(answered)) => answered,
-                Ok(None) => break true,
-                Err(_) => break false,
-            };
-            let covers = body.covers;
-            match answer {
-                Ok(version) => {
-                    heard.answer(version);
-                    outcome.accepted += covers.documents;
-                    for requests in &mut unaccepted[covers.collectors()] {
-                        *requests -= 1;
-                    }
-                }
-                Err(Refusal::Cut) => {
-                    in_flight.push(self.post(body.once_more(), heard, quoting));
-                }
-                Err(Refusal::Answer(version, refusal, said)) => {
-                    heard.answer(version);
-                    outcome.refused += covers.documents;
-                    complaints.add(refusal, &said);
-                }
-                Err(Refusal::None(why)) => {
-                    heard.silence += 1;
-                    outcome.failed += covers.documents;
-                    complaints.add(why, "");
-                }
-            }
-        };
-        drop(in_flight);
-        for (complete, requests) in outcome.complete.iter_mut().zip(&unaccepted) {
-            *complete &= *requests == 0;
+    /// When a delivery that begins now has to end.
+    pub fn deadline(&self) -> Instant {
+        Instant::now() + self.deliver_for
+    }
+
+    /// Sends what the source has and looks at every answer. `now`: for a `Retry-After` that is a date.
+    pub async fn deliver(
+        &self,
+        source: Desk<Box<dyn Source>>,
+        quoting: &Quoting,
+        now: SystemTime,
+        deadline: Instant,
+    ) -> Outcome {
+        let mut delivering = Delivering::new(self);
+        delivering.run(&source, quoting, now, deadline).await;
+        delivering.complaints.sum_up();
+        let mut outcome = delivering.outcome;
+        match source.ask(|source| source.end()).await {
+            Ok(left) => outcome.left = left,
+            Err(why) => error!("the spool does not answer: {why}"),
         }
-        complaints.sum_up();
-        outcome.unsent = bodies.rest(&mut outcome.complete);
-        self.end(&mut outcome, in_time, readable);
         outcome
     }
 
-    /// Says why documents were left over.
-    fn end(&self, outcome: &mut Outcome, in_time: bool, readable: bool) {
-        let url = without_password(self.url.as_str());
-        if !in_time {
-            let answered = outcome.accepted + outcome.refused + outcome.failed;
-            outcome.failed += outcome.documents - answered - outcome.unsent;
-            error!(
-                "{url} is too slow: after {} s {} documents had no answer or were not sent (--deliver-for)",
-                self.deliver_for.as_secs(),
-                outcome.documents - answered
-            );
-        } else if outcome.unsent > 0 && readable {
-            error!(
-                "{GIVE_UP_AFTER} requests in a row had no answer: {url} is taken to be away, {} documents were not sent",
-                outcome.unsent
-            );
-        }
-    }
-
-    /// How many requests may wait for their answers at the same time.
-    fn at_a_time(&self, heard: Heard) -> usize {
-        let most = match heard.version {
-            // The first request goes alone: its answer tells which protocol is spoken.
-            None if heard.silence == 0 => 1,
-            Some(Version::HTTP_2) => self.max_streams,
-            _ => self.max_connections,
-        };
-        let most = match self.batch_size {
-            None => most,
-            Some(_) => most.min(ARRAYS_AT_A_TIME),
-        };
-        match heard.silence {
-            0 => most,
-            // No more than those after which it is given up: each may cost a whole time-out.
-            silence => most.min(GIVE_UP_AFTER.saturating_sub(silence)),
-        }
-    }
-
-    /// Sends a request, and gives it back with what came of it.
-    async fn post(
-        &self,
-        body: Body,
-        heard: Heard,
-        quoting: &Quoting,
-    ) -> (Body, Result<Version, Refusal>) {
-        if body.is_second_try {
-            sleep(BEFORE_ONCE_MORE).await;
-        }
-        let answer = match heard.version {
+    /// Sends a request.
+    async fn post(&self, parcel: Parcel, sent: Sent, quoting: &Quoting) -> (Parcel, Sent, Reply) {
+        let reply = match sent.version {
             Some(Version::HTTP_2) => {
                 let client = self.clients.shared();
-                self.ask(&client, &body, heard, quoting).await
+                self.ask(&client, &parcel, sent, quoting).await
             }
             _ => match self.clients.take() {
                 Ok(client) => {
-                    let answer = self.ask(&client, &body, heard, quoting).await;
-                    if !matches!(answer, Err(Refusal::Cut | Refusal::None(_))) {
+                    let reply = self.ask(&client, &parcel, sent, quoting).await;
+                    if matches!(reply, Reply::Answer { .. }) {
                         self.clients.give_back(client);
                     }
-                    answer
+                    reply
                 }
-                Err(why) => Err(Refusal::None(self.no_answer(why))),
+                Err(why) => Reply::None(self.no_answer(why)),
             },
         };
-        (body, answer)
+        (parcel, sent, reply)
     }
 
-    async fn ask(
-        &self,
-        client: &Client,
-        body: &Body,
-        heard: Heard,
-        quoting: &Quoting,
-    ) -> Result<Version, Refusal> {
-        let mut response = client
+    async fn ask(&self, client: &Client, parcel: &Parcel, sent: Sent, quoting: &Quoting) -> Reply {
+        let body = self.wrapping.body(parcel);
+        let mut request = client
             .post(self.url.clone())
             .header(header::CONTENT_TYPE, "application/json")
-            .body(body.bytes.clone())
-            .send()
-            .await
-            .map_err(|why| {
-                let is_cut = !why.is_timeout() && !why.is_connect();
-                match is_cut && heard.version.is_some() && !body.is_second_try {
-                    true => Refusal::Cut,
-                    false => Refusal::None(self.no_answer(why)),
-                }
-            })?;
+            .header("idempotency-key", parcel.key());
+        let is_packed = sent.gzip && body.len() >= WORTH_PACKING;
+        request = match is_packed.then(|| gzip(&body)).flatten() {
+            Some(packed) => request
+                .header(header::CONTENT_ENCODING, "gzip")
+                .body(packed),
+            None => request.body(body),
+        };
+        let mut response = match request.send().await {
+            Ok(response) => response,
+            Err(why) => return Reply::None(self.no_answer(why)),
+        };
         let (status, version) = (response.status(), response.version());
-        let location = response
-            .headers()
-            .get(header::LOCATION)
-            .map(|to| String::from_utf8_lossy(to.as_bytes()).into_owned());
+        let text_of = |name| {
+            let value = response.headers().get(name)?;
+            Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
+        };
+        let (location, retry_after) = (text_of(header::LOCATION), text_of(header::RETRY_AFTER));
         let mut said = Vec::new();
         // To the end, as only then the connection can be used again. An answer that breaks off
         // after its status is an answer.
@@ -299,22 +196,21 @@ impl Endpoint {
                 tokio::task::yield_now().await;
             }
         }
-        if status.is_success() {
-            return Ok(version);
-        }
         let said = match location {
+            _ if status.is_success() => String::new(),
             Some(to) if status.is_redirection() => format!(
                 "it points to {}, which is not followed, as the token would go with it: is -u right?",
                 without_password(&to)
             ),
             _ => String::from_utf8_lossy(&said).into_owned(),
         };
-        let refusal = format!(
-            "{} answered {}",
-            without_password(self.url.as_str()),
-            described(status)
-        );
-        Err(Refusal::Answer(version, refusal, quoting.answer(&said)))
+        Reply::Answer {
+            version,
+            status,
+            retry_after,
+            said: quoting.answer(&said),
+            is_packed,
+        }
     }
 
     fn no_answer(&self, why: reqwest::Error) -> String {
@@ -338,20 +234,404 @@ impl Endpoint {
     }
 }
 
+/// `None`: it cannot be packed, which only a lack of memory makes so.
+fn gzip(body: &Bytes) -> Option<Vec<u8>> {
+    let mut packer = GzEncoder::new(Vec::with_capacity(body.len() / 8), Compression::fast());
+    packer.write_all(body).ok()?;
+    packer.finish().ok()
+}
+
 fn described(status: StatusCode) -> String {
     let hint = match status.as_u16() {
         401 | 403 => " (is the token right?)",
-        413 => " (is --batch-size too large for it?)",
+        404 | 405 | 410 => " (is -u right?)",
         _ => "",
     };
     format!("{status}{hint}")
 }
 
-/// Not a 2xx.
-enum Refusal {
-    /// The answer in our words, and what it said itself.
-    Answer(Version, String, String),
-    /// The endpoint had answered before, and a connection to it broke: worth a second try.
-    Cut,
+/// How a request was sent.
+#[derive(Debug, Clone, Copy)]
+struct Sent {
+    /// The protocol that is spoken, if that is known.
+    version: Option<Version>,
+    /// The requests before it had failed: it counts for giving up.
+    is_probe: bool,
+    gzip: bool,
+}
+
+/// What came of a request.
+enum Reply {
+    Answer {
+        version: Version,
+        status: StatusCode,
+        retry_after: Option<String>,
+        /// What it said besides, as far as it may be shown.
+        said: String,
+        /// The body was sent packed.
+        is_packed: bool,
+    },
     None(String),
+}
+
+/// One delivery: what is to be sent, what is on its way, and how the endpoint does.
+struct Delivering<'a> {
+    endpoint: &'a Endpoint,
+    /// To be sent.
+    ready: VecDeque<Parcel>,
+    /// To be sent again, not before their time, and why they were not accepted.
+    again: Vec<(Instant, Parcel, String)>,
+    /// The source has no more.
+    is_all: bool,
+    answered: Vec<Answered>,
+    /// Answers that the source is just noting: so many requests keep their places until then.
+    noting: usize,
+    /// Of the last answer.
+    version: Option<Version>,
+    /// Requests in a row without success.
+    failures: usize,
+    probes: usize,
+    /// Nothing is sent before, unless a request succeeds meanwhile.
+    pause_until: Option<Instant>,
+    /// Nothing is sent before: the endpoint has asked for it.
+    left_alone_until: Option<Instant>,
+    /// Nothing is sent any more in this round.
+    is_over: bool,
+    gzip: bool,
+    complaints: Complaints,
+    outcome: Outcome,
+}
+
+impl<'a> Delivering<'a> {
+    fn new(endpoint: &'a Endpoint) -> Self {
+        Self {
+            endpoint,
+            ready: VecDeque::new(),
+            again: Vec::new(),
+            is_all: false,
+            answered: Vec::new(),
+            noting: 0,
+            version: None,
+            failures: 0,
+            probes: 0,
+            pause_until: None,
+            left_alone_until: None,
+            is_over: false,
+            gzip: endpoint.gzip,
+            complaints: Complaints::default(),
+            outcome: Outcome::default(),
+        }
+    }
+
+    async fn run(
+        &mut self,
+        source: &Desk<Box<dyn Source>>,
+        quoting: &Quoting,
+        now: SystemTime,
+        deadline: Instant,
+    ) {
+        let endpoint = self.endpoint;
+        let mut in_flight = FuturesUnordered::new();
+        let mut fetching = Fuse::terminated();
+        let mut noting = Fuse::terminated();
+        let (mut is_fetching, mut is_noting) = (false, false);
+        loop {
+            while let Some(parcel) = self.next_to_send(in_flight.len()) {
+                let sent = Sent {
+                    version: self.version,
+                    is_probe: self.failures > 0,
+                    gzip: self.gzip,
+                };
+                self.launched(sent);
+                in_flight.push(endpoint.post(parcel, sent, quoting));
+            }
+            if self.is_over {
+                self.give_back();
+            }
+            if !self.answered.is_empty() && !is_noting {
+                let answered = std::mem::take(&mut self.answered);
+                self.noting = answered.len();
+                is_noting = true;
+                noting = source.ask(|source| source.answered(answered)).fuse();
+            }
+            if self.wants_more() && !is_fetching {
+                let about = 2 * self.at_a_time();
+                is_fetching = true;
+                fetching = source.ask(move |source| source.next(about)).fuse();
+            }
+            let waits = is_fetching || is_noting || !in_flight.is_empty();
+            if !waits && self.nothing_to_send() {
+                return;
+            }
+            tokio::select! {
+                // In this order, so that answers are noted together.
+                biased;
+                Some((parcel, sent, reply)) = in_flight.next(), if !in_flight.is_empty() => {
+                    self.take(parcel, sent, reply, now, deadline);
+                    while let Some(Some((parcel, sent, reply))) = in_flight.next().now_or_never() {
+                        self.take(parcel, sent, reply, now, deadline);
+                    }
+                }
+                parcels = &mut fetching, if is_fetching => {
+                    is_fetching = false;
+                    match parcels {
+                        Ok(parcels) => {
+                            self.is_all = parcels.is_empty();
+                            self.ready.extend(parcels);
+                        }
+                        Err(why) => self.stop(&format!("the spool does not answer: {why}")),
+                    }
+                }
+                noted = &mut noting, if is_noting => {
+                    is_noting = false;
+                    self.noting = 0;
+                    if let Err(why) = noted {
+                        self.stop(&format!("the spool does not answer: {why}"));
+                        return;
+                    }
+                }
+                () = sleep_until(self.wake_at(deadline)) => {
+                    if Instant::now() >= deadline {
+                        break;
+                    }
+                }
+            }
+        }
+        warn!(
+            "{} is too slow: stopped delivering after {} s (--deliver-for)",
+            without_password(endpoint.url.as_str()),
+            endpoint.deliver_for.as_secs()
+        );
+        self.give_back();
+        if is_noting {
+            let _ = noting.await;
+        }
+        let answered = std::mem::take(&mut self.answered);
+        let _ = source.ask(|source| source.answered(answered)).await;
+    }
+
+    /// The next parcel that may be sent now. Of what is new first; while the endpoint fails, from the end,
+    /// so that some documents that it cannot stomach do not stand for all.
+    fn next_to_send(&mut self, in_flight: usize) -> Option<Parcel> {
+        if self.is_over || in_flight + self.noting + self.answered.len() >= self.at_a_time() {
+            return None;
+        }
+        let now = Instant::now();
+        if self.paused_until().is_some_and(|until| now < until) {
+            return None;
+        }
+        let new = match self.failures {
+            0 => self.ready.pop_front(),
+            _ => self.ready.pop_back(),
+        };
+        new.or_else(|| {
+            let due = self.again.iter().position(|(at, ..)| *at <= now)?;
+            Some(self.again.swap_remove(due).1)
+        })
+    }
+
+    fn launched(&mut self, sent: Sent) {
+        if sent.is_probe {
+            self.probes += 1;
+            let failures = u32::try_from(self.failures + self.probes - 1).unwrap_or(u32::MAX);
+            self.pause(backoff(failures));
+        }
+    }
+
+    fn pause(&mut self, time: Duration) {
+        self.pause_until = self.pause_until.max(Some(Instant::now() + time));
+    }
+
+    fn paused_until(&self) -> Option<Instant> {
+        self.pause_until.max(self.left_alone_until)
+    }
+
+    /// What was to be tried again in this round is left to the next one.
+    fn give_back(&mut self) {
+        for (_, parcel, why) in self.again.drain(..) {
+            self.answered.push(Answered {
+                parcel,
+                answer: Answer::Later(why),
+            });
+        }
+    }
+
+    /// How many requests may wait for their answers at the same time.
+    fn at_a_time(&self) -> usize {
+        let most = match self.version {
+            // The first request goes alone: its answer tells which protocol is spoken.
+            None if self.failures == 0 => 1,
+            Some(Version::HTTP_2) => self.endpoint.max_streams,
+            _ => self.endpoint.max_connections,
+        };
+        let most = match self.endpoint.wrapping.is_array() {
+            false => most,
+            true => most.min(ARRAYS_AT_A_TIME),
+        };
+        match self.failures {
+            0 => most,
+            // No more than those after which it is given up: each may cost a whole time-out.
+            failures => most.min(GIVE_UP_AFTER.saturating_sub(failures)),
+        }
+    }
+
+    fn wants_more(&self) -> bool {
+        !self.is_all && !self.is_over && self.ready.len() < self.at_a_time()
+    }
+
+    fn nothing_to_send(&self) -> bool {
+        self.is_over || (self.is_all && self.ready.is_empty() && self.again.is_empty())
+    }
+
+    /// When something may be sent that may not be now.
+    fn wake_at(&self, deadline: Instant) -> Instant {
+        let due = self.again.iter().map(|(at, ..)| *at).min();
+        let due = match (self.paused_until(), due) {
+            (Some(until), _) if !self.ready.is_empty() => Some(until),
+            (Some(until), Some(due)) => Some(until.max(due)),
+            (None, due) => due,
+            (Some(_), None) => None,
+        };
+        // A time that is over: what is due waits for a place, which an answer makes.
+        let due = due.filter(|due| *due > Instant::now());
+        due.map_or(deadline, |due| due.min(deadline))
+    }
+
+    /// Looks at what came of a request.
+    fn take(
+        &mut self,
+        parcel: Parcel,
+        sent: Sent,
+        reply: Reply,
+        now: SystemTime,
+        deadline: Instant,
+    ) {
+        if sent.is_probe {
+            self.probes -= 1;
+        }
+        let (status, said, retry_after_text) = match reply {
+            Reply::None(why) => {
+                self.complaints.add(Weight::Look, why.clone(), "");
+                return self.later(parcel, sent, why, true);
+            }
+            Reply::Answer {
+                version,
+                status,
+                retry_after,
+                said,
+                is_packed,
+            } => {
+                self.version = Some(version);
+                if is_packed && status == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+                    if std::mem::replace(&mut self.gzip, false) {
+                        info!("the endpoint takes no packed bodies: going on without --gzip");
+                    }
+                    self.ready.push_front(parcel);
+                    return;
+                }
+                (status, said, retry_after)
+            }
+        };
+        let url = without_password(self.endpoint.url.as_str());
+        let refusal = format!("{url} answered {}", described(status));
+        let answer = match said.as_str() {
+            "" => status.to_string(),
+            said => format!("{status}: {said}"),
+        };
+        match meaning(status) {
+            Meaning::Accepted => {
+                self.succeeded();
+                self.outcome.accepted += parcel.count;
+                if parcel.origin.timestamp.is_some() {
+                    self.outcome.late += parcel.count;
+                }
+                self.answered.push(Answered {
+                    parcel,
+                    answer: Answer::Accepted,
+                });
+            }
+            Meaning::Rejected => {
+                self.succeeded();
+                match parcel.halves() {
+                    (first, Some(second)) => {
+                        self.ready.push_front(second);
+                        self.ready.push_front(first);
+                    }
+                    (parcel, None) => {
+                        self.complaints.add(Weight::Act, refusal, &said);
+                        self.outcome.rejected += parcel.count;
+                        self.answered.push(Answered {
+                            parcel,
+                            answer: Answer::Rejected(answer),
+                        });
+                    }
+                }
+            }
+            Meaning::Mend => {
+                self.complaints.add(Weight::Act, refusal, &said);
+                self.later(parcel, sent, answer, false);
+            }
+            Meaning::Busy => {
+                self.complaints.add(Weight::Look, refusal, &said);
+                if let Some(time) = retry_after_text.and_then(|text| retry_after(&text, now)) {
+                    self.leave_alone(time, deadline);
+                }
+                self.later(parcel, sent, answer, true);
+            }
+        }
+    }
+
+    fn succeeded(&mut self) {
+        self.failures = 0;
+        self.pause_until = None;
+    }
+
+    /// The endpoint asks for a pause.
+    fn leave_alone(&mut self, time: Duration, deadline: Instant) {
+        if Instant::now()
+            .checked_add(time)
+            .is_none_or(|until| until >= deadline)
+        {
+            if !std::mem::replace(&mut self.is_over, true) {
+                warn!(
+                    "the endpoint asks to be left alone for {} s, which is longer than this round delivers (--deliver-for)",
+                    time.as_secs()
+                );
+            }
+            return;
+        }
+        self.left_alone_until = self.left_alone_until.max(Some(Instant::now() + time));
+    }
+
+    /// Tries it again in this round, or leaves it to the next one.
+    fn later(&mut self, mut parcel: Parcel, sent: Sent, why: String, in_this_round: bool) {
+        // Those that were sent at full speed fail together, when a server ends.
+        self.failures = match sent.is_probe {
+            true => self.failures + 1,
+            false => self.failures.max(1),
+        };
+        if self.failures >= GIVE_UP_AFTER && !self.is_over {
+            self.is_over = true;
+            warn!(
+                "{GIVE_UP_AFTER} requests in a row without success: {} is taken to be down until the next round",
+                without_password(self.endpoint.url.as_str())
+            );
+        }
+        self.pause(backoff(u32::try_from(self.failures).unwrap_or(u32::MAX)));
+        parcel.tries += 1;
+        if in_this_round && !self.is_over && parcel.tries < TRIES {
+            let due = Instant::now() + backoff(parcel.tries);
+            self.again.push((due, parcel, why));
+        } else {
+            self.answered.push(Answered {
+                parcel,
+                answer: Answer::Later(why),
+            });
+        }
+    }
+
+    fn stop(&mut self, why: &str) {
+        self.is_over = true;
+        error!("{why}");
+    }
 }

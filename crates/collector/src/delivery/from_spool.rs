@@ -1,0 +1,396 @@
+//! Parcels from the spool, oldest batch first, and what became of them into the spool.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::SystemTime;
+
+use jiff::Timestamp;
+use tracing::{error, info, warn};
+
+use super::parcels::{Answer, Answered, Left, Origin, Packer, Parcel, Source, Wrapping, lines};
+use crate::spool::{Bounds, Done, Header, Reader, Spool, Turn, Unreadable, Waiting};
+
+/// So many bytes of documents are handed out at once, and little more.
+const AT_ONCE: usize = 1 << 20;
+
+/// Which batches may be sent now: others wait for who sends them.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// The token is this facility's.
+    pub cluster: String,
+    /// Where it goes; `None`: what was collected for other endpoints, too.
+    pub endpoint: Option<String>,
+    /// How users and hosts may be named: clear names that were collected before they were to be
+    /// hidden do not leave.
+    pub hides_users: bool,
+    pub hides_hosts: bool,
+}
+
+/// What a header says of names that were not hidden.
+pub const CLEAR: &str = "clear";
+
+impl Wanted {
+    fn has(&self, header: &Header) -> bool {
+        header.cluster == self.cluster
+            && self
+                .endpoint
+                .as_ref()
+                .is_none_or(|endpoint| *endpoint == header.endpoint)
+    }
+
+    fn may_leave(&self, header: &Header) -> bool {
+        !(self.hides_users && header.users == CLEAR || self.hides_hosts && header.hosts == CLEAR)
+    }
+}
+
+pub struct FromSpool {
+    spool: Spool,
+    _turn: Turn,
+    wanted: Wanted,
+    wrapping: Wrapping,
+    bounds: Bounds,
+    now: SystemTime,
+    /// The number of the round that this one stored; its documents are not late.
+    own: Option<u64>,
+    queue: VecDeque<Waiting>,
+    /// The highest round that was ever in the queue.
+    queued: u64,
+    reading: Option<Reading>,
+    open: BTreeMap<u64, Open>,
+    /// For telling batches apart.
+    opened: u64,
+    /// Batches with clear names where names are hidden now.
+    too_clear: u64,
+    /// What cannot be written is said once.
+    has_warned: bool,
+}
+
+/// The batch that is being read.
+struct Reading {
+    reader: Reader,
+    packer: Packer,
+}
+
+/// A batch of which not everything is answered.
+struct Open {
+    waiting: Waiting,
+    header: Header,
+    done: Done,
+    /// All of it was handed out.
+    is_read: bool,
+    /// Documents handed out and not answered.
+    out: u64,
+    /// The last answer that did not end anything.
+    last: Option<String>,
+    /// The spool has it no more, or not where it was.
+    is_gone: bool,
+}
+
+impl FromSpool {
+    pub fn new(
+        spool: Spool,
+        turn: Turn,
+        wanted: Wanted,
+        wrapping: Wrapping,
+        bounds: Bounds,
+        now: SystemTime,
+        own: Option<u64>,
+    ) -> Self {
+        Self {
+            spool,
+            _turn: turn,
+            wanted,
+            wrapping,
+            bounds,
+            now,
+            own,
+            queue: VecDeque::new(),
+            queued: 0,
+            reading: None,
+            open: BTreeMap::new(),
+            opened: 0,
+            too_clear: 0,
+            has_warned: false,
+        }
+    }
+
+    /// Opens the next batch that may be sent; false if there is none.
+    fn open_next(&mut self) -> bool {
+        loop {
+            if self.queue.is_empty() {
+                // Another round may have stored meanwhile and left delivering to this one.
+                match self.spool.waiting() {
+                    Ok(waiting) => self
+                        .queue
+                        .extend(waiting.into_iter().filter(|w| w.round > self.queued)),
+                    Err(why) => self.warn(&format!("the spool cannot be listed: {why}")),
+                }
+                self.queued = self.queue.back().map_or(self.queued, |last| last.round);
+            }
+            let Some(waiting) = self.queue.pop_front() else {
+                return false;
+            };
+            match self.spool.open(&waiting) {
+                Ok((reader, _)) if !self.wanted.has(&reader.header) => {}
+                Ok((reader, _)) if !self.wanted.may_leave(&reader.header) => self.too_clear += 1,
+                Ok((reader, done)) => {
+                    self.start(waiting, reader, done);
+                    return true;
+                }
+                Err(why) => self.unreadable(&waiting, &why),
+            }
+        }
+    }
+
+    fn start(&mut self, waiting: Waiting, reader: Reader, done: Done) {
+        self.opened += 1;
+        let header = reader.header.clone();
+        let is_own = self.own == Some(waiting.round);
+        let origin = Origin {
+            number: self.opened,
+            id: header.id,
+            timestamp: (!is_own).then(|| timestamp(header.collected)),
+        };
+        self.reading = Some(Reading {
+            reader,
+            packer: Packer::new(origin, &self.wrapping),
+        });
+        self.open.insert(
+            self.opened,
+            Open {
+                waiting,
+                header,
+                done,
+                is_read: false,
+                out: 0,
+                last: None,
+                is_gone: false,
+            },
+        );
+    }
+
+    /// Reads on in the batch that is being read; true at its end.
+    fn read_on(&mut self, parcels: &mut Vec<Parcel>) -> bool {
+        let Some(Reading { reader, packer }) = &mut self.reading else {
+            return true;
+        };
+        let number = packer.origin().number;
+        let Some(open) = self.open.get_mut(&number) else {
+            return true;
+        };
+        let before = parcels.len();
+        let result = reader.next();
+        let is_over = !matches!(result, Ok(Some(_)));
+        if let Ok(Some(frame)) = &result {
+            for (index, line) in (frame.first..).zip(lines(&frame.lines)) {
+                if !open.done.is_done(index) {
+                    parcels.extend(packer.add(index, line));
+                }
+            }
+        } else {
+            parcels.extend(packer.rest());
+        }
+        open.out += parcels[before..].iter().map(|p| p.count).sum::<u64>();
+        if !is_over {
+            return false;
+        }
+        open.is_read = true;
+        if let Err(why) = result {
+            let waiting = open.waiting.clone();
+            if matches!(why, Unreadable::Damaged(_)) {
+                open.is_gone = true;
+            }
+            self.unreadable(&waiting, &why);
+        }
+        self.reading = None;
+        self.close_if_over(number);
+        true
+    }
+
+    fn unreadable(&mut self, waiting: &Waiting, why: &Unreadable) {
+        let of = format!("batch {} of the spool", waiting.round);
+        match why {
+            Unreadable::Damaged(why) => match self.spool.set_aside(waiting, why) {
+                Ok(()) => error!(
+                    "{of} is damaged ({why}); what can be read of it is sent, and the file was set aside in spool/damaged"
+                ),
+                Err(aside) => {
+                    error!("{of} is damaged ({why}), and cannot be set aside: {aside}");
+                }
+            },
+            // Ended by somebody else, who had the right to.
+            Unreadable::Io(why) if why.kind() == std::io::ErrorKind::NotFound => {}
+            Unreadable::Io(why) => warn!("{of} cannot be read: {why}"),
+        }
+    }
+
+    /// Ends a batch that nothing more can become of in this round.
+    fn close_if_over(&mut self, number: u64) {
+        let is_over = |open: &mut Open| open.is_read && open.out == 0;
+        if !self.open.get_mut(&number).is_some_and(is_over) {
+            return;
+        }
+        let Some(open) = self.open.remove(&number) else {
+            return;
+        };
+        if open.is_gone {
+            return;
+        }
+        let result = match open.done.left() {
+            0 => self.spool.end(&open.waiting),
+            _ => {
+                let last = open.last.as_deref().unwrap_or("could not be read");
+                self.spool.try_again_later(&open.waiting, last)
+            }
+        };
+        if let Err(why) = result {
+            self.warn(&format!("cannot write in the spool: {why}"));
+        }
+    }
+
+    fn warn(&mut self, text: &str) {
+        if !std::mem::replace(&mut self.has_warned, true) {
+            warn!("{text}");
+        }
+    }
+
+    /// Keeps refused documents, then takes them for done: the other way round a crash loses them.
+    fn reject(&mut self, number: u64, refused: &[(Parcel, String)]) {
+        let Some(open) = self.open.get_mut(&number) else {
+            return;
+        };
+        let documents: Vec<(u64, &[u8], &str)> = refused
+            .iter()
+            .flat_map(|(parcel, answer)| {
+                (parcel.first..)
+                    .zip(lines(&parcel.lines))
+                    .map(move |(index, line)| (index, line, answer.as_str()))
+            })
+            .collect();
+        match self.spool.reject(&open.header, &documents) {
+            Ok(()) => {
+                for (parcel, _) in refused {
+                    self.mark(parcel);
+                }
+            }
+            Err(why) => {
+                open.last = refused.last().map(|(_, answer)| answer.clone());
+                self.warn(&format!(
+                    "rejected documents cannot be stored in spool/rejected, and will be tried again: {why}"
+                ));
+            }
+        }
+    }
+
+    fn mark(&mut self, parcel: &Parcel) {
+        let Some(open) = self.open.get_mut(&parcel.origin.number) else {
+            return;
+        };
+        let result = match open.is_gone {
+            true => Ok(()),
+            false => self.spool.mark(
+                &open.waiting,
+                &mut open.done,
+                parcel.first..parcel.first + parcel.count,
+            ),
+        };
+        if let Err(why) = result {
+            self.warn(&format!(
+                "cannot note in the spool what was accepted, so it is sent again if this round is killed: {why}"
+            ));
+        }
+    }
+}
+
+impl Source for FromSpool {
+    fn next(&mut self, about: usize) -> Vec<Parcel> {
+        let mut parcels: Vec<Parcel> = Vec::new();
+        let mut bytes = 0;
+        while parcels.len() < about && bytes < AT_ONCE {
+            if self.reading.is_none() && !self.open_next() {
+                break;
+            }
+            let before = parcels.len();
+            self.read_on(&mut parcels);
+            bytes += parcels[before..]
+                .iter()
+                .map(|parcel| parcel.lines.len())
+                .sum::<usize>();
+        }
+        parcels
+    }
+
+    fn answered(&mut self, answered: Vec<Answered>) {
+        let mut refused: BTreeMap<u64, Vec<(Parcel, String)>> = BTreeMap::new();
+        let mut numbers = Vec::new();
+        for Answered { parcel, answer } in answered {
+            let number = parcel.origin.number;
+            numbers.push((number, parcel.count));
+            match answer {
+                Answer::Accepted => self.mark(&parcel),
+                Answer::Rejected(why) => refused.entry(number).or_default().push((parcel, why)),
+                Answer::Later(why) => {
+                    if let Some(open) = self.open.get_mut(&number) {
+                        open.last = Some(why);
+                    }
+                }
+            }
+        }
+        for (number, refused) in refused {
+            self.reject(number, &refused);
+        }
+        for (number, documents) in numbers {
+            if let Some(open) = self.open.get_mut(&number) {
+                open.out = open.out.saturating_sub(documents);
+            }
+            self.close_if_over(number);
+        }
+    }
+
+    fn end(&mut self) -> Left {
+        for open in std::mem::take(&mut self.open).into_values() {
+            if !open.is_gone
+                && let Some(last) = &open.last
+            {
+                // The same as where a batch is closed; nothing depends on it.
+                let _ = self.spool.try_again_later(&open.waiting, last);
+            }
+        }
+        if self.too_clear > 0 {
+            error!(
+                "{} batches in the spool hold clear names, from before -o or -O: they are not sent; `afmetrics_collector spool list` shows them",
+                self.too_clear
+            );
+        }
+        // Behind delivery: what could be delivered just now was not too much.
+        match self.spool.keep_within(self.bounds, self.now) {
+            Ok(given_up) => given_up.iter().for_each(|gone| error!("{}", gone.what)),
+            Err(why) => self.warn(&format!("the spool cannot be kept within bounds: {why}")),
+        }
+        let mut left = Left::default();
+        let mut for_others = 0_u64;
+        for waiting in self.spool.waiting().unwrap_or_default() {
+            let Ok((reader, done)) = self.spool.open(&waiting) else {
+                continue;
+            };
+            if !self.wanted.has(&reader.header) {
+                for_others += 1;
+                continue;
+            }
+            left.waiting += done.left();
+            if left.since.is_none() {
+                left.since = Some(timestamp(reader.header.collected));
+            }
+        }
+        if for_others > 0 {
+            info!(
+                "{for_others} batches in the spool are for another endpoint or facility; `afmetrics_collector spool list` shows them"
+            );
+        }
+        left
+    }
+}
+
+/// As the contract has it: RFC 3339, UTC, milliseconds.
+pub fn timestamp(at: Timestamp) -> String {
+    format!("{at:.3}")
+}

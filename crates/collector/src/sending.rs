@@ -1,0 +1,241 @@
+//! From the collectors' documents to the end of a round: stored, delivered, and said in a line.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, Read as _};
+
+use anyhow::{Context as _, Result};
+use jiff::Timestamp;
+use tokio::time::Instant;
+use tracing::{error, warn};
+
+use crate::aside::{Desk, aside};
+use crate::config::{Config, EndpointConfig};
+use crate::context::Context;
+use crate::delivery::{CLEAR, Endpoint, FromMemory, FromSpool, Left, Outcome, Source, Wanted};
+use crate::endpoint_url::without_password;
+use crate::round::Collected;
+use crate::spool::Header;
+use crate::state::State;
+
+/// Sends a round's documents, and what earlier rounds could not.
+pub struct Sender<'a> {
+    config: &'a Config,
+    endpoint: &'a Endpoint,
+    cx: &'a Context,
+    /// Where documents go, as it may be shown.
+    to: String,
+    deadline: Instant,
+    outcome: Outcome,
+    /// Documents of this round.
+    own_documents: u64,
+    /// Documents that the next round reads again.
+    held_back: u64,
+}
+
+/// What came of storing.
+enum Stored {
+    /// Under this number; `None`: there was nothing.
+    Yes(Option<u64>),
+    No,
+}
+
+impl<'a> Sender<'a> {
+    pub fn new(
+        config: &'a Config,
+        to: &EndpointConfig,
+        endpoint: &'a Endpoint,
+        cx: &'a Context,
+    ) -> Self {
+        Self {
+            config,
+            endpoint,
+            cx,
+            to: without_password(to.url.as_str()),
+            deadline: endpoint.deadline(),
+            outcome: Outcome::default(),
+            own_documents: 0,
+            held_back: 0,
+        }
+    }
+
+    /// Stores, then delivers. Returns whether all is well, and the end of the round's line.
+    pub async fn send(mut self, mut collected: Vec<Collected>) -> Result<(bool, String)> {
+        // A few documents about the node do not wait behind ten thousand jobs.
+        collected.sort_by_key(Collected::count);
+        self.own_documents = collected.iter().map(Collected::count).sum();
+        let stored = match &self.cx.state {
+            Some(state) => self.store(state, &collected).await,
+            None => Stored::No,
+        };
+        if matches!(stored, Stored::No) {
+            self.from_memory(&mut collected).await?;
+        }
+        if let Some(state) = &self.cx.state {
+            state.end_turns();
+            let own = match stored {
+                Stored::Yes(number) => number,
+                Stored::No => None,
+            };
+            self.from_spool(state, own).await?;
+        }
+        Ok(self.end())
+    }
+
+    async fn store(&self, state: &State, collected: &[Collected]) -> Stored {
+        let (header, cursors) = self.described(collected);
+        if header.documents == 0 && cursors.is_empty() {
+            return Stored::Yes(None);
+        }
+        let result = match all(collected) {
+            Ok(documents) => state.store(header, documents, cursors).await,
+            Err(why) => Err(why),
+        };
+        match result {
+            Ok(number) => Stored::Yes(Some(number)),
+            Err(why) => {
+                warn!(
+                    "the round cannot be stored in {} ({why}): delivering from memory, and what is not accepted is lost",
+                    state.shown()
+                );
+                Stored::No
+            }
+        }
+    }
+
+    fn described(&self, collected: &[Collected]) -> (Header, BTreeMap<String, serde_json::Value>) {
+        let publisher = &self.config.publisher;
+        let named = |hidden, how: &str| if hidden { how } else { CLEAR }.to_owned();
+        let at = Timestamp::try_from(self.cx.now)
+            // Whole milliseconds, as late documents will carry it.
+            .and_then(|at| Timestamp::from_millisecond(at.as_millisecond()))
+            .unwrap_or(Timestamp::UNIX_EPOCH);
+        let mut header = Header::new(at);
+        header.cluster = self.config.cluster.clone();
+        header.endpoint = self.to.clone();
+        header.users = named(publisher.hides_users(), "hashed");
+        header.hosts = named(publisher.hides_hosts(), "renamed");
+        let mut cursors = BTreeMap::new();
+        for documents in collected.iter().filter_map(|c| c.documents.as_ref()) {
+            header.documents += documents.count;
+            for (kind, count) in &documents.kinds {
+                *header.kinds.entry((*kind).to_owned()).or_default() += count;
+            }
+            cursors.extend(documents.cursors.iter().cloned());
+        }
+        (header, cursors)
+    }
+
+    /// Delivers this round's documents, as they could not be stored. Those that go with a cursor are left:
+    /// the next round reads them again.
+    async fn from_memory(&mut self, collected: &mut [Collected]) -> Result<()> {
+        for documents in collected.iter_mut().filter_map(|c| c.documents.as_mut()) {
+            if !documents.cursors.is_empty() {
+                self.held_back += documents
+                    .without_cursors()
+                    .context("a temporary file cannot be cut")?;
+            }
+        }
+        let count = collected.iter().map(Collected::count).sum();
+        let documents = all(collected).context("a temporary file cannot be read")?;
+        let source = FromMemory::new(documents, count, &self.endpoint.wrapping);
+        self.deliver(Box::new(source)).await
+    }
+
+    async fn from_spool(&mut self, state: &State, own: Option<u64>) -> Result<()> {
+        let spool = state.spool.clone();
+        let silence = self.cx.limits.silence;
+        let turn = aside(silence, move || spool.take_turn()).await.flatten();
+        let turn = match turn {
+            Ok(Some(turn)) => turn,
+            Ok(None) => {
+                warn!(
+                    "another round is delivering just now: it delivers this one's documents, too"
+                );
+                self.outcome.left.waiting += u64::from(own.is_some());
+                return Ok(());
+            }
+            // Nothing was ever stored.
+            Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(why) => {
+                error!("the spool in {} cannot be used: {why}", state.shown());
+                self.outcome.left.waiting += own.map_or(0, |_| self.own_documents);
+                return Ok(());
+            }
+        };
+        let wanted = Wanted {
+            cluster: self.config.cluster.clone(),
+            endpoint: Some(self.to.clone()),
+            hides_users: self.config.publisher.hides_users(),
+            hides_hosts: self.config.publisher.hides_hosts(),
+        };
+        let source = FromSpool::new(
+            state.spool.clone(),
+            turn,
+            wanted,
+            self.endpoint.wrapping.clone(),
+            self.config.spool,
+            self.cx.now,
+            own,
+        );
+        self.deliver(Box::new(source)).await
+    }
+
+    async fn deliver(&mut self, source: Box<dyn Source>) -> Result<()> {
+        let desk = Desk::new(self.cx.limits.silence, source).context("cannot deliver")?;
+        let outcome = self
+            .endpoint
+            .deliver(desk, &self.cx.quoting, self.cx.now, self.deadline)
+            .await;
+        let sum = &mut self.outcome;
+        sum.accepted += outcome.accepted;
+        sum.late += outcome.late;
+        sum.rejected += outcome.rejected;
+        sum.left.lost += outcome.left.lost;
+        sum.left.waiting += outcome.left.waiting;
+        sum.left.since = outcome.left.since.or(sum.left.since.take());
+        Ok(())
+    }
+
+    fn end(self) -> (bool, String) {
+        let Outcome {
+            accepted,
+            late,
+            rejected,
+            left:
+                Left {
+                    waiting,
+                    since,
+                    lost,
+                },
+        } = self.outcome;
+        let mut text = format!("{accepted} accepted");
+        if late > 0 {
+            text.push_str(&format!(" ({late} of earlier rounds)"));
+        }
+        if rejected > 0 {
+            text.push_str(&format!(", {rejected} rejected"));
+        }
+        let since = since.map_or(String::new(), |since| format!(" since {since}"));
+        if waiting > 0 {
+            text.push_str(&format!(", {waiting} wait in the spool{since}"));
+            warn!("{waiting} documents wait in the spool{since}; the next round tries again");
+        }
+        if self.held_back > 0 {
+            text.push_str(&format!(", {} left to the next round", self.held_back));
+        }
+        if lost > 0 {
+            text.push_str(&format!(", {lost} lost"));
+            error!("{lost} documents were not accepted and could not be stored: they are lost");
+        }
+        (rejected + waiting + self.held_back + lost == 0, text)
+    }
+}
+
+/// All documents of a round, one after the other.
+fn all(collected: &[Collected]) -> io::Result<Box<dyn BufRead + Send>> {
+    let mut all: Box<dyn BufRead + Send> = Box::new(io::empty());
+    for documents in collected.iter().filter_map(|c| c.documents.as_ref()) {
+        all = Box::new(all.chain(documents.read()?));
+    }
+    Ok(all)
+}

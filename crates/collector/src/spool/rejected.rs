@@ -1,0 +1,154 @@
+//! Documents that an endpoint refused: a file for each batch, its header and then a line for each
+//! document, with the answer. Nothing is tried again by itself.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use super::{Header, Spool, sync};
+
+/// The documents of a batch that were refused.
+#[derive(Debug)]
+pub struct Rejected {
+    /// Of the batch that they were in, with the counts of those that were refused.
+    pub header: Header,
+    /// By their index in that batch.
+    pub documents: BTreeMap<u64, Refused>,
+}
+
+/// A document that was refused.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Refused {
+    pub index: u64,
+    /// What the endpoint answered.
+    pub answer: String,
+    pub document: Box<RawValue>,
+}
+
+impl Spool {
+    pub(super) fn rejected_file(&self, id: Uuid) -> PathBuf {
+        self.rejected.join(format!("{id}.ndjson"))
+    }
+
+    /// Keeps documents that were refused, durably: each with its index, its line and the answer.
+    pub fn reject(&self, header: &Header, refused: &[(u64, &[u8], &str)]) -> io::Result<()> {
+        let path = self.rejected_file(header.id);
+        let is_new = !path.exists();
+        let mut file = File::options()
+            .read(true)
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(&path)?;
+        let mut text = Vec::new();
+        if is_new {
+            serde_json::to_writer(&mut text, header)?;
+            text.push(b'\n');
+        } else if !ends_a_line(&mut file)? {
+            // A crash cut the last one; its document is being refused once more just now.
+            text.push(b'\n');
+        }
+        for (index, document, answer) in refused {
+            let refused = Refused {
+                index: *index,
+                answer: (*answer).to_owned(),
+                document: serde_json::from_slice(document)?,
+            };
+            serde_json::to_writer(&mut text, &refused)?;
+            text.push(b'\n');
+        }
+        file.write_all(&text)?;
+        file.sync_all()?;
+        match is_new {
+            true => sync(&self.rejected),
+            false => Ok(()),
+        }
+    }
+
+    /// The ids of the batches of which documents were refused, oldest first.
+    pub fn rejected(&self) -> io::Result<Vec<Uuid>> {
+        let mut ids: Vec<Uuid> = super::entries(&self.rejected)?
+            .iter()
+            .filter_map(|name| name.strip_suffix(".ndjson")?.parse().ok())
+            .collect();
+        ids.sort_unstable();
+        Ok(ids)
+    }
+
+    /// The documents of a batch that were refused. Lines that a crash cut are left out: their
+    /// documents still wait.
+    pub fn read_rejected(&self, id: Uuid) -> io::Result<Rejected> {
+        let mut lines = BufReader::new(File::open(self.rejected_file(id))?).lines();
+        let first = lines.next().transpose()?.unwrap_or_default();
+        let mut header: Header = serde_json::from_str(&first).map_err(io::Error::other)?;
+        let mut documents = BTreeMap::new();
+        for line in lines {
+            if let Ok(refused) = serde_json::from_str::<Refused>(&line?) {
+                documents.insert(refused.index, refused);
+            }
+        }
+        header.documents = documents.len() as u64;
+        header.kinds.clear();
+        for refused in documents.values() {
+            *header.kinds.entry(kind_of(&refused.document)).or_default() += 1;
+        }
+        Ok(Rejected { header, documents })
+    }
+
+    /// Makes a batch of documents that were refused, to be tried once more; returns how many they are.
+    /// Whoever calls holds the turn.
+    pub fn retry(&self, id: Uuid) -> io::Result<u64> {
+        let Rejected { header, documents } = self.read_rejected(id)?;
+        let is_stored = self.waiting()?.iter().any(|waiting| {
+            self.open(waiting)
+                .is_ok_and(|(reader, _)| reader.header.retry_of == Some(id))
+        });
+        // It is, if a crash came between storing and removing.
+        if !is_stored && !documents.is_empty() {
+            let mut lines = Vec::new();
+            for refused in documents.values() {
+                lines.extend_from_slice(refused.document.get().as_bytes());
+                lines.push(b'\n');
+            }
+            let name = super::file_name(&header.endpoint);
+            let header = Header {
+                id: Uuid::now_v7(),
+                retry_of: Some(id),
+                ..header
+            };
+            self.store(&name, &header, &mut &lines[..], &BTreeMap::new())?;
+        }
+        self.drop_rejected(id)?;
+        Ok(documents.len() as u64)
+    }
+
+    /// Removes what was refused of a batch.
+    pub fn drop_rejected(&self, id: Uuid) -> io::Result<()> {
+        fs::remove_file(self.rejected_file(id))?;
+        sync(&self.rejected)
+    }
+}
+
+fn ends_a_line(file: &mut File) -> io::Result<bool> {
+    if file.seek(SeekFrom::End(0))? == 0 {
+        return Ok(true);
+    }
+    file.seek(SeekFrom::End(-1))?;
+    let mut last = [0];
+    file.read_exact(&mut last)?;
+    Ok(last == *b"\n")
+}
+
+fn kind_of(document: &RawValue) -> String {
+    serde_json::from_str::<Value>(document.get())
+        .ok()
+        .and_then(|document| Some(document.get("kind")?.as_str()?.to_owned()))
+        .unwrap_or_default()
+}
