@@ -335,7 +335,9 @@ impl<'a> Delivering<'a> {
         let mut fetching = Fuse::terminated();
         let mut noting = Fuse::terminated();
         let (mut is_fetching, mut is_noting) = (false, false);
-        loop {
+        let mut has_looked_again = false;
+        // Not by the sleep below alone: answers may come without a pause.
+        while Instant::now() < deadline {
             while let Some(parcel) = self.next_to_send(in_flight.len()) {
                 let sent = Sent {
                     version: self.version,
@@ -353,6 +355,10 @@ impl<'a> Delivering<'a> {
                 self.noting = answered.len();
                 is_noting = true;
                 noting = source.ask(|source| source.answered(answered)).fuse();
+            }
+            if in_flight.is_empty() && !is_noting && !is_fetching && self.is_done_with_all() {
+                // Another round may have stored since, and left delivering to this one.
+                self.is_all = std::mem::replace(&mut has_looked_again, true);
             }
             if self.wants_more() && !is_fetching {
                 let about = 2 * self.at_a_time();
@@ -377,6 +383,7 @@ impl<'a> Delivering<'a> {
                     match parcels {
                         Ok(parcels) => {
                             self.is_all = parcels.is_empty();
+                            has_looked_again &= self.is_all;
                             self.ready.extend(parcels);
                         }
                         Err(why) => self.stop(&format!("the spool does not answer: {why}")),
@@ -390,11 +397,7 @@ impl<'a> Delivering<'a> {
                         return;
                     }
                 }
-                () = sleep_until(self.wake_at(deadline)) => {
-                    if Instant::now() >= deadline {
-                        break;
-                    }
-                }
+                () = sleep_until(self.wake_at(deadline)) => {}
             }
         }
         warn!(
@@ -480,7 +483,11 @@ impl<'a> Delivering<'a> {
     }
 
     fn nothing_to_send(&self) -> bool {
-        self.is_over || (self.is_all && self.ready.is_empty() && self.again.is_empty())
+        self.is_over || self.is_done_with_all()
+    }
+
+    fn is_done_with_all(&self) -> bool {
+        self.is_all && self.ready.is_empty() && self.again.is_empty()
     }
 
     /// When something may be sent that may not be now.
