@@ -139,11 +139,11 @@ impl State {
         let found = aside(self.patience, move || spool.cursor(&name)).await;
         match found.flatten() {
             Ok(Found::Nothing) => Left::Nothing,
-            Ok(Found::Cursor(cursor)) => match serde_json::from_value(cursor) {
+            Ok(Found::Cursor(path, cursor)) => match serde_json::from_value(cursor) {
                 Ok(cursor) => Left::Value(cursor),
-                Err(why) => self.unusable(&file, None, &why.to_string()).await,
+                Err(why) => self.unusable(&file, path, &why.to_string()).await,
             },
-            Ok(Found::Damaged(path, why)) => self.unusable(&file, Some(path), &why).await,
+            Ok(Found::Damaged(path, why)) => self.unusable(&file, path, &why).await,
             Err(why) => {
                 warn!("cannot read the cursor {file}: {why}");
                 Left::Unusable
@@ -151,10 +151,10 @@ impl State {
         }
     }
 
-    async fn unusable<T>(&self, file: &str, path: Option<PathBuf>, why: &str) -> Left<T> {
-        let aside = match path {
-            Some(path) if !self.read_only => self.set_aside(path).await,
-            _ => String::new(),
+    async fn unusable<T>(&self, file: &str, path: PathBuf, why: &str) -> Left<T> {
+        let aside = match self.read_only {
+            false => self.set_aside(path).await,
+            true => String::new(),
         };
         warn!("the cursor {file} is damaged ({why}){aside}; starting anew");
         Left::Unusable
@@ -191,13 +191,17 @@ impl State {
             .into_iter()
             .map(|(name, cursor)| (cursor_name(&name, &header.cluster), cursor))
             .collect();
-        aside(self.patience, move || {
-            let mut documents = documents;
-            spool.store(&name, &header, &mut documents, &cursors)
-        })
-        .await
-        .flatten()
-        .map_err(without_path)
+        let mut documents = documents;
+        let prepared = aside(self.patience, move || {
+            spool.prepare(&name, &header, &mut documents, &cursors)
+        });
+        // In two steps: one that took too long, and whose documents leave from memory, does not become
+        // a round later.
+        let prepared = prepared.await.flatten().map_err(without_path)?;
+        aside(self.patience, move || prepared.commit())
+            .await
+            .flatten()
+            .map_err(without_path)
     }
 }
 
