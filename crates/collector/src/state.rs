@@ -136,14 +136,20 @@ impl State {
     pub async fn cursor<T: DeserializeOwned>(&self, name: &str, facility: &str) -> Left<T> {
         let (spool, name) = (self.spool.clone(), cursor_name(name, facility));
         let file = format!("{}/cursors/{name}.json", self.shown);
-        let found = aside(self.patience, move || spool.cursor(&name)).await;
+        let asked = name.clone();
+        let found = aside(self.patience, move || spool.cursor(&asked)).await;
         match found.flatten() {
             Ok(Found::Nothing) => Left::Nothing,
-            Ok(Found::Cursor(path, cursor)) => match serde_json::from_value(cursor) {
+            Ok(Found::Cursor(cursor)) => match serde_json::from_value(cursor) {
                 Ok(cursor) => Left::Value(cursor),
-                Err(why) => self.unusable(&file, path, &why.to_string()).await,
+                Err(why) => {
+                    let spool = self.spool.clone();
+                    let place = aside(self.patience, move || spool.place_of_cursor(&name)).await;
+                    let place = place.flatten().ok().flatten();
+                    self.unusable(&file, place, &why.to_string()).await
+                }
             },
-            Ok(Found::Damaged(path, why)) => self.unusable(&file, path, &why).await,
+            Ok(Found::Damaged(path, why)) => self.unusable(&file, Some(path), &why).await,
             Err(why) => {
                 warn!("cannot read the cursor {file}: {why}");
                 Left::Unusable
@@ -151,10 +157,10 @@ impl State {
         }
     }
 
-    async fn unusable<T>(&self, file: &str, path: PathBuf, why: &str) -> Left<T> {
-        let aside = match self.read_only {
-            false => self.set_aside(path).await,
-            true => String::new(),
+    async fn unusable<T>(&self, file: &str, path: Option<PathBuf>, why: &str) -> Left<T> {
+        let aside = match path {
+            Some(path) if !self.read_only => self.set_aside(path).await,
+            _ => String::new(),
         };
         warn!("the cursor {file} is damaged ({why}){aside}; starting anew");
         Left::Unusable

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::{CURSOR, HIGHEST, Spool};
 
 /// What is in the file.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Content<T> {
     /// The round whose documents go up to here.
     round: u64,
@@ -25,8 +25,7 @@ pub enum Found {
     Nothing,
     /// Something that is no cursor; where it lies, and what is wrong with it.
     Damaged(PathBuf, String),
-    /// Where it lies, and what it says.
-    Cursor(PathBuf, Value),
+    Cursor(Value),
 }
 
 /// Writes a cursor that is not there yet, durably.
@@ -55,44 +54,82 @@ fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<Content<T>, String> 
     }
 }
 
+/// A cursor's file, and what is in it, or what is wrong with that.
+type Look = (PathBuf, Result<Content<Value>, String>);
+
 impl Spool {
     /// The cursor under this name that counts: the one of the highest round. A damaged one comes
     /// first: it may have been the one.
-    ///
+    pub fn cursor(&self, name: &str) -> io::Result<Found> {
+        Ok(match self.look_for(name)? {
+            None => Found::Nothing,
+            Some((_, Ok(content))) => Found::Cursor(content.cursor),
+            Some((path, Err(why))) => Found::Damaged(path, why),
+        })
+    }
+
+    /// Where that cursor lies.
+    pub fn place_of_cursor(&self, name: &str) -> io::Result<Option<PathBuf>> {
+        Ok(self.look_for(name)?.map(|(path, _)| path))
+    }
+
     /// Pending rounds are looked through first: a round that is ended meanwhile moves its cursor to where
     /// is looked last, so it cannot be missed.
-    pub fn cursor(&self, name: &str) -> io::Result<Found> {
-        let pending = self.rounds()?.into_iter().rev();
-        let pending = pending.map(|round| self.round(round).join(format!("{CURSOR}{name}.json")));
+    fn look_for(&self, name: &str) -> io::Result<Option<Look>> {
         let mut newest = None;
-        for path in pending {
-            newest = look(path)?;
+        for round in self.rounds()?.into_iter().rev() {
+            newest = look(self.round(round).join(format!("{CURSOR}{name}.json")))?;
             if newest.is_some() {
                 break;
             }
         }
         let kept = look(self.cursor_file(name))?;
-        Ok(match (newest, kept) {
-            (Some(Err(damaged)), _) | (None, Some(Err(damaged))) => damaged,
-            (Some(Ok((newest, found))), Some(Ok((kept, _)))) if newest > kept => found,
-            (_, Some(Ok((_, found)))) | (Some(Ok((_, found))), _) => found,
-            (None, None) => Found::Nothing,
-        })
+        let (Some(newest), Some(kept)) = (&newest, &kept) else {
+            return Ok(newest.or(kept));
+        };
+        let is_kept_newer = match (&newest.1, &kept.1) {
+            (Ok(newest), Ok(kept)) => kept.round >= newest.round,
+            _ => false,
+        };
+        Ok(Some(if is_kept_newer { kept } else { newest }.clone()))
     }
 }
 
-/// A cursor's round and itself, or that it is damaged; `None`: there is none.
-fn look(path: PathBuf) -> io::Result<Option<Result<(u64, Found), Found>>> {
-    let bytes = match fs::read(&path) {
-        Ok(bytes) => bytes,
-        Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
+/// `None`: there is none.
+fn look(path: PathBuf) -> io::Result<Option<Look>> {
+    match fs::read(&path) {
+        Ok(bytes) => Ok(Some((path, parse(&bytes)))),
+        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(why) if why.kind() == io::ErrorKind::IsADirectory => {
-            return Ok(Some(Err(Found::Damaged(path, why.to_string()))));
+            Ok(Some((path, Err(why.to_string()))))
         }
-        Err(why) => return Err(why),
-    };
-    Ok(Some(match parse(&bytes) {
-        Ok(content) => Ok((content.round, Found::Cursor(path, content.cursor))),
-        Err(why) => Err(Found::Damaged(path, why)),
-    }))
+        Err(why) => Err(why),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cursor_of_the_highest_round_counts_and_damage_is_not_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = Spool::below(folder.path());
+        spool.make().unwrap();
+        let place = |round: u64| spool.round(round).join(format!("{CURSOR}canary.json"));
+        let put = |round: u64, number: u64| {
+            fs::create_dir(spool.round(round)).unwrap();
+            write(&place(round), round, &Value::from(number)).unwrap();
+        };
+        assert_eq!(spool.cursor("canary").unwrap(), Found::Nothing);
+        write(&spool.cursor_file("canary"), 5, &Value::from(50)).unwrap();
+        put(4, 40);
+        assert_eq!(spool.cursor("canary").unwrap(), Found::Cursor(50.into()));
+        put(6, 60);
+        assert_eq!(spool.cursor("canary").unwrap(), Found::Cursor(60.into()));
+        assert_eq!(spool.place_of_cursor("canary").unwrap(), Some(place(6)));
+        fs::write(place(6), "{").unwrap();
+        let found = spool.cursor("canary").unwrap();
+        assert!(matches!(found, Found::Damaged(path, _) if path == place(6)));
+    }
 }

@@ -139,7 +139,7 @@ impl Spool {
             for folder in [folder.parent(), Some(folder)].into_iter().flatten() {
                 match DirBuilder::new().mode(0o700).create(folder) {
                     Ok(()) => sync(folder.parent().unwrap_or(Path::new("/")))?,
-                    Err(why) if why.kind() == io::ErrorKind::AlreadyExists => {}
+                    Err(why) if why.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => {}
                     Err(why) => return Err(why),
                 }
             }

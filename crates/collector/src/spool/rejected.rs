@@ -162,3 +162,44 @@ fn kind_of(document: &RawValue) -> String {
         .and_then(|document| Some(document.get("kind")?.as_str()?.to_owned()))
         .unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_a_crash_cut_anywhere_takes_what_is_refused_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = Spool::below(folder.path());
+        spool.make().unwrap();
+        let mut header = Header::new(Timestamp::UNIX_EPOCH);
+        header.documents = 2;
+        let document = |number: u64| format!("{{\"kind\":\"ssh\",\"name\":\"é\",\"n\":{number}}}");
+        let refuse = |index: u64| {
+            let document = document(index);
+            let refused = [(index, document.as_bytes(), "422")];
+            spool.reject(&header, &refused).unwrap();
+        };
+        refuse(0);
+        let path = spool.rejected_file(header.id);
+        let whole = fs::read(&path).unwrap();
+        let first_line = whole.iter().position(|byte| *byte == b'\n').unwrap();
+        for cut in 0..=whole.len() {
+            fs::write(&path, &whole[..cut]).unwrap();
+            refuse(1);
+            let found = spool.read_rejected(header.id).unwrap();
+            assert_eq!(found.header.id, header.id);
+            let indices: Vec<u64> = found.documents.keys().copied().collect();
+            // Its line end is all that the last cut takes.
+            let is_whole = cut + 1 >= whole.len() && cut > first_line;
+            assert_eq!(
+                indices,
+                if is_whole { vec![0, 1] } else { vec![1] },
+                "{cut}"
+            );
+            assert_eq!(found.documents[&1].document.get(), document(1));
+        }
+    }
+}

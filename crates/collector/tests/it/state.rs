@@ -3,12 +3,14 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
 
 use crate::programs::DEAD_MOUNT;
-use crate::support::endpoint::{Endpoint, Protocol, Reply};
+use crate::support::endpoint::{Endpoint, Protocol, Received, Reply};
 use crate::support::namespace::{Namespace, within};
 use crate::support::needs;
 use crate::support::program::{Run, World};
@@ -296,6 +298,56 @@ fn a_damaged_cursor_is_set_aside() {
         assert_eq!(network["interval"], 10.0);
         assert_eq!(run.lines_with("WARN"), 0, "{}", run.stderr);
     }
+}
+
+#[test]
+fn a_damaged_cursor_of_a_round_that_waits_is_set_aside_too() {
+    let mut world = host("5000.00", &[("lo", 100, 100)]);
+    round(&world);
+    at(&mut world, "5010.00", &[("lo", 107, 109)]);
+    let is_open = Arc::new(AtomicBool::new(false));
+    let now = Arc::clone(&is_open);
+    let endpoint = Endpoint::start(Protocol::PlainHttp, move |_, _| {
+        match now.load(Ordering::SeqCst) {
+            true => Reply::ok(),
+            false => Reply::Status(403, "closed".to_owned()),
+        }
+    });
+    let args = [&HOST[..], &["--batch-size", "9"]].concat();
+    world.deliver(&endpoint, &args).exits(1);
+    let pending = "state/spool/pending/00000002/cursor-network@UC-AF.json";
+    fs::write(world.path(pending), "{").unwrap();
+    at(&mut world, "5020.00", &[("lo", 200, 200)]);
+    let run = world.deliver(&endpoint, &args).exits(1);
+    assert_eq!(run.lines_with("WARN the cursor "), 1, "{}", run.stderr);
+    assert_eq!(
+        fs::read(world.path(&format!("{pending}.damaged"))).unwrap(),
+        b"{"
+    );
+    is_open.store(true, Ordering::SeqCst);
+    at(&mut world, "5030.00", &[("lo", 203, 204)]);
+    let before = endpoint.requests().len();
+    let run = world.deliver(&endpoint, &args).exits(0);
+    assert_eq!(run.lines_with("WARN"), 0, "{}", run.stderr);
+    let accepted = endpoint.requests().split_off(before);
+    let mut networks: Vec<Value> = accepted
+        .iter()
+        .flat_map(Received::documents)
+        .filter(|d| d["kind"] == "NETWORK")
+        .map(|d| d["network"].clone())
+        .collect();
+    assert_eq!(networks.len(), 3);
+    networks.sort_by_key(|network| network["sent"].as_u64());
+    // The one in the middle is gone, as nobody knows where it began.
+    assert_sampled(&networks[0]);
+    assert_eq!(
+        networks[1..],
+        [
+            json!({"interval": 10.0, "sent": 3, "received": 4}),
+            json!({"interval": 10.0, "sent": 7, "received": 9})
+        ]
+    );
+    assert_eq!(world.names("state/spool/pending"), Vec::<String>::new());
 }
 
 #[test]
@@ -783,7 +835,7 @@ fn a_round_beside_one_that_delivers_stores_its_documents_and_that_one_delivers_t
     let run = world
         .run(&to)
         .exits(1)
-        .says("WARN another round is delivering just now: it delivers this one's documents, too")
+        .says("WARN another round is delivering just now: ")
         .says("; 0 accepted, 4 wait in the spool");
     assert_eq!(run.lines_with("left to another round"), 0, "{}", run.stderr);
     assert!(first.wait().unwrap().success());
