@@ -1,6 +1,7 @@
 //! What can hang in the kernel (files on a dead mount, a FIFO) is done on a thread that the round can
 //! abandon.
 
+use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::sync::mpsc;
@@ -60,22 +61,38 @@ type Work<T> = Box<dyn FnOnce(&mut T) + Send>;
 /// A thread that owns something and does with it what it is asked to, one after the other.
 #[derive(Debug)]
 pub struct Desk<T> {
-    work: mpsc::Sender<Work<T>>,
+    place: Place<T>,
     patience: Duration,
+}
+
+#[derive(Debug)]
+enum Place<T> {
+    Thread(mpsc::Sender<Work<T>>),
+    /// The system has no thread to give: here, what hangs hangs the round.
+    Here(RefCell<T>),
 }
 
 impl<T: Send + 'static> Desk<T> {
     /// `patience`: how long a single piece of work may take.
-    pub fn new(patience: Duration, mut owned: T) -> io::Result<Self> {
+    pub fn new(patience: Duration, owned: T) -> Self {
         let (work, inbox) = mpsc::channel::<Work<T>>();
-        thread::Builder::new()
-            .spawn(move || {
+        let (give, given) = mpsc::channel::<T>();
+        let started = thread::Builder::new().spawn(move || {
+            if let Ok(mut owned) = given.recv() {
                 for work in inbox {
                     work(&mut owned);
                 }
-            })
-            .map_err(no_thread)?;
-        Ok(Self { work, patience })
+            }
+        });
+        let not_given = match started {
+            Ok(_) => give.send(owned).err().map(|mpsc::SendError(owned)| owned),
+            Err(_) => Some(owned),
+        };
+        let place = match not_given {
+            None => Place::Thread(work),
+            Some(owned) => Place::Here(RefCell::new(owned)),
+        };
+        Self { place, patience }
     }
 
     /// Does it, behind what was asked for before, and waits for it.
@@ -84,10 +101,14 @@ impl<T: Send + 'static> Desk<T> {
         work: impl FnOnce(&mut T) -> R + Send + 'static,
     ) -> Pin<Box<dyn Future<Output = io::Result<R>>>> {
         let (reply, answer) = oneshot::channel();
-        // An error (the thread has panicked) shows as no answer.
-        let _ = self.work.send(Box::new(move |owned| {
+        let work = move |owned: &mut T| {
             let _ = reply.send(work(owned));
-        }));
+        };
+        match &self.place {
+            // An error (the thread has panicked) shows as no answer.
+            Place::Thread(inbox) => drop(inbox.send(Box::new(work))),
+            Place::Here(owned) => work(&mut owned.borrow_mut()),
+        }
         Box::pin(wait(self.patience, answer))
     }
 }

@@ -4,6 +4,7 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use afmetrics_document::Document;
@@ -32,6 +33,8 @@ pub struct Documents {
     once: Lines,
     problems: Vec<Problem>,
     cursors: Vec<(String, Value)>,
+    /// So many of them belong to documents that were kept.
+    kept_cursors: usize,
 }
 
 /// A source that gave nothing.
@@ -55,6 +58,7 @@ impl Documents {
             once: Lines::new(folder),
             problems: Vec::new(),
             cursors: Vec::new(),
+            kept_cursors: 0,
         }
     }
 
@@ -104,8 +108,11 @@ impl Documents {
             Ok(()) => {
                 self.lines.keep();
                 self.once.keep();
+                self.kept_cursors = self.cursors.len();
             }
             Err(error) => {
+                // It has not read so far: what it brought is dropped.
+                self.cursors.truncate(self.kept_cursors);
                 self.lines.rewind().map_err(temporary_file)?;
                 self.once.rewind().map_err(temporary_file)?;
                 self.problems.push(Problem {
@@ -148,6 +155,7 @@ impl Documents {
     pub fn finish(mut self) -> Result<Stored, CollectError> {
         self.lines.rewind().map_err(temporary_file)?;
         self.once.rewind().map_err(temporary_file)?;
+        self.cursors.truncate(self.kept_cursors);
         Ok(Stored {
             kinds: sum(&self.lines.kept.kinds, &self.once.kept.kinds),
             count: self.count(),
@@ -310,20 +318,73 @@ impl Lines {
     /// From the first line.
     fn read(&self) -> io::Result<impl BufRead + Send + use<>> {
         let file: Box<dyn Read + Send> = match &self.file {
-            Some(file) => {
-                let mut file = file.try_clone()?;
-                file.seek(SeekFrom::Start(0))?;
-                Box::new(file)
-            }
+            Some(file) => Box::new(FromStart {
+                file: file.try_clone()?,
+                at: 0,
+            }),
             None => Box::new(io::empty()),
         };
         Ok(BufReader::with_capacity(64 << 10, file).chain(Cursor::new(self.memory.clone())))
     }
 }
 
+/// Reads a file from its start, whoever else is reading it: the place of a cloned file is the same for all.
+struct FromStart {
+    file: File,
+    at: u64,
+}
+
+impl Read for FromStart {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read_at(into, self.at)?;
+        self.at += count as u64;
+        Ok(count)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_readers_are_not_in_each_others_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut lines = Lines::new(folder.path());
+        for n in 0..1000 {
+            lines
+                .push(format!("{n:>1023}\n").as_bytes(), "CPU")
+                .unwrap();
+        }
+        lines.keep();
+        assert!(lines.file.is_some());
+        let (mut one, mut other) = (lines.read().unwrap(), lines.read().unwrap());
+        let (mut first, mut second) = (Vec::new(), Vec::new());
+        one.read_until(b'\n', &mut first).unwrap();
+        other.read_to_end(&mut second).unwrap();
+        one.read_to_end(&mut first).unwrap();
+        assert!(first == second && first.len() == 1000 * 1024);
+    }
+
+    #[test]
+    fn the_cursor_of_a_source_that_failed_is_dropped_with_its_documents() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut out = Documents::new("UC-AF", folder.path());
+        let failed = || Err(CollectError::Failed("cut short".to_owned()));
+        out.advance("a", &1).unwrap();
+        out.close(Ok(())).unwrap();
+        out.advance("b", &2).unwrap();
+        out.close(failed()).unwrap();
+        out.advance("c", &3).unwrap();
+        out.close(Ok(())).unwrap();
+        out.advance("d", &4).unwrap();
+        let stored = out.finish().unwrap();
+        let names: Vec<_> = stored
+            .cursors
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .collect();
+        assert_eq!(names, ["a", "c"]);
+    }
 
     #[test]
     fn lines_survive_rewinding_at_any_place() {

@@ -37,8 +37,6 @@ enum Stored {
     /// Under this number; `None`: there was nothing.
     Yes(Option<u64>),
     No,
-    /// The folder does not answer. It may be stored yet, and from memory it would arrive twice.
-    Unknown,
 }
 
 impl<'a> Sender<'a> {
@@ -70,19 +68,15 @@ impl<'a> Sender<'a> {
             None => Stored::No,
         };
         if matches!(stored, Stored::No) {
-            self.from_memory(&mut collected).await?;
+            self.deliver_from_memory(&mut collected).await?;
         }
         if let Some(state) = &self.cx.state {
             state.end_turns();
             let own = match stored {
                 Stored::Yes(number) => number,
                 Stored::No => None,
-                Stored::Unknown => {
-                    self.outcome.left.lost = self.own_documents;
-                    return Ok(self.end());
-                }
             };
-            self.from_spool(state, own).await?;
+            self.deliver_from_spool(state, own).await;
         }
         Ok(self.end())
     }
@@ -98,10 +92,6 @@ impl<'a> Sender<'a> {
         };
         match result {
             Ok(number) => Stored::Yes(Some(number)),
-            Err(why) if why.kind() == io::ErrorKind::TimedOut => {
-                error!("the state folder {} does not answer: {why}", state.shown());
-                Stored::Unknown
-            }
             Err(why) => {
                 warn!(
                     "the round cannot be stored in {} ({why}): delivering from memory, and what is not accepted is lost",
@@ -137,7 +127,7 @@ impl<'a> Sender<'a> {
 
     /// Delivers this round's documents, as they could not be stored. Those that go with a cursor are left:
     /// the next round reads them again.
-    async fn from_memory(&mut self, collected: &mut [Collected]) -> Result<()> {
+    async fn deliver_from_memory(&mut self, collected: &mut [Collected]) -> Result<()> {
         for documents in collected.iter_mut().filter_map(|c| c.documents.as_mut()) {
             if !documents.cursors.is_empty() {
                 self.held_back += documents
@@ -148,28 +138,39 @@ impl<'a> Sender<'a> {
         let count = collected.iter().map(Collected::count).sum();
         let documents = all(collected).context("a temporary file cannot be read")?;
         let source = FromMemory::new(documents, count, &self.endpoint.wrapping);
-        self.deliver(Box::new(source)).await
+        self.deliver(Box::new(source)).await;
+        Ok(())
     }
 
-    async fn from_spool(&mut self, state: &State, own: Option<u64>) -> Result<()> {
+    /// Delivers what waits, until nothing is left that another round left to this one.
+    async fn deliver_from_spool(&mut self, state: &State, own: Option<u64>) {
+        let mut has_more = self.one_turn(state, own).await;
+        while has_more && Instant::now() < self.deadline {
+            has_more = self.one_turn(state, None).await;
+        }
+    }
+
+    async fn one_turn(&mut self, state: &State, own: Option<u64>) -> bool {
         let spool = state.spool.clone();
         let silence = self.cx.limits.silence;
         let turn = aside(silence, move || spool.take_turn()).await.flatten();
         let turn = match turn {
             Ok(Some(turn)) => turn,
             Ok(None) => {
-                warn!(
-                    "another round is delivering just now: it delivers this one's documents, too"
-                );
-                self.outcome.left.waiting += u64::from(own.is_some());
-                return Ok(());
+                if own.is_some() {
+                    warn!(
+                        "another round is delivering just now: it delivers this one's documents, too"
+                    );
+                    self.outcome.left.waiting += self.own_documents;
+                }
+                return false;
             }
             // Nothing was ever stored.
-            Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(why) if why.kind() == io::ErrorKind::NotFound && own.is_none() => return false,
             Err(why) => {
                 error!("the spool in {} cannot be used: {why}", state.shown());
                 self.outcome.left.waiting += own.map_or(0, |_| self.own_documents);
-                return Ok(());
+                return false;
             }
         };
         let wanted = Wanted {
@@ -190,8 +191,9 @@ impl<'a> Sender<'a> {
         self.deliver(Box::new(source)).await
     }
 
-    async fn deliver(&mut self, source: Box<dyn Source>) -> Result<()> {
-        let desk = Desk::new(self.cx.limits.silence, source).context("cannot deliver")?;
+    /// Returns whether another round has left something to this one since.
+    async fn deliver(&mut self, source: Box<dyn Source>) -> bool {
+        let desk = Desk::new(self.cx.limits.silence, source);
         let outcome = self
             .endpoint
             .deliver(desk, &self.cx.quoting, self.cx.now, self.deadline)
@@ -203,7 +205,8 @@ impl<'a> Sender<'a> {
         sum.left.lost += outcome.left.lost;
         sum.left.waiting += outcome.left.waiting;
         sum.left.since = outcome.left.since.or(sum.left.since.take());
-        Ok(())
+        sum.left.damaged += outcome.left.damaged;
+        outcome.left.has_more
     }
 
     fn end(self) -> (bool, String) {
@@ -216,6 +219,8 @@ impl<'a> Sender<'a> {
                     waiting,
                     since,
                     lost,
+                    damaged,
+                    has_more: _,
                 },
         } = self.outcome;
         let mut text = format!("{accepted} accepted");
@@ -233,11 +238,15 @@ impl<'a> Sender<'a> {
         if self.held_back > 0 {
             text.push_str(&format!(", {} left to the next round", self.held_back));
         }
+        if damaged > 0 {
+            text.push_str(&format!(", {damaged} damaged batches set aside"));
+        }
         if lost > 0 {
             text.push_str(&format!(", {lost} lost"));
             error!("{lost} documents were not accepted and could not be stored: they are lost");
         }
-        (rejected + waiting + self.held_back + lost == 0, text)
+        let amiss = rejected + waiting + self.held_back + damaged + lost;
+        (amiss == 0, text)
     }
 }
 

@@ -136,12 +136,18 @@ impl State {
     pub async fn cursor<T: DeserializeOwned>(&self, name: &str, facility: &str) -> Left<T> {
         let (spool, name) = (self.spool.clone(), cursor_name(name, facility));
         let file = format!("{}/cursors/{name}.json", self.shown);
-        let found = aside(self.patience, move || spool.cursor(&name)).await;
+        let asked = name.clone();
+        let found = aside(self.patience, move || spool.cursor(&asked)).await;
         match found.flatten() {
             Ok(Found::Nothing) => Left::Nothing,
             Ok(Found::Cursor(cursor)) => match serde_json::from_value(cursor) {
                 Ok(cursor) => Left::Value(cursor),
-                Err(why) => self.unusable(&file, None, &why.to_string()).await,
+                Err(why) => {
+                    let spool = self.spool.clone();
+                    let place = aside(self.patience, move || spool.place_of_cursor(&name)).await;
+                    let place = place.flatten().ok().flatten();
+                    self.unusable(&file, place, &why.to_string()).await
+                }
             },
             Ok(Found::Damaged(path, why)) => self.unusable(&file, Some(path), &why).await,
             Err(why) => {
@@ -191,13 +197,17 @@ impl State {
             .into_iter()
             .map(|(name, cursor)| (cursor_name(&name, &header.cluster), cursor))
             .collect();
-        aside(self.patience, move || {
-            let mut documents = documents;
-            spool.store(&name, &header, &mut documents, &cursors)
-        })
-        .await
-        .flatten()
-        .map_err(without_path)
+        let mut documents = documents;
+        let prepared = aside(self.patience, move || {
+            spool.prepare(&name, &header, &mut documents, &cursors)
+        });
+        // In two steps: one that took too long, and whose documents leave from memory, does not become
+        // a round later.
+        let prepared = prepared.await.flatten().map_err(without_path)?;
+        aside(self.patience, move || prepared.commit())
+            .await
+            .flatten()
+            .map_err(without_path)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Parcels from the spool, oldest batch first, and what became of them into the spool.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::SystemTime;
 
 use jiff::Timestamp;
@@ -44,7 +44,8 @@ impl Wanted {
 
 pub struct FromSpool {
     spool: Spool,
-    _turn: Turn,
+    /// Until the end.
+    turn: Option<Turn>,
     wanted: Wanted,
     wrapping: Wrapping,
     bounds: Bounds,
@@ -52,14 +53,16 @@ pub struct FromSpool {
     /// The number of the round that this one stored; its documents are not late.
     own: Option<u64>,
     queue: VecDeque<Waiting>,
-    /// The highest round that was ever in the queue.
-    queued: u64,
+    /// What was ever in the queue and is still in the spool.
+    seen: BTreeSet<Waiting>,
     reading: Option<Reading>,
     open: BTreeMap<u64, Open>,
     /// For telling batches apart.
     opened: u64,
     /// Batches with clear names where names are hidden now.
     too_clear: u64,
+    /// Batches that were set aside.
+    damaged: u64,
     /// What cannot be written is said once.
     has_warned: bool,
 }
@@ -81,8 +84,8 @@ struct Open {
     out: u64,
     /// The last answer that did not end anything.
     last: Option<String>,
-    /// The spool has it no more, or not where it was.
-    is_gone: bool,
+    /// What is wrong with it, if it cannot be read to its end.
+    damage: Option<String>,
 }
 
 impl FromSpool {
@@ -97,18 +100,19 @@ impl FromSpool {
     ) -> Self {
         Self {
             spool,
-            _turn: turn,
+            turn: Some(turn),
             wanted,
             wrapping,
             bounds,
             now,
             own,
             queue: VecDeque::new(),
-            queued: 0,
+            seen: BTreeSet::new(),
             reading: None,
             open: BTreeMap::new(),
             opened: 0,
             too_clear: 0,
+            damaged: 0,
             has_warned: false,
         }
     }
@@ -119,12 +123,12 @@ impl FromSpool {
             if self.queue.is_empty() {
                 // Another round may have stored meanwhile and left delivering to this one.
                 match self.spool.waiting() {
-                    Ok(waiting) => self
-                        .queue
-                        .extend(waiting.into_iter().filter(|w| w.round > self.queued)),
+                    Ok(mut waiting) => {
+                        waiting.retain(|waiting| self.seen.insert(waiting.clone()));
+                        self.queue.extend(waiting);
+                    }
                     Err(why) => self.warn(&format!("the spool cannot be listed: {why}")),
                 }
-                self.queued = self.queue.back().map_or(self.queued, |last| last.round);
             }
             let Some(waiting) = self.queue.pop_front() else {
                 return false;
@@ -163,7 +167,7 @@ impl FromSpool {
                 is_read: false,
                 out: 0,
                 last: None,
-                is_gone: false,
+                damage: None,
             },
         );
     }
@@ -194,12 +198,14 @@ impl FromSpool {
             return false;
         }
         open.is_read = true;
-        if let Err(why) = result {
-            let waiting = open.waiting.clone();
-            if matches!(why, Unreadable::Damaged(_)) {
-                open.is_gone = true;
+        match result {
+            Ok(_) => {}
+            // Set aside when what can be read of it is answered.
+            Err(Unreadable::Damaged(why)) => open.damage = Some(why),
+            Err(why) => {
+                let waiting = open.waiting.clone();
+                self.unreadable(&waiting, &why);
             }
-            self.unreadable(&waiting, &why);
         }
         self.reading = None;
         self.close_if_over(number);
@@ -210,9 +216,13 @@ impl FromSpool {
         let of = format!("batch {} of the spool", waiting.round);
         match why {
             Unreadable::Damaged(why) => match self.spool.set_aside(waiting, why) {
-                Ok(()) => error!(
-                    "{of} is damaged ({why}); what can be read of it is sent, and the file was set aside in spool/damaged"
-                ),
+                Ok(()) => {
+                    self.seen.remove(waiting);
+                    self.damaged += 1;
+                    error!(
+                        "{of} is damaged ({why}); what can be read of it is sent, and the file was set aside in spool/damaged"
+                    );
+                }
                 Err(aside) => {
                     error!("{of} is damaged ({why}), and cannot be set aside: {aside}");
                 }
@@ -232,11 +242,15 @@ impl FromSpool {
         let Some(open) = self.open.remove(&number) else {
             return;
         };
-        if open.is_gone {
-            return;
-        }
         let result = match open.done.left() {
-            0 => self.spool.end(&open.waiting),
+            _ if open.damage.is_some() && open.last.is_none() => {
+                let why = Unreadable::Damaged(open.damage.unwrap_or_default());
+                return self.unreadable(&open.waiting, &why);
+            }
+            // Another round may get its number.
+            0 => self.spool.end(&open.waiting).inspect(|()| {
+                self.seen.remove(&open.waiting);
+            }),
             _ => {
                 let last = open.last.as_deref().unwrap_or("could not be read");
                 self.spool.try_again_later(&open.waiting, last)
@@ -285,15 +299,8 @@ impl FromSpool {
         let Some(open) = self.open.get_mut(&parcel.origin.number) else {
             return;
         };
-        let result = match open.is_gone {
-            true => Ok(()),
-            false => self.spool.mark(
-                &open.waiting,
-                &mut open.done,
-                parcel.first..parcel.first + parcel.count,
-            ),
-        };
-        if let Err(why) = result {
+        let indices = parcel.first..parcel.first + parcel.count;
+        if let Err(why) = self.spool.mark(&open.waiting, &mut open.done, indices) {
             self.warn(&format!(
                 "cannot note in the spool what was accepted, so it is sent again if this round is killed: {why}"
             ));
@@ -348,9 +355,7 @@ impl Source for FromSpool {
 
     fn end(&mut self) -> Left {
         for open in std::mem::take(&mut self.open).into_values() {
-            if !open.is_gone
-                && let Some(last) = &open.last
-            {
+            if let Some(last) = &open.last {
                 // The same as where a batch is closed; nothing depends on it.
                 let _ = self.spool.try_again_later(&open.waiting, last);
             }
@@ -366,7 +371,12 @@ impl Source for FromSpool {
             Ok(given_up) => given_up.iter().for_each(|gone| error!("{}", gone.what)),
             Err(why) => self.warn(&format!("the spool cannot be kept within bounds: {why}")),
         }
-        let mut left = Left::default();
+        // From here on another round delivers what it stores, or has left it to this one.
+        self.turn = None;
+        let mut left = Left {
+            damaged: self.damaged,
+            ..Left::default()
+        };
         let mut for_others = 0_u64;
         for waiting in self.spool.waiting().unwrap_or_default() {
             let Ok((reader, done)) = self.spool.open(&waiting) else {
@@ -376,7 +386,12 @@ impl Source for FromSpool {
                 for_others += 1;
                 continue;
             }
-            left.waiting += done.left();
+            if self.seen.contains(&waiting) {
+                left.waiting += done.left();
+            } else {
+                left.has_more = true;
+                continue;
+            }
             if left.since.is_none() && done.left() > 0 {
                 left.since = Some(timestamp(reader.header.collected));
             }
@@ -386,6 +401,8 @@ impl Source for FromSpool {
                 "{for_others} batches in the spool are for another endpoint or facility; `afmetrics_collector spool list` shows them"
             );
         }
+        // Where something waits, the endpoint takes nothing just now.
+        left.has_more &= left.waiting == 0;
         left
     }
 }

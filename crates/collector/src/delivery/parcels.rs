@@ -230,6 +230,10 @@ pub struct Left {
     pub since: Option<String>,
     /// Documents that nobody will send any more.
     pub lost: u64,
+    /// Batches that could not be read to their ends.
+    pub damaged: u64,
+    /// Another round has stored some when this one had looked for the last time.
+    pub has_more: bool,
 }
 
 /// The documents of this round alone, from memory: where they cannot be stored.

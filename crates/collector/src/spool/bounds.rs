@@ -36,6 +36,8 @@ enum Item {
 struct Found {
     item: Item,
     written: SystemTime,
+    /// When it was written if the clock never went back: no round is older than the one before.
+    order: SystemTime,
     bytes: u64,
 }
 
@@ -43,7 +45,7 @@ impl Spool {
     /// Drops the oldest until the rest is within the bounds. Whoever calls holds the turn.
     pub fn keep_within(&self, bounds: Bounds, now: SystemTime) -> io::Result<Vec<GivenUp>> {
         let mut all = self.all()?;
-        all.sort_by_key(|found| found.written);
+        all.sort_by_key(|found| found.order);
         let mut bytes: u64 = all.iter().map(|found| found.bytes).sum();
         let mut given_up = Vec::new();
         for found in all {
@@ -61,7 +63,17 @@ impl Spool {
             } else {
                 continue;
             };
-            given_up.push(self.give_up(&found.item, &why)?);
+            match self.give_up(&found.item, &why) {
+                Ok(gone) => given_up.push(gone),
+                // What did go is told all the same, and the others can go.
+                Err(why) => {
+                    given_up.push(GivenUp {
+                        what: format!("{:?} cannot be dropped: {why}", found.item),
+                        documents: 0,
+                    });
+                    continue;
+                }
+            }
             bytes -= found.bytes;
         }
         Ok(given_up)
@@ -69,11 +81,14 @@ impl Spool {
 
     fn all(&self) -> io::Result<Vec<Found>> {
         let mut all = Vec::new();
+        let mut order = SystemTime::UNIX_EPOCH;
         for waiting in self.waiting()? {
             let folder = self.round(waiting.round);
             let batch = fs::metadata(self.file(&waiting, BATCH))?;
+            order = order.max(batch.modified()?);
             all.push(Found {
                 written: batch.modified()?,
+                order,
                 bytes: on_disk(&folder)?,
                 item: Item::Waiting(waiting),
             });
@@ -82,15 +97,21 @@ impl Spool {
             let file = fs::metadata(self.rejected_file(id))?;
             all.push(Found {
                 written: file.modified()?,
+                order: file.modified()?,
                 bytes: file.blocks() * 512,
                 item: Item::Rejected(id),
             });
         }
         for name in entries(&self.damaged)? {
             let path = self.damaged.join(name);
-            let file = fs::metadata(&path)?;
+            let file = fs::symlink_metadata(&path)?;
+            if file.is_dir() {
+                // Somebody else's.
+                continue;
+            }
             all.push(Found {
                 written: file.modified()?,
+                order: file.modified()?,
                 bytes: file.blocks() * 512,
                 item: Item::Damaged(path),
             });

@@ -3,15 +3,16 @@
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{CURSOR, Spool};
+use super::{CURSOR, HIGHEST, Spool};
 
 /// What is in the file.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Content<T> {
     /// The round whose documents go up to here.
     round: u64,
@@ -23,7 +24,7 @@ struct Content<T> {
 pub enum Found {
     Nothing,
     /// Something that is no cursor; where it lies, and what is wrong with it.
-    Damaged(std::path::PathBuf, String),
+    Damaged(PathBuf, String),
     Cursor(Value),
 }
 
@@ -41,44 +42,94 @@ pub fn write(path: &Path, round: u64, cursor: &Value) -> io::Result<()> {
 /// The round of the cursor in a file; `None` where there is none that can be understood.
 pub fn round_of(path: &Path) -> Option<u64> {
     let bytes = fs::read(path).ok()?;
-    let content: Content<serde::de::IgnoredAny> = serde_json::from_slice(&bytes).ok()?;
+    let content: Content<IgnoredAny> = parse(&bytes).ok()?;
     Some(content.round)
 }
 
+fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<Content<T>, String> {
+    let content: Content<T> = serde_json::from_slice(bytes).map_err(|why| why.to_string())?;
+    match content.round < HIGHEST {
+        true => Ok(content),
+        false => Err(format!("there is no round {}", content.round)),
+    }
+}
+
+/// A cursor's file, and what is in it, or what is wrong with that.
+type Look = (PathBuf, Result<Content<Value>, String>);
+
 impl Spool {
-    /// The cursor under this name that counts: the one of the highest round.
-    ///
+    /// The cursor under this name that counts: the one of the highest round. A damaged one comes
+    /// first: it may have been the one.
+    pub fn cursor(&self, name: &str) -> io::Result<Found> {
+        Ok(match self.look_for(name)? {
+            None => Found::Nothing,
+            Some((_, Ok(content))) => Found::Cursor(content.cursor),
+            Some((path, Err(why))) => Found::Damaged(path, why),
+        })
+    }
+
+    /// Where that cursor lies.
+    pub fn place_of_cursor(&self, name: &str) -> io::Result<Option<PathBuf>> {
+        Ok(self.look_for(name)?.map(|(path, _)| path))
+    }
+
     /// Pending rounds are looked through first: a round that is ended meanwhile moves its cursor to where
     /// is looked last, so it cannot be missed.
-    pub fn cursor(&self, name: &str) -> io::Result<Found> {
-        let mut found = Found::Nothing;
-        let mut highest = 0;
-        let mut look = |path: &Path| -> io::Result<bool> {
-            let bytes = match fs::read(path) {
-                Ok(bytes) => bytes,
-                Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(false),
-                Err(why) => return Err(why),
-            };
-            match serde_json::from_slice::<Content<Value>>(&bytes) {
-                Ok(content) if content.round >= highest => {
-                    highest = content.round;
-                    found = Found::Cursor(content.cursor);
-                }
-                Ok(_) => {}
-                Err(why) => {
-                    if found == Found::Nothing {
-                        found = Found::Damaged(path.to_owned(), why.to_string());
-                    }
-                }
-            }
-            Ok(true)
-        };
+    fn look_for(&self, name: &str) -> io::Result<Option<Look>> {
+        let mut newest = None;
         for round in self.rounds()?.into_iter().rev() {
-            if look(&self.round(round).join(format!("{CURSOR}{name}.json")))? {
+            newest = look(self.round(round).join(format!("{CURSOR}{name}.json")))?;
+            if newest.is_some() {
                 break;
             }
         }
-        look(&self.cursor_file(name))?;
-        Ok(found)
+        let kept = look(self.cursor_file(name))?;
+        let (Some(newest), Some(kept)) = (&newest, &kept) else {
+            return Ok(newest.or(kept));
+        };
+        let is_kept_newer = match (&newest.1, &kept.1) {
+            (Ok(newest), Ok(kept)) => kept.round >= newest.round,
+            _ => false,
+        };
+        Ok(Some(if is_kept_newer { kept } else { newest }.clone()))
+    }
+}
+
+/// `None`: there is none.
+fn look(path: PathBuf) -> io::Result<Option<Look>> {
+    match fs::read(&path) {
+        Ok(bytes) => Ok(Some((path, parse(&bytes)))),
+        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(why) if why.kind() == io::ErrorKind::IsADirectory => {
+            Ok(Some((path, Err(why.to_string()))))
+        }
+        Err(why) => Err(why),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cursor_of_the_highest_round_counts_and_damage_is_not_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = Spool::below(folder.path());
+        spool.make().unwrap();
+        let place = |round: u64| spool.round(round).join(format!("{CURSOR}canary.json"));
+        let put = |round: u64, number: u64| {
+            fs::create_dir(spool.round(round)).unwrap();
+            write(&place(round), round, &Value::from(number)).unwrap();
+        };
+        assert_eq!(spool.cursor("canary").unwrap(), Found::Nothing);
+        write(&spool.cursor_file("canary"), 5, &Value::from(50)).unwrap();
+        put(4, 40);
+        assert_eq!(spool.cursor("canary").unwrap(), Found::Cursor(50.into()));
+        put(6, 60);
+        assert_eq!(spool.cursor("canary").unwrap(), Found::Cursor(60.into()));
+        assert_eq!(spool.place_of_cursor("canary").unwrap(), Some(place(6)));
+        fs::write(place(6), "{").unwrap();
+        let found = spool.cursor("canary").unwrap();
+        assert!(matches!(found, Found::Damaged(path, _) if path == place(6)));
     }
 }

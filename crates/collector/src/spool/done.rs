@@ -22,14 +22,22 @@ pub struct Done {
 }
 
 impl Done {
-    /// Reads what was done so far; a file that is too short says nothing of the rest.
+    /// Reads what was done so far; a file that is too short says nothing of the rest. One that says more
+    /// than there can be to say is not believed: documents that are sent again are better than none.
     pub fn read(path: &Path, documents: u64) -> io::Result<Self> {
         let mut bits = match std::fs::read(path) {
             Ok(bits) => bits,
             Err(why) if why.kind() == io::ErrorKind::NotFound => Vec::new(),
+            // Not ours, and no reason to keep the documents for ever.
+            Err(why) if why.kind() == io::ErrorKind::IsADirectory => Vec::new(),
             Err(why) => return Err(why),
         };
         let bytes = usize::try_from(documents.div_ceil(8)).map_err(io::Error::other)?;
+        let beyond = bits.get(bytes.saturating_sub(1)).unwrap_or(&0);
+        let is_too_much = !documents.is_multiple_of(8) && beyond >> (documents % 8) != 0;
+        if bits.len() > bytes || is_too_much {
+            bits.clear();
+        }
         bits.resize(bytes, 0);
         let mut done = Self {
             file: None,
@@ -84,10 +92,6 @@ impl Done {
     }
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "there are at most as many documents as bits in memory"
-)]
 fn place(index: u64) -> (usize, u8) {
     ((index / 8) as usize, 1 << (index % 8))
 }
@@ -118,10 +122,20 @@ mod tests {
     fn any_file_says_something() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("done");
-        for bytes in [&b""[..], b"\xff", b"\xff\xff\xff\xff\xff\xff"] {
+        for (bytes, left) in [
+            (&b""[..], 12),
+            (b"\xff", 4),
+            (b"\xff\x0f", 0),
+            (b"\xff\x1f", 12),
+            (b"\xff\xff", 12),
+            (b"\xff\x0f\x00", 12),
+            (b"\xff\xff\xff\xff\xff\xff", 12),
+        ] {
             std::fs::write(&path, bytes).unwrap();
-            let done = Done::read(&path, 12).unwrap();
-            assert_eq!(done.left(), 12 - (bytes.len() as u64 * 8).min(12));
+            assert_eq!(Done::read(&path, 12).unwrap().left(), left, "{bytes:?}");
         }
+        std::fs::write(&path, b"\xff").unwrap();
+        assert_eq!(Done::read(&path, 8).unwrap().left(), 0);
+        assert_eq!(Done::read(folder.path(), 8).unwrap().left(), 8, "a folder");
     }
 }

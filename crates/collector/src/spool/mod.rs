@@ -71,6 +71,8 @@ const BATCH: &str = ".ndjson.zst";
 const DONE: &str = ".done";
 const TRIED: &str = ".tried.json";
 const CURSOR: &str = "cursor-";
+/// No round gets such a number: what has a higher one is not ours.
+const HIGHEST: u64 = 1_000_000_000_000_000;
 
 /// The spool in a state folder.
 #[derive(Debug, Clone)]
@@ -101,6 +103,16 @@ pub struct Tried {
     pub times: u64,
     /// What was heard last.
     pub last: String,
+}
+
+/// A round that is written as a whole and not yet one; nothing is left of it if it is dropped.
+#[derive(Debug)]
+pub struct Prepared {
+    new: PathBuf,
+    round: PathBuf,
+    number: u64,
+    /// Of the one who stores, so that nobody takes the number.
+    _turn: Turn,
 }
 
 /// A lock, until it is dropped. A file system without locks gives one, too.
@@ -134,7 +146,7 @@ impl Spool {
             for folder in [folder.parent(), Some(folder)].into_iter().flatten() {
                 match DirBuilder::new().mode(0o700).create(folder) {
                     Ok(()) => sync(folder.parent().unwrap_or(Path::new("/")))?,
-                    Err(why) if why.kind() == io::ErrorKind::AlreadyExists => {}
+                    Err(why) if why.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => {}
                     Err(why) => return Err(why),
                 }
             }
@@ -151,29 +163,31 @@ impl Spool {
         documents: &mut dyn BufRead,
         cursors: &BTreeMap<String, Value>,
     ) -> io::Result<u64> {
+        self.prepare(name, header, documents, cursors)?.commit()
+    }
+
+    /// The first half of storing: all that takes long. Who gives up waiting for it can be sure that
+    /// nothing is stored.
+    pub fn prepare(
+        &self,
+        name: &str,
+        header: &Header,
+        documents: &mut dyn BufRead,
+        cursors: &BTreeMap<String, Value>,
+    ) -> io::Result<Prepared> {
         self.make()?;
         let turn = wait_for(&self.storing)?;
         if turn.is_alone() {
             self.remove(".new-");
         }
-        let new = self.pending.join(format!(".new-{}", header.id));
-        let result = self.store_as(&new, name, header, documents, cursors);
-        if result.is_err() {
-            // No half round is left. What cannot be removed now, the next one to store removes.
-            let _ = fs::remove_dir_all(&new);
-        }
-        result
-    }
-
-    fn store_as(
-        &self,
-        new: &Path,
-        name: &str,
-        header: &Header,
-        documents: &mut dyn BufRead,
-        cursors: &BTreeMap<String, Value>,
-    ) -> io::Result<u64> {
         let number = self.next_number(cursors.keys())?;
+        let prepared = Prepared {
+            new: self.pending.join(format!(".new-{}", header.id)),
+            round: self.round(number),
+            number,
+            _turn: turn,
+        };
+        let new = &prepared.new;
         DirBuilder::new().mode(0o700).create(new)?;
         if header.documents > 0 {
             batch::write(&new.join(format!("{name}{BATCH}")), header, documents)?;
@@ -182,9 +196,7 @@ impl Spool {
             cursors::write(&new.join(format!("{CURSOR}{name}.json")), number, cursor)?;
         }
         sync(new)?;
-        fs::rename(new, self.round(number))?;
-        sync(&self.pending)?;
-        Ok(number)
+        Ok(prepared)
     }
 
     /// Higher than every pending round's, and than those of the cursors that are to be moved on.
@@ -194,7 +206,10 @@ impl Spool {
             // One that cannot be read does not count, for whoever compares, either.
             highest = highest.max(cursors::round_of(&self.cursor_file(name)).unwrap_or(0));
         }
-        Ok(highest + 1)
+        // What is no round and is called like one must not be in the way.
+        (highest + 1..HIGHEST)
+            .find(|number| fs::symlink_metadata(self.round(*number)).is_err())
+            .ok_or_else(|| io::Error::other("no number is left for a round"))
     }
 
     fn round(&self, number: u64) -> PathBuf {
@@ -215,12 +230,17 @@ impl Spool {
         let mut rounds: Vec<u64> = entries(&self.pending)?
             .iter()
             .filter_map(|name| {
-                let number = name.parse().ok()?;
+                let number = name.parse().ok().filter(|number| *number < HIGHEST)?;
                 // A folder of another name is none of ours.
                 (*name == folder_name(number)).then_some(number)
             })
             .collect();
+        // Others' files and folders, whatever they are called, are left alone.
+        rounds.retain(|number| {
+            fs::symlink_metadata(self.round(*number)).is_ok_and(|found| found.is_dir())
+        });
         rounds.sort_unstable();
+        rounds.dedup();
         Ok(rounds)
     }
 
@@ -299,7 +319,8 @@ impl Spool {
             for round in self.rounds()? {
                 // Of a crash between its last batch and its own end; or of cursors alone.
                 if self.batches_of(round)?.is_empty() {
-                    self.end_round(round)?;
+                    // One that does not go is no reason not to deliver the others.
+                    let _ = self.end_round(round);
                 }
             }
         }
@@ -329,6 +350,9 @@ impl Spool {
             };
             let kept = self.cursors.join(cursor);
             if cursors::round_of(&kept).is_none_or(|kept| kept < round) {
+                if kept.is_dir() {
+                    fs::rename(&kept, self.cursors.join(format!("{cursor}.damaged")))?;
+                }
                 fs::rename(folder.join(&name), kept)?;
                 has_moved = true;
             }
@@ -343,7 +367,7 @@ impl Spool {
 
     /// Puts a batch aside that cannot be read, and says why beside it. Whoever calls holds the turn.
     pub fn set_aside(&self, batch: &Waiting, why: &str) -> io::Result<()> {
-        let name = format!("{:08}-{}", batch.round, batch.name);
+        let name = self.free_name(batch);
         fs::rename(
             self.file(batch, BATCH),
             self.damaged.join(format!("{name}{BATCH}")),
@@ -353,15 +377,28 @@ impl Spool {
             fs::rename(done, self.damaged.join(format!("{name}{DONE}")))?;
         }
         // Where there is no room to say why, the log has said it.
-        let _ = fs::write(
-            self.damaged.join(format!("{name}.reason.txt")),
-            format!("{why}\n"),
-        );
+        let _ = File::options()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(self.damaged.join(format!("{name}.reason.txt")))
+            .and_then(|mut file| writeln!(file, "{why}"));
         sync(&self.damaged)?;
         match self.batches_of(batch.round)?.is_empty() {
             true => self.end_round(batch.round),
             false => Ok(()),
         }
+    }
+
+    /// What a batch is called in `damaged/`, where another of its round's number may lie.
+    fn free_name(&self, batch: &Waiting) -> String {
+        let name = format!("{:08}-{}", batch.round, batch.name);
+        let is_free = |name: &String| !self.damaged.join(format!("{name}{BATCH}")).exists();
+        let numbered = (2_u32..).map(|number| format!("{name}-{number}"));
+        std::iter::once(name.clone())
+            .chain(numbered)
+            .find(is_free)
+            .unwrap_or(name)
     }
 
     /// Removes what a crash left. What cannot be removed is in nobody's way.
@@ -376,6 +413,23 @@ impl Spool {
 
 fn folder_name(round: u64) -> String {
     format!("{round:08}")
+}
+
+impl Prepared {
+    /// Makes it a round. When this returns it would survive a power cut. Returns its number.
+    pub fn commit(self) -> io::Result<u64> {
+        fs::rename(&self.new, &self.round)?;
+        sync(self.round.parent().unwrap_or(Path::new("/")))?;
+        Ok(self.number)
+    }
+}
+
+impl Drop for Prepared {
+    fn drop(&mut self) {
+        // It is there only if it became no round. What cannot be removed now, the next one to store
+        // removes.
+        let _ = fs::remove_dir_all(&self.new);
+    }
 }
 
 /// The names in a folder; none if it is not there. A name that is not UTF-8 is not ours.

@@ -40,7 +40,6 @@ impl Spool {
     /// Keeps documents that were refused, durably: each with its index, its line and the answer.
     pub fn reject(&self, header: &Header, refused: &[(u64, &[u8], &str)]) -> io::Result<()> {
         let path = self.rejected_file(header.id);
-        let is_new = !path.exists();
         let mut file = File::options()
             .read(true)
             .append(true)
@@ -48,7 +47,10 @@ impl Spool {
             .mode(0o600)
             .open(&path)?;
         let mut text = Vec::new();
+        // A crash may have left it without a whole header: then its documents still wait, all of them.
+        let is_new = !has_header(&mut file)?;
         if is_new {
+            file.set_len(0)?;
             serde_json::to_writer(&mut text, header)?;
             text.push(b'\n');
         } else if !ends_a_line(&mut file)? {
@@ -85,12 +87,13 @@ impl Spool {
     /// The documents of a batch that were refused. Lines that a crash cut are left out: their
     /// documents still wait.
     pub fn read_rejected(&self, id: Uuid) -> io::Result<Rejected> {
-        let mut lines = BufReader::new(File::open(self.rejected_file(id))?).lines();
+        // Not as text: a crash may have cut a character.
+        let mut lines = BufReader::new(File::open(self.rejected_file(id))?).split(b'\n');
         let first = lines.next().transpose()?.unwrap_or_default();
-        let mut header: Header = serde_json::from_str(&first).map_err(io::Error::other)?;
+        let mut header: Header = serde_json::from_slice(&first).map_err(io::Error::other)?;
         let mut documents = BTreeMap::new();
         for line in lines {
-            if let Ok(refused) = serde_json::from_str::<Refused>(&line?) {
+            if let Ok(refused) = serde_json::from_slice::<Refused>(&line?) {
                 documents.insert(refused.index, refused);
             }
         }
@@ -136,6 +139,13 @@ impl Spool {
     }
 }
 
+fn has_header(file: &mut File) -> io::Result<bool> {
+    file.seek(SeekFrom::Start(0))?;
+    let mut line = Vec::new();
+    BufReader::new(file).read_until(b'\n', &mut line)?;
+    Ok(serde_json::from_slice::<Header>(&line).is_ok() && line.ends_with(b"\n"))
+}
+
 fn ends_a_line(file: &mut File) -> io::Result<bool> {
     if file.seek(SeekFrom::End(0))? == 0 {
         return Ok(true);
@@ -151,4 +161,45 @@ fn kind_of(document: &RawValue) -> String {
         .ok()
         .and_then(|document| Some(document.get("kind")?.as_str()?.to_owned()))
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_a_crash_cut_anywhere_takes_what_is_refused_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = Spool::below(folder.path());
+        spool.make().unwrap();
+        let mut header = Header::new(Timestamp::UNIX_EPOCH);
+        header.documents = 2;
+        let document = |number: u64| format!("{{\"kind\":\"ssh\",\"name\":\"é\",\"n\":{number}}}");
+        let refuse = |index: u64| {
+            let document = document(index);
+            let refused = [(index, document.as_bytes(), "422")];
+            spool.reject(&header, &refused).unwrap();
+        };
+        refuse(0);
+        let path = spool.rejected_file(header.id);
+        let whole = fs::read(&path).unwrap();
+        let first_line = whole.iter().position(|byte| *byte == b'\n').unwrap();
+        for cut in 0..=whole.len() {
+            fs::write(&path, &whole[..cut]).unwrap();
+            refuse(1);
+            let found = spool.read_rejected(header.id).unwrap();
+            assert_eq!(found.header.id, header.id);
+            let indices: Vec<u64> = found.documents.keys().copied().collect();
+            // Its line end is all that the last cut takes.
+            let is_whole = cut + 1 >= whole.len() && cut > first_line;
+            assert_eq!(
+                indices,
+                if is_whole { vec![0, 1] } else { vec![1] },
+                "{cut}"
+            );
+            assert_eq!(found.documents[&1].document.get(), document(1));
+        }
+    }
 }

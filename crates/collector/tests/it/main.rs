@@ -10,6 +10,7 @@ mod cases;
 mod cli;
 mod delivery;
 mod documentation;
+mod faults;
 mod groups;
 mod kubernetes;
 mod output;

@@ -3,10 +3,13 @@
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::SystemTime;
 
 use serde_json::Value;
 
+use crate::support::endpoint::{Endpoint, Protocol, Reply};
 use crate::support::needs;
 use crate::support::program::{Run, World, jobs, names};
 
@@ -206,18 +209,41 @@ fn a_full_disk_behind_standard_output_is_exit_1() {
     );
 }
 
+/// Every file and folder below a folder, with what is in it and when that was written.
+fn tree(folder: &Path) -> Vec<(PathBuf, Option<Vec<u8>>, SystemTime)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let about = fs::symlink_metadata(&path).unwrap();
+        let content = about.is_file().then(|| fs::read(&path).unwrap());
+        if about.is_dir() {
+            found.extend(tree(&path));
+        }
+        found.push((path, content, about.modified().unwrap()));
+    }
+    found.sort();
+    found
+}
+
 #[test]
 fn neither_debug_nor_print_changes_the_state_folder() {
     for flag in ["-d", "--print"] {
         let world = full_node();
         world.run(&[&[flag], &ALL[..]].concat()).exits(0);
         assert_eq!(world.names("state"), Vec::<String>::new(), "{flag}");
-        fs::write(world.path("state/network.json"), "damaged").unwrap();
+        fs::create_dir(world.path("state/cursors")).unwrap();
+        fs::write(world.path("state/cursors/network@UC-AF.json"), "damaged").unwrap();
         world
             .run(&[&[flag], &ALL[..]].concat())
             .exits(0)
-            .says("damaged");
-        assert_eq!(world.names("state"), ["network.json"], "{flag}");
+            .says("is damaged")
+            .lacks("set aside");
+        assert_eq!(world.names("state"), ["cursors"], "{flag}");
+        assert_eq!(
+            world.names("state/cursors"),
+            ["network@UC-AF.json"],
+            "{flag}"
+        );
         // Nor do they make one.
         let new = world.path("new");
         let args = [
@@ -230,6 +256,32 @@ fn neither_debug_nor_print_changes_the_state_folder() {
         ];
         world.run(&args).exits(0);
         assert!(!new.exists(), "{flag}");
+    }
+}
+
+#[test]
+fn debug_and_print_leave_what_waits_byte_for_byte() {
+    let world = full_node();
+    let busy = Endpoint::start(Protocol::PlainHttp, |number, _| match number {
+        0 | 1 => Reply::ok(),
+        2 => Reply::Status(422, "no".to_owned()),
+        _ => Reply::Status(503, "busy".to_owned()),
+    });
+    let args = [&ALL[..], &["--deliver-for", "1"]].concat();
+    world.deliver(&busy, &args).exits(1);
+    // As a crash leaves it.
+    fs::create_dir(world.path("state/spool/pending/.new-canary")).unwrap();
+    let before = tree(&world.path("state"));
+    let has = |end: &str| {
+        let mut paths = before.iter().map(|(path, ..)| path.to_str().unwrap());
+        paths.any(|path| path.ends_with(end))
+    };
+    for end in [".ndjson.zst", ".done", ".tried.json", ".ndjson"] {
+        assert!(has(end), "{end}: {before:?}");
+    }
+    for flag in ["-d", "--print"] {
+        world.run(&[&[flag], &ALL[..]].concat()).exits(0);
+        assert!(tree(&world.path("state")) == before, "{flag}");
     }
 }
 

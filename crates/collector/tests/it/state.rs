@@ -3,19 +3,24 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
 
 use crate::programs::DEAD_MOUNT;
-use crate::support::endpoint::{Endpoint, Protocol, Reply};
+use crate::support::endpoint::{Endpoint, Protocol, Received, Reply};
 use crate::support::namespace::{Namespace, within};
 use crate::support::needs;
 use crate::support::program::{Run, World};
+use crate::support::proxy::Proxy;
 
 const HOST: [&str; 4] = ["--host", "--mount", "/", "-v"];
 /// What a round that was delivered leaves in the state folder.
-const KEPT: [&str; 2] = ["lock", "network.json"];
+const KEPT: [&str; 3] = ["cursors", "locks", "spool"];
+/// Where the counters are once the round that stored them is gone.
+const COUNTERS: &str = "state/cursors/network@UC-AF.json";
 const BOOT: &str = "5b4b5f0e-0000-4000-8000-000000000001\n";
 
 /// By interface: bytes sent, bytes received.
@@ -67,6 +72,18 @@ fn assert_sampled(network: &Value) {
     assert!((1.0..10.0).contains(&interval), "{interval}");
 }
 
+/// What is in the cursor's file.
+#[track_caller]
+fn counters(world: &World) -> Value {
+    serde_json::from_slice(&fs::read(world.path(COUNTERS)).unwrap()).unwrap()
+}
+
+/// Puts something where the cursor is.
+fn put_cursor(world: &World, content: &[u8]) {
+    fs::create_dir_all(world.path("state/cursors")).unwrap();
+    fs::write(world.path(COUNTERS), content).unwrap();
+}
+
 #[test]
 fn a_round_counts_from_the_last_one_and_the_first_takes_two_samples() {
     let mut world = host("5000.25", &[("lo", 100, 100), ("eth0", 1000, 2000)]);
@@ -102,7 +119,9 @@ fn a_round_counts_from_the_last_one_and_the_first_takes_two_samples() {
         "a round long ago is a long interval"
     );
     assert_eq!(world.names("state"), KEPT);
-    let mode = fs::metadata(world.path("state/network.json"))
+    assert_eq!(world.names("state/spool/pending"), Vec::<String>::new());
+    assert_eq!(counters(&world)["round"], 4);
+    let mode = fs::metadata(world.path(COUNTERS))
         .unwrap()
         .permissions()
         .mode();
@@ -113,15 +132,11 @@ fn a_round_counts_from_the_last_one_and_the_first_takes_two_samples() {
 fn print_counts_from_the_last_round_and_leaves_it() {
     let mut world = host("5000.00", &[("lo", 100, 100)]);
     round(&world);
-    let before = fs::read(world.path("state/network.json")).unwrap();
+    let before = fs::read(world.path(COUNTERS)).unwrap();
     at(&mut world, "5010.00", &[("lo", 107, 109)]);
     for to in ["-d", "--print"] {
         let run = world.run(&[&[to][..], &HOST].concat()).exits(0);
-        assert_eq!(
-            fs::read(world.path("state/network.json")).unwrap(),
-            before,
-            "{to}"
-        );
+        assert_eq!(fs::read(world.path(COUNTERS)).unwrap(), before, "{to}");
         assert_eq!(world.names("state"), KEPT, "{to}");
         if to == "--print" {
             let documents = run.documents();
@@ -135,30 +150,54 @@ fn print_counts_from_the_last_round_and_leaves_it() {
 }
 
 #[test]
-fn what_was_not_delivered_counts_in_the_next_round() {
+fn an_interval_that_was_not_delivered_is_delivered_later_and_the_next_one_begins_behind_it() {
     let mut world = host("4050.00", &[("lo", 100, 100)]);
     round(&world);
-    let before = fs::read(world.path("state/network.json")).unwrap();
+    let before = counters(&world);
     at(&mut world, "4350.19", &[("lo", 600, 700)]);
     let busy = Endpoint::start(Protocol::PlainHttp, |_, _| {
         Reply::Status(500, "busy".to_owned())
     });
-    world.deliver(&busy, &HOST).exits(1);
-    assert_eq!(fs::read(world.path("state/network.json")).unwrap(), before);
+    let args = [&HOST[..], &["--deliver-for", "1"]].concat();
+    // To the same URL: what was collected for one endpoint is not sent to another.
+    let endpoint = Endpoint::ok(Protocol::PlainHttp);
+    let proxied = |world: &mut World, endpoint: &Endpoint| {
+        let proxy = Proxy::to(endpoint.address());
+        world.env("http_proxy", format!("http://{}", proxy.address));
+        let url = ["-t", "t0ken-1", "-u", "http://collector.example.org/"];
+        (world.run(&[&url, &args[..]].concat()), proxy)
+    };
+    proxied(&mut world, &busy).0.exits(1);
+    assert_eq!(counters(&world), before);
+    let pending = "state/spool/pending/00000002/cursor-network@UC-AF.json";
+    let pending: Value = serde_json::from_slice(&fs::read(world.path(pending)).unwrap()).unwrap();
+    assert_eq!(
+        (&pending["round"], &pending["cursor"]["uptime"]),
+        (&json!(2), &json!(4350.19))
+    );
     at(&mut world, "4650.19", &[("lo", 1100, 2100)]);
-    let (network, _) = round(&world);
+    proxied(&mut world, &endpoint).0.exits(0);
+    assert_eq!(counters(&world)["round"], 3);
+    let documents = endpoint.documents();
+    let interval_of = |is_late: bool| {
+        let mut found = documents
+            .iter()
+            .filter(|d| d["kind"] == "NETWORK" && d.get("timestamp").is_some() == is_late);
+        let network = found.next().unwrap()["network"].clone();
+        assert!(found.next().is_none());
+        network
+    };
     assert_eq!(
-        network,
-        json!({"interval": 600.19, "sent": 1000, "received": 2000})
+        interval_of(true),
+        json!({"interval": 300.19, "sent": 500, "received": 600})
     );
-    at(&mut world, "4950.50", &[("lo", 1100, 2100)]);
-    let (network, _) = round(&world);
     assert_eq!(
-        network,
-        json!({"interval": 300.31, "sent": 0, "received": 0}),
-        "that time is counted"
+        interval_of(false),
+        json!({"interval": 300.0, "sent": 500, "received": 1400})
     );
+    assert_eq!(documents.len(), 8);
     assert_eq!(world.names("state"), KEPT);
+    assert_eq!(world.names("state/spool/pending"), Vec::<String>::new());
 }
 
 #[test]
@@ -219,34 +258,40 @@ fn interfaces_come_and_go() {
 }
 
 #[test]
-fn a_damaged_state_file_is_set_aside() {
+fn a_damaged_cursor_is_set_aside() {
     for content in [
         &b"\xff\x00{"[..],
         b"",
-        b"{\"boot_id\":\"x\",\"upti",
+        b"{\"round\":1,\"cursor\":{\"boot_id\":\"x\",\"upti",
         b"[]",
         b"[1, 2]",
         b"\0\0",
         b"7",
         b"null",
         b"{}",
-        b"{\"sent\": -5}",
-        b"{\"sent\":1,\"received\":2,\"timestamp\":3}",
-        b"{\"boot_id\":1,\"uptime\":\"x\",\"interfaces\":[]}",
-        b"{\"boot_id\":\"x\",\"uptime\":1.0,\"interfaces\":{\"lo\":[-1,2]}}",
+        b"{\"round\":1}",
+        b"{\"round\":-1,\"cursor\":{}}",
+        b"{\"round\":18446744073709551615,\"cursor\":{}}",
+        b"{\"round\":1,\"cursor\":null}",
+        b"{\"round\":1,\"cursor\":{\"sent\":1,\"received\":2,\"timestamp\":3}}",
+        b"{\"round\":1,\"cursor\":{\"boot_id\":1,\"uptime\":\"x\",\"interfaces\":[]}}",
+        b"{\"round\":1,\"cursor\":{\"boot_id\":\"x\",\"uptime\":1.0,\"interfaces\":{\"lo\":[-1,2]}}}",
     ] {
         let mut world = host("5000.00", &[("lo", 100, 100)]);
-        fs::write(world.path("state/network.json"), content).unwrap();
+        put_cursor(&world, content);
         // Where the old script left off says nothing once we have counted ourselves.
         world.file("/run/afmetrics.json", old_state(300.0, 50, 50));
         let (network, run) = round(&world);
         assert_sampled(&network);
-        assert_eq!(run.lines_with("WARN the state file "), 1, "{}", run.stderr);
+        assert_eq!(run.lines_with("WARN the cursor "), 1, "{}", run.stderr);
+        let run = run.says("set aside as .damaged");
         assert_eq!(
-            world.names("state"),
-            ["lock", "network.json", "network.json.damaged"]
+            world.names("state/cursors"),
+            ["network@UC-AF.json", "network@UC-AF.json.damaged"],
+            "{}",
+            run.stderr
         );
-        let aside = fs::read(world.path("state/network.json.damaged")).unwrap();
+        let aside = fs::read(world.path(&format!("{COUNTERS}.damaged"))).unwrap();
         assert_eq!(aside, content);
         at(&mut world, "5010.00", &[("lo", 101, 102)]);
         let (network, run) = round(&world);
@@ -256,18 +301,67 @@ fn a_damaged_state_file_is_set_aside() {
 }
 
 #[test]
-fn a_state_file_that_is_a_folder_is_not_fatal() {
-    let world = host("5000.00", &[("lo", 100, 100)]);
-    fs::create_dir(world.path("state/network.json")).unwrap();
+fn a_damaged_cursor_of_a_round_that_waits_is_set_aside_too() {
+    let mut world = host("5000.00", &[("lo", 100, 100)]);
+    round(&world);
+    at(&mut world, "5010.00", &[("lo", 107, 109)]);
+    let is_open = Arc::new(AtomicBool::new(false));
+    let now = Arc::clone(&is_open);
+    let endpoint = Endpoint::start(Protocol::PlainHttp, move |_, _| {
+        match now.load(Ordering::SeqCst) {
+            true => Reply::ok(),
+            false => Reply::Status(403, "closed".to_owned()),
+        }
+    });
+    let args = [&HOST[..], &["--batch-size", "9"]].concat();
+    world.deliver(&endpoint, &args).exits(1);
+    let pending = "state/spool/pending/00000002/cursor-network@UC-AF.json";
+    fs::write(world.path(pending), "{").unwrap();
+    at(&mut world, "5020.00", &[("lo", 200, 200)]);
+    let run = world.deliver(&endpoint, &args).exits(1);
+    assert_eq!(run.lines_with("WARN the cursor "), 1, "{}", run.stderr);
+    assert_eq!(
+        fs::read(world.path(&format!("{pending}.damaged"))).unwrap(),
+        b"{"
+    );
+    is_open.store(true, Ordering::SeqCst);
+    at(&mut world, "5030.00", &[("lo", 203, 204)]);
+    let before = endpoint.requests().len();
+    let run = world.deliver(&endpoint, &args).exits(0);
+    assert_eq!(run.lines_with("WARN"), 0, "{}", run.stderr);
+    let accepted = endpoint.requests().split_off(before);
+    let mut networks: Vec<Value> = accepted
+        .iter()
+        .flat_map(Received::documents)
+        .filter(|d| d["kind"] == "NETWORK")
+        .map(|d| d["network"].clone())
+        .collect();
+    assert_eq!(networks.len(), 3);
+    networks.sort_by_key(|network| network["sent"].as_u64());
+    // The one in the middle is gone, as nobody knows where it began.
+    assert_sampled(&networks[0]);
+    assert_eq!(
+        networks[1..],
+        [
+            json!({"interval": 10.0, "sent": 3, "received": 4}),
+            json!({"interval": 10.0, "sent": 7, "received": 9})
+        ]
+    );
+    assert_eq!(world.names("state/spool/pending"), Vec::<String>::new());
+}
+
+#[test]
+fn a_cursor_that_is_a_folder_is_not_fatal() {
+    let mut world = host("5000.00", &[("lo", 100, 100)]);
+    fs::create_dir_all(world.path(COUNTERS).join("with/something")).unwrap();
     let (network, run) = round(&world);
     assert_sampled(&network);
-    assert_eq!(
-        run.lines_with("WARN cannot read the state file"),
-        1,
-        "{}",
-        run.stderr
-    );
-    run.says("WARN cannot write network.json in the state folder");
+    assert_eq!(run.lines_with("WARN the cursor"), 1, "{}", run.stderr);
+    assert_eq!(run.lines_with("WARN"), 1, "{}", run.stderr);
+    at(&mut world, "5010.00", &[("lo", 101, 102)]);
+    let (network, run) = round(&world);
+    assert_eq!(network["interval"], 10.0);
+    assert_eq!(run.lines_with("WARN"), 0, "{}", run.stderr);
 }
 
 /// Seconds since 1970.
@@ -368,28 +462,48 @@ fn a_named_state_folder_that_cannot_be_used_is_a_failure_and_the_round_goes_on()
     }
 }
 
-/// A folder where nothing can be stored beside the counters.
+/// Makes it impossible to store a round, for whoever it is.
 fn full(world: &World) {
-    fs::create_dir(world.path("state/network.json.next")).unwrap();
+    let lock = world.path("state/spool/storing.lock");
+    let _ = fs::remove_file(&lock);
+    fs::create_dir_all(lock).unwrap();
+}
+
+fn empty(world: &World) {
+    fs::remove_dir(world.path("state/spool/storing.lock")).unwrap();
+}
+
+/// Sends a round that cannot be stored: all but its NETWORK leaves.
+#[track_caller]
+fn round_without_room(world: &World) {
+    let endpoint = Endpoint::ok(Protocol::PlainHttp);
+    let run = world.deliver(&endpoint, &HOST).exits(1);
+    let run = run.says("3 accepted, 1 left to the next round");
+    assert_eq!(
+        run.lines_with("WARN the round cannot be stored in "),
+        1,
+        "{}",
+        run.stderr
+    );
+    let kinds: Vec<Value> = endpoint
+        .documents()
+        .iter()
+        .map(|d| d["kind"].clone())
+        .collect();
+    assert_eq!(kinds.len(), 3, "{kinds:?}");
+    assert!(!kinds.contains(&json!("NETWORK")), "{kinds:?}");
 }
 
 #[test]
-fn counters_that_cannot_be_stored_are_no_beginning_of_an_interval() {
+fn counters_that_cannot_be_stored_are_no_end_of_an_interval() {
     let mut world = host("5000.00", &[("lo", 100, 100)]);
     round(&world);
     full(&world);
     for time in ["5300.00", "5600.00"] {
         at(&mut world, time, &[("lo", 700, 700)]);
-        let (network, run) = round(&world);
-        assert_sampled(&network);
-        assert_eq!(
-            run.lines_with("WARN network: network.json cannot be stored in the state folder"),
-            1,
-            "{}",
-            run.stderr
-        );
+        round_without_room(&world);
     }
-    fs::remove_dir(world.path("state/network.json.next")).unwrap();
+    empty(&world);
     at(&mut world, "5900.00", &[("lo", 800, 900)]);
     let (network, run) = round(&world);
     assert_eq!(
@@ -400,12 +514,18 @@ fn counters_that_cannot_be_stored_are_no_beginning_of_an_interval() {
 }
 
 #[test]
-fn without_room_the_old_scripts_state_begins_no_round() {
+fn the_old_scripts_interval_waits_for_room() {
     let mut world = host("5000.00", &[("lo", 100, 100)]);
     world.file("/run/afmetrics.json", old_state(300.0, 50, 50));
     full(&world);
+    round_without_room(&world);
+    round_without_room(&world);
+    empty(&world);
     let (network, _) = round(&world);
-    assert_sampled(&network);
+    assert_eq!(
+        (&network["sent"], &network["received"]),
+        (&json!(50), &json!(50))
+    );
 }
 
 #[test]
@@ -428,37 +548,41 @@ fn a_disk_that_is_full_is_seen_before_anything_is_sent() {
     namespace.sh("cat /dev/zero > $1/full/file || true");
     at(&mut world, "5300.00", &[("lo", 700, 700)]);
     round(&world)
-        .exits(0)
-        .says("WARN network: network.json cannot be stored in the state folder")
-        .says("No space left on device");
+        .exits(1)
+        .says("WARN the round cannot be stored in ")
+        .says("No space left on device")
+        .says("3 accepted, 1 left to the next round");
     namespace.sh("rm $1/full/file");
     at(&mut world, "5600.00", &[("lo", 800, 900)]);
     let run = round(&world).exits(0);
     assert_eq!(run.lines_with("WARN"), 0, "{}", run.stderr);
     let sent = networks(&endpoint);
+    assert_eq!(sent.len(), 2, "{sent:?}");
     assert_eq!(
-        sent[2],
+        sent[1],
         json!({"interval": 600.0, "sent": 700, "received": 800}),
         "{sent:?}"
     );
-    assert_sampled(&sent[1]);
 }
 
 /// A file that nobody writes to: reading it hangs in the kernel.
 #[test]
-fn a_state_file_that_does_not_answer_costs_its_patience_only() {
+fn a_cursor_that_does_not_answer_costs_its_patience_only() {
     let world = host("5000.00", &[("lo", 100, 100)]);
     let mode = nix::sys::stat::Mode::from_bits_truncate(0o600);
-    nix::unistd::mkfifo(&world.path("state/network.json"), mode).unwrap();
+    fs::create_dir(world.path("state/cursors")).unwrap();
+    nix::unistd::mkfifo(&world.path(COUNTERS), mode).unwrap();
     let begun = Instant::now();
     let endpoint = Endpoint::ok(Protocol::PlainHttp);
     let args = [&HOST[..], &["--silence", "2"]].concat();
     world
         .deliver(&endpoint, &args)
-        .exits(0)
-        .says("network.json: no answer within 2 s");
+        .exits(1)
+        .says("network@UC-AF.json: no answer within 2 s")
+        .says("WARN the round cannot be stored in ")
+        .says("3 accepted, 1 left to the next round");
     assert!(begun.elapsed() < Duration::from_secs(20));
-    assert_sampled(&network(&endpoint));
+    assert_eq!(endpoint.documents().len(), 3);
 }
 
 #[test]
@@ -523,7 +647,7 @@ fn a_state_folder_that_is_missing_is_made() {
 
 /// Runs a copy of the binary as `nobody`, who may not see the checkout; `None`: this is not root, so
 /// it is left out.
-fn as_somebody_else(world: &World, args: &[&str]) -> Option<Run> {
+pub fn as_somebody_else(world: &World, args: &[&str]) -> Option<Run> {
     as_nobody(world, args, &[])
 }
 
@@ -599,10 +723,11 @@ fn a_state_folder_of_another_user_is_not_used() {
 }
 
 #[test]
-fn eight_rounds_at_once_do_not_tear_the_state() {
+fn eight_rounds_at_once_count_every_interval_once() {
     let mut world = host("5000.00", &[("lo", 100, 100)]);
-    round(&world);
     let endpoint = Endpoint::ok(Protocol::PlainHttp);
+    let to = [&["-t", "t0ken-1", "-u", &endpoint.url][..], &HOST].concat();
+    world.run(&to).exits(0);
     for time in 1..=3_u32 {
         let interfaces: Vec<(String, u64, u64)> = (0..200)
             .map(|n| {
@@ -622,8 +747,7 @@ fn eight_rounds_at_once_do_not_tear_the_state() {
         let rounds: Vec<_> = (0..8)
             .map(|_| {
                 world
-                    .command(&["-t", "t0ken-1", "-u", &endpoint.url])
-                    .args(HOST)
+                    .command(&to)
                     .stdout(Stdio::null())
                     .stderr(Stdio::piped())
                     .spawn()
@@ -633,12 +757,20 @@ fn eight_rounds_at_once_do_not_tear_the_state() {
         for round in rounds {
             let output = round.wait_with_output().unwrap();
             let said = String::from_utf8(output.stderr).unwrap();
-            assert_eq!(output.status.code(), Some(0), "{said}");
+            match output.status.code() {
+                Some(0) => {}
+                // Its documents are left to the one that is delivering.
+                Some(1) => assert!(said.contains("WARN another round is delivering"), "{said}"),
+                _ => panic!("{said}"),
+            }
             assert!(!said.contains("damaged"), "{said}");
         }
+        // What the last one to store came too late with.
+        world.run(&to).exits(0);
         assert_eq!(world.names("state"), KEPT, "nothing is left");
-        let state = fs::read(world.path("state/network.json")).unwrap();
-        let state: Value = serde_json::from_slice(&state).unwrap();
+        assert_eq!(world.names("state/spool/pending"), Vec::<String>::new());
+        assert_eq!(world.names("state/cursors"), ["network@UC-AF.json"]);
+        let state = counters(&world)["cursor"].clone();
         assert_eq!(state["interfaces"].as_object().unwrap().len(), 200);
         assert_eq!(state["uptime"], 5000.0 + 100.0 * f64::from(time));
     }
@@ -648,31 +780,73 @@ fn eight_rounds_at_once_do_not_tear_the_state() {
 }
 
 #[test]
-fn a_round_beside_another_leaves_the_network_to_it() {
+fn a_collector_that_another_round_is_still_running_is_left_to_it() {
     let mut world = host("5000.00", &[("lo", 100, 100)]);
-    round(&world);
-    at(&mut world, "5300.00", &[("lo", 700, 700)]);
-    let slow = Endpoint::start(Protocol::PlainHttp, |_, _| {
-        Reply::After(Duration::from_secs(4))
-    });
-    let mut first = world
-        .command(&["-t", "t0ken-1", "-u", &slow.url])
-        .args(HOST)
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    assert!(within(Duration::from_secs(20), || !networks(&slow).is_empty()));
+    let (begun, end) = (world.path("begun"), world.path("end"));
+    world.program(
+        "who",
+        &format!(
+            "echo > {}; while [ ! -e {} ]; do /usr/bin/sleep 0.05; done",
+            begun.display(),
+            end.display()
+        ),
+    );
     let endpoint = Endpoint::ok(Protocol::PlainHttp);
-    let run = world.deliver(&endpoint, &HOST).exits(0);
+    let to = [&["-s", "-t", "t0ken-1", "-u", &endpoint.url][..], &HOST].concat();
+    let mut first = world.command(&to).stderr(Stdio::null()).spawn().unwrap();
+    assert!(within(Duration::from_secs(20), || begun.exists()));
+    // The first has all five, until it is stored.
+    let run = world.run(&to).exits(0);
     assert_eq!(
-        run.lines_with("INFO network: another round is counting just now"),
+        run.lines_with("WARN left to another round, which is still at it: "),
         1,
         "{}",
         run.stderr
     );
-    assert_eq!(endpoint.documents().len(), 3);
-    assert_eq!(networks(&endpoint), Vec::<Value>::new());
+    for collector in ["ssh", "load", "memory", "network", "disk"] {
+        assert_eq!(run.lines_with(collector), 1, "{collector}: {}", run.stderr);
+    }
+    // Another facility's, and those that the first does not run, are nobody's.
+    let own = Endpoint::ok(Protocol::PlainHttp);
+    let other = [
+        &["-c", "CANARY-AF", "-t", "t0ken-1", "-u", &own.url],
+        &HOST[..],
+    ];
+    world.run(&other.concat()).exits(0).lacks("left to");
+    assert_eq!(own.documents().len(), 4);
+    assert_eq!(endpoint.documents().len(), 0);
+    fs::write(end, "").unwrap();
     assert!(first.wait().unwrap().success());
+    assert_eq!(endpoint.documents().len(), 5);
+}
+
+#[test]
+fn a_round_beside_one_that_delivers_stores_its_documents_and_that_one_delivers_them() {
+    let mut world = host("5000.00", &[("lo", 100, 100)]);
+    let slow = Endpoint::start(Protocol::PlainHttp, |_, _| {
+        Reply::After(Duration::from_secs(3))
+    });
+    let to = [&["-t", "t0ken-1", "-u", &slow.url][..], &HOST].concat();
+    let mut first = world.command(&to).stderr(Stdio::null()).spawn().unwrap();
+    assert!(within(Duration::from_secs(20), || !slow
+        .requests()
+        .is_empty()));
+    at(&mut world, "5300.00", &[("lo", 700, 700)]);
+    let run = world
+        .run(&to)
+        .exits(1)
+        .says("WARN another round is delivering just now: ")
+        .says("; 0 accepted, 4 wait in the spool");
+    assert_eq!(run.lines_with("left to another round"), 0, "{}", run.stderr);
+    assert!(first.wait().unwrap().success());
+    assert_eq!(slow.documents().len(), 8);
+    let networks = networks(&slow);
+    assert_eq!(networks.len(), 2);
+    assert!(
+        networks.contains(&json!({"interval": 300.0, "sent": 600, "received": 600})),
+        "{networks:?}"
+    );
+    assert_eq!(world.names("state/spool/pending"), Vec::<String>::new());
     at(&mut world, "5400.00", &[("lo", 701, 702)]);
     let (network, _) = round(&world);
     assert_eq!(
@@ -692,9 +866,12 @@ fn chosen(world: &World) -> (Vec<&'static str>, Run) {
         "xdg/afmetrics",
         "home/.local/state/afmetrics",
     ];
-    let chosen = places
-        .into_iter()
-        .filter(|place| world.path(place).join("network.json").exists());
+    let chosen = places.into_iter().filter(|place| {
+        world
+            .path(place)
+            .join("cursors/network@UC-AF.json")
+            .exists()
+    });
     (chosen.collect(), run.exits(0))
 }
 
@@ -745,9 +922,7 @@ fn the_first_folder_that_can_be_written_is_chosen() {
 fn a_boot_id_is_what_makes_counters_comparable() {
     let world = host("5000.00", &[("lo", 100, 100)]);
     round(&world);
-    let state = fs::read(world.path("state/network.json")).unwrap();
-    let state: Value = serde_json::from_slice(&state).unwrap();
-    assert_eq!(state["boot_id"], BOOT.trim());
+    assert_eq!(counters(&world)["cursor"]["boot_id"], BOOT.trim());
 }
 
 #[test]
