@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::programs::{ends_well, program};
 
 /// A program that a test runs, and the package that brings it.
-const NEEDED: [(&str, &str); 9] = [
+const NEEDED: [(&str, &str); 10] = [
     ("sshd", "openssh-server"),
     ("ssh", "openssh-client"),
     ("ssh-keygen", "openssh-client"),
@@ -20,6 +20,7 @@ const NEEDED: [(&str, &str); 9] = [
     ("mount", "mount"),
     ("jq", "jq"),
     ("cc", "gcc"),
+    ("strace", "strace"),
 ];
 
 /// Whether packages may start their services: this program says no (invoke-rc.d and

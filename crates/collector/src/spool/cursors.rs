@@ -60,18 +60,21 @@ impl Spool {
                 Err(why) => return Err(why),
             };
             match serde_json::from_slice::<Content<Value>>(&bytes) {
-                Ok(content) if content.round >= highest => {
-                    highest = content.round;
-                    found = Found::Cursor(content.cursor);
+                Ok(content) => {
+                    if content.round >= highest {
+                        highest = content.round;
+                        found = Found::Cursor(content.cursor);
+                    }
+                    Ok(true)
                 }
-                Ok(_) => {}
                 Err(why) => {
+                    // An older one that makes sense is better than none.
                     if found == Found::Nothing {
                         found = Found::Damaged(path.to_owned(), why.to_string());
                     }
+                    Ok(false)
                 }
             }
-            Ok(true)
         };
         for round in self.rounds()?.into_iter().rev() {
             if look(&self.round(round).join(format!("{CURSOR}{name}.json")))? {

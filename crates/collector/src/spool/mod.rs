@@ -123,6 +123,8 @@ impl Spool {
 
     /// Makes the folders that are not there, durably.
     pub fn make(&self) -> io::Result<()> {
+        // This file is made behind them. Without it a crash may have come before they were synced.
+        let is_new = !self.storing.exists();
         for folder in [&self.pending, &self.rejected, &self.damaged, &self.cursors] {
             for folder in [folder.parent(), Some(folder)].into_iter().flatten() {
                 match DirBuilder::new().mode(0o700).create(folder) {
@@ -130,6 +132,13 @@ impl Spool {
                     Err(why) if why.kind() == io::ErrorKind::AlreadyExists => {}
                     Err(why) => return Err(why),
                 }
+            }
+        }
+        if is_new {
+            // Nor is the state folder, which is made elsewhere, with those above it. What cannot be
+            // opened was not made by us.
+            for folder in self.pending.ancestors().skip(1) {
+                let _ = sync(folder);
             }
         }
         Ok(())
@@ -173,9 +182,13 @@ impl Spool {
             cursors::write(&new.join(format!("{CURSOR}{name}.json")), number, cursor)?;
         }
         sync(new)?;
-        fs::rename(new, self.round(number))?;
-        sync(&self.pending)?;
-        Ok(number)
+        let round = self.round(number);
+        fs::rename(new, &round)?;
+        match sync(&self.pending) {
+            // Not stored is not there: it would go out from memory and from here.
+            Err(why) if fs::rename(&round, new).is_ok() => Err(why),
+            _ => Ok(number),
+        }
     }
 
     /// Higher than every pending round's, and than those of the cursors that are to be moved on.
@@ -315,7 +328,8 @@ impl Spool {
                 continue;
             };
             let kept = self.cursors.join(cursor);
-            if cursors::round_of(&kept).is_none_or(|kept| kept < round) {
+            // One that makes no sense, which is of no round, does not take the place of one that does.
+            if cursors::round_of(&kept) < cursors::round_of(&folder.join(&name)) {
                 fs::rename(folder.join(&name), kept)?;
                 has_moved = true;
             }
@@ -330,7 +344,7 @@ impl Spool {
 
     /// Puts a batch aside that cannot be read, and says why beside it. Whoever calls holds the turn.
     pub fn set_aside(&self, batch: &Waiting, why: &str) -> io::Result<()> {
-        let name = format!("{:08}-{}", batch.round, batch.name);
+        let name = self.free_name(&format!("{:08}-{}", batch.round, batch.name));
         fs::rename(
             self.file(batch, BATCH),
             self.damaged.join(format!("{name}{BATCH}")),
@@ -349,6 +363,18 @@ impl Spool {
             true => self.end_round(batch.round),
             false => Ok(()),
         }
+    }
+
+    /// Rounds' numbers come again when all are gone: what was set aside before stays.
+    fn free_name(&self, name: &str) -> String {
+        let is_free = |name: &String| !self.damaged.join(format!("{name}{BATCH}")).exists();
+        (1_u64..)
+            .map(|number| match number {
+                1 => name.to_owned(),
+                _ => format!("{name}-{number}"),
+            })
+            .find(is_free)
+            .unwrap_or_default()
     }
 
     /// Removes what a crash left. What cannot be removed is in nobody's way.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -40,7 +40,6 @@ impl Spool {
     /// Keeps documents that were refused, durably: each with its index, its line and the answer.
     pub fn reject(&self, header: &Header, refused: &[(u64, &[u8], &str)]) -> io::Result<()> {
         let path = self.rejected_file(header.id);
-        let is_new = !path.exists();
         let mut file = File::options()
             .read(true)
             .append(true)
@@ -48,7 +47,10 @@ impl Spool {
             .mode(0o600)
             .open(&path)?;
         let mut text = Vec::new();
-        if is_new {
+        if !has_header(&path)? {
+            // New, or cut by a crash or a full disk before it was synced the first time: nothing in it
+            // was taken for done.
+            file.set_len(0)?;
             serde_json::to_writer(&mut text, header)?;
             text.push(b'\n');
         } else if !ends_a_line(&mut file)? {
@@ -66,10 +68,8 @@ impl Spool {
         }
         file.write_all(&text)?;
         file.sync_all()?;
-        match is_new {
-            true => sync(&self.rejected),
-            false => Ok(()),
-        }
+        // Each time: who made the file may have been killed before this.
+        sync(&self.rejected)
     }
 
     /// The ids of the batches of which documents were refused, oldest first.
@@ -85,12 +85,13 @@ impl Spool {
     /// The documents of a batch that were refused. Lines that a crash cut are left out: their
     /// documents still wait.
     pub fn read_rejected(&self, id: Uuid) -> io::Result<Rejected> {
-        let mut lines = BufReader::new(File::open(self.rejected_file(id))?).lines();
+        // Of bytes: a power cut may leave anything behind what was synced.
+        let mut lines = BufReader::new(File::open(self.rejected_file(id))?).split(b'\n');
         let first = lines.next().transpose()?.unwrap_or_default();
-        let mut header: Header = serde_json::from_str(&first).map_err(io::Error::other)?;
+        let mut header: Header = serde_json::from_slice(&first).map_err(io::Error::other)?;
         let mut documents = BTreeMap::new();
         for line in lines {
-            if let Ok(refused) = serde_json::from_str::<Refused>(&line?) {
+            if let Ok(refused) = serde_json::from_slice::<Refused>(&line?) {
                 documents.insert(refused.index, refused);
             }
         }
@@ -134,6 +135,13 @@ impl Spool {
         fs::remove_file(self.rejected_file(id))?;
         sync(&self.rejected)
     }
+}
+
+/// Whether a file begins as one of rejected documents does.
+fn has_header(path: &Path) -> io::Result<bool> {
+    let mut first = Vec::new();
+    BufReader::new(File::open(path)?).read_until(b'\n', &mut first)?;
+    Ok(first.ends_with(b"\n") && serde_json::from_slice::<Header>(&first).is_ok())
 }
 
 fn ends_a_line(file: &mut File) -> io::Result<bool> {

@@ -8,11 +8,13 @@
 
 mod cases;
 mod cli;
+mod crash;
 mod delivery;
 mod documentation;
 mod groups;
 mod kubernetes;
 mod output;
+mod power_cut;
 mod programs;
 mod schedd;
 mod sshd;
