@@ -81,8 +81,8 @@ struct Open {
     out: u64,
     /// The last answer that did not end anything.
     last: Option<String>,
-    /// The spool has it no more, or not where it was.
-    is_gone: bool,
+    /// Why no more of it can be read, ever.
+    damage: Option<String>,
 }
 
 impl FromSpool {
@@ -163,7 +163,7 @@ impl FromSpool {
                 is_read: false,
                 out: 0,
                 last: None,
-                is_gone: false,
+                damage: None,
             },
         );
     }
@@ -194,12 +194,13 @@ impl FromSpool {
             return false;
         }
         open.is_read = true;
-        if let Err(why) = result {
-            let waiting = open.waiting.clone();
-            if matches!(why, Unreadable::Damaged(_)) {
-                open.is_gone = true;
+        match result {
+            Err(Unreadable::Damaged(why)) => open.damage = Some(why),
+            Err(why) => {
+                let waiting = open.waiting.clone();
+                self.unreadable(&waiting, &why);
             }
-            self.unreadable(&waiting, &why);
+            Ok(_) => {}
         }
         self.reading = None;
         self.close_if_over(number);
@@ -232,13 +233,15 @@ impl FromSpool {
         let Some(open) = self.open.remove(&number) else {
             return;
         };
-        if open.is_gone {
-            return;
-        }
-        let result = match open.done.left() {
-            0 => self.spool.end(&open.waiting),
-            _ => {
-                let last = open.last.as_deref().unwrap_or("could not be read");
+        let result = match (open.done.left(), &open.last, open.damage) {
+            (0, ..) => self.spool.end(&open.waiting),
+            // Not before what can be read of it is answered.
+            (_, None, Some(why)) => {
+                self.unreadable(&open.waiting, &Unreadable::Damaged(why));
+                return;
+            }
+            (_, last, _) => {
+                let last = last.as_deref().unwrap_or("could not be read");
                 self.spool.try_again_later(&open.waiting, last)
             }
         };
@@ -285,14 +288,11 @@ impl FromSpool {
         let Some(open) = self.open.get_mut(&parcel.origin.number) else {
             return;
         };
-        let result = match open.is_gone {
-            true => Ok(()),
-            false => self.spool.mark(
-                &open.waiting,
-                &mut open.done,
-                parcel.first..parcel.first + parcel.count,
-            ),
-        };
+        let result = self.spool.mark(
+            &open.waiting,
+            &mut open.done,
+            parcel.first..parcel.first + parcel.count,
+        );
         if let Err(why) = result {
             self.warn(&format!(
                 "cannot note in the spool what was accepted, so it is sent again if this round is killed: {why}"
@@ -348,9 +348,7 @@ impl Source for FromSpool {
 
     fn end(&mut self) -> Left {
         for open in std::mem::take(&mut self.open).into_values() {
-            if !open.is_gone
-                && let Some(last) = &open.last
-            {
+            if let Some(last) = &open.last {
                 // The same as where a batch is closed; nothing depends on it.
                 let _ = self.spool.try_again_later(&open.waiting, last);
             }
