@@ -49,6 +49,8 @@ mod batch;
 mod bounds;
 mod cursors;
 mod done;
+#[cfg(test)]
+mod model;
 mod names;
 mod rejected;
 

@@ -165,7 +165,8 @@ impl Disk {
         if result.starts_with('-') || result.starts_with('?') {
             return;
         }
-        let args: Vec<&str> = args.trim_end().trim_end_matches(')').split(", ").collect();
+        let args = args.trim_end().trim_end_matches(')');
+        let args: Vec<&str> = args.split(", ").map(str::trim).collect();
         match name {
             "open" | "creat" => self.opened(time, &text(args[0]), call, result),
             "openat" => self.opened(time, &joined(args[0], args[1]), call, result),
