@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::programs::{ends_well, program};
 
 /// A program that a test runs, and the package that brings it.
-const NEEDED: [(&str, &str); 11] = [
+const NEEDED: [(&str, &str); 12] = [
     ("sshd", "openssh-server"),
     ("ssh", "openssh-client"),
     ("ssh-keygen", "openssh-client"),
@@ -22,6 +22,7 @@ const NEEDED: [(&str, &str); 11] = [
     ("cc", "gcc"),
     ("faketime", "faketime"),
     ("zstdcat", "zstd"),
+    ("strace", "strace"),
 ];
 
 /// Whether packages may start their services: this program says no (invoke-rc.d and

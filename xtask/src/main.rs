@@ -4,6 +4,7 @@ mod bench;
 mod bless;
 mod install;
 mod programs;
+mod soak;
 mod test;
 
 use std::process::ExitCode;
@@ -30,6 +31,11 @@ const COMMANDS: &[Command] = &[
         "bench",
         "prints what a round costs, beside what it should cost and what others need",
         bench::run,
+    ),
+    (
+        "soak",
+        "kills 500 rounds at random moments and counts what was lost and what came twice",
+        soak::run,
     ),
 ];
 

@@ -49,6 +49,8 @@ mod batch;
 mod bounds;
 mod cursors;
 mod done;
+#[cfg(test)]
+mod model;
 mod names;
 mod rejected;
 
@@ -142,6 +144,8 @@ impl Spool {
 
     /// Makes the folders that are not there, durably.
     pub fn make(&self) -> io::Result<()> {
+        // This file is made behind them. Without it a crash may have come before they were synced.
+        let is_new = !self.storing.exists();
         for folder in [&self.pending, &self.rejected, &self.damaged, &self.cursors] {
             for folder in [folder.parent(), Some(folder)].into_iter().flatten() {
                 match DirBuilder::new().mode(0o700).create(folder) {
@@ -149,6 +153,13 @@ impl Spool {
                     Err(why) if why.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => {}
                     Err(why) => return Err(why),
                 }
+            }
+        }
+        if is_new {
+            // Nor is the state folder, which is made elsewhere, with those above it. What cannot be
+            // opened was not made by us.
+            for folder in self.pending.ancestors().skip(1) {
+                let _ = sync(folder);
             }
         }
         Ok(())
@@ -349,7 +360,8 @@ impl Spool {
                 continue;
             };
             let kept = self.cursors.join(cursor);
-            if cursors::round_of(&kept).is_none_or(|kept| kept < round) {
+            // One that makes no sense, which is of no round, does not take the place of one that does.
+            if cursors::round_of(&kept) < cursors::round_of(&folder.join(&name)) {
                 if kept.is_dir() {
                     fs::rename(&kept, self.cursors.join(format!("{cursor}.damaged")))?;
                 }
@@ -419,8 +431,11 @@ impl Prepared {
     /// Makes it a round. When this returns it would survive a power cut. Returns its number.
     pub fn commit(self) -> io::Result<u64> {
         fs::rename(&self.new, &self.round)?;
-        sync(self.round.parent().unwrap_or(Path::new("/")))?;
-        Ok(self.number)
+        match sync(self.round.parent().unwrap_or(Path::new("/"))) {
+            // Not stored is not there: it would go out from memory and from here.
+            Err(why) if fs::rename(&self.round, &self.new).is_ok() => Err(why),
+            _ => Ok(self.number),
+        }
     }
 }
 

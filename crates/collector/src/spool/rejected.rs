@@ -68,10 +68,8 @@ impl Spool {
         }
         file.write_all(&text)?;
         file.sync_all()?;
-        match is_new {
-            true => sync(&self.rejected),
-            false => Ok(()),
-        }
+        // Each time: who made the file may have been killed before this.
+        sync(&self.rejected)
     }
 
     /// The ids of the batches of which documents were refused, oldest first.

@@ -8,12 +8,14 @@
 
 mod cases;
 mod cli;
+mod crash;
 mod delivery;
 mod documentation;
 mod faults;
 mod groups;
 mod kubernetes;
 mod output;
+mod power_cut;
 mod programs;
 mod schedd;
 mod sshd;

@@ -3,7 +3,9 @@
 pub mod authority;
 pub mod case;
 pub mod cluster;
+pub mod disk;
 pub mod endpoint;
+pub mod ledger;
 pub mod namespace;
 pub mod needs;
 pub mod program;
