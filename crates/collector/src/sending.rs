@@ -151,7 +151,7 @@ impl<'a> Sender<'a> {
                 warn!(
                     "another round is delivering just now: it delivers this one's documents, too"
                 );
-                self.outcome.left.waiting += u64::from(own.is_some());
+                self.outcome.left.waiting += own.map_or(0, |_| self.own_documents);
                 return Ok(());
             }
             // Nothing was ever stored.
@@ -184,7 +184,7 @@ impl<'a> Sender<'a> {
         let desk = Desk::new(self.cx.limits.silence, source).context("cannot deliver")?;
         let outcome = self
             .endpoint
-            .deliver(desk, &self.cx.quoting, self.cx.now, self.deadline)
+            .deliver(desk, &self.cx.quoting, self.deadline)
             .await;
         let sum = &mut self.outcome;
         sum.accepted += outcome.accepted;
