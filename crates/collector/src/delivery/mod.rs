@@ -54,6 +54,9 @@ const TRIES: u32 = 5;
 /// While the endpoint fails, so many bytes of documents are looked at for some that it takes: those that
 /// it cannot stomach may be all that is left of the oldest batches.
 const LOOK_AHEAD: usize = 4 << 20;
+/// So many requests, and bytes of documents in them, are kept in memory to be tried again; more are left
+/// to the next round.
+const AGAIN_AT_MOST: (usize, usize) = (1000, 8 << 20);
 /// A body that is shorter is not worth packing.
 const WORTH_PACKING: usize = 1024;
 /// What to do about an error of TLS, by the word for it.
@@ -658,11 +661,12 @@ impl<'a> Delivering<'a> {
         self.pause(backoff(u32::try_from(self.failures).unwrap_or(u32::MAX)));
         parcel.tries += 1;
         let due = Instant::now() + backoff(parcel.tries);
+        let is_kept = !self.is_over && self.has_room_for_again();
         match again {
-            Again::Whole if !self.is_over && parcel.tries < TRIES => {
+            Again::Whole if is_kept && parcel.tries < TRIES => {
                 self.again.push((due, parcel, why));
             }
-            Again::Halves if !self.is_over => {
+            Again::Halves if is_kept => {
                 let (first, second) = parcel.halves();
                 for mut half in [Some(first), second].into_iter().flatten() {
                     // It has failed before: it is halved the next time.
@@ -677,8 +681,96 @@ impl<'a> Delivering<'a> {
         }
     }
 
+    fn has_room_for_again(&self) -> bool {
+        let (requests, bytes) = AGAIN_AT_MOST;
+        let again = self.again.iter().map(|(_, parcel, _)| parcel.lines.len());
+        self.again.len() < requests && again.sum::<usize>() < bytes
+    }
+
     fn stop(&mut self, why: &str) {
         self.is_over = true;
         error!("{why}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::parcels::Origin;
+    use super::*;
+    use crate::secret::Secret;
+
+    fn endpoint() -> Endpoint {
+        Endpoint::new(&EndpointConfig {
+            url: "http://127.0.0.1/".parse().unwrap(),
+            token: Secret::new("t0ken"),
+            batch_size: None,
+            gzip: false,
+            ca: None,
+            max_connections: 16,
+            max_streams: 64,
+            patience: Duration::from_secs(1),
+            deliver_for: Duration::from_secs(60),
+        })
+        .unwrap()
+    }
+
+    fn parcel(bytes: usize) -> Parcel {
+        Parcel {
+            origin: Arc::new(Origin {
+                number: 1,
+                id: uuid::Uuid::nil(),
+                timestamp: None,
+            }),
+            first: 0,
+            count: 1,
+            lines: vec![b'x'; bytes],
+            tries: 0,
+        }
+    }
+
+    const SENT: Sent = Sent {
+        version: None,
+        is_probe: false,
+        gzip: false,
+    };
+
+    /// It can end between the look for something to send and that for how long to sleep.
+    #[test]
+    fn nobody_sleeps_past_the_end_of_a_pause() {
+        let endpoint = endpoint();
+        let deadline = endpoint.deadline();
+        let past = Instant::now();
+        let mut delivering = Delivering::new(&endpoint);
+        delivering.failures = 1;
+        for pause in [None, Some(past)] {
+            delivering.pause_until = pause;
+            delivering.again = vec![(past, parcel(2), String::new())];
+            assert_eq!(delivering.wake_at(0, deadline), past);
+        }
+        delivering.again.clear();
+        assert_eq!(delivering.wake_at(0, deadline), deadline);
+        delivering.ready.push_back(parcel(2));
+        assert_eq!(delivering.wake_at(0, deadline), past);
+        // Without a place, an answer wakes it.
+        assert_eq!(delivering.wake_at(16, deadline), deadline);
+        let later = past + Duration::from_secs(5);
+        delivering.left_alone_until = Some(later);
+        assert_eq!(delivering.wake_at(0, deadline), later);
+        assert!(delivering.next_to_send(0).is_none());
+    }
+
+    #[test]
+    fn what_is_to_be_tried_again_has_its_bounds() {
+        let endpoint = endpoint();
+        for (bytes, all, kept) in [(2, 1005, 1000), (1 << 20, 10, 8)] {
+            let mut delivering = Delivering::new(&endpoint);
+            for _ in 0..all {
+                delivering.later(parcel(bytes), SENT, String::new(), Again::Whole);
+            }
+            assert_eq!(delivering.again.len(), kept);
+            assert_eq!(delivering.answered.len(), all - kept);
+        }
     }
 }
