@@ -68,7 +68,7 @@ impl<'a> Sender<'a> {
             None => Stored::No,
         };
         if matches!(stored, Stored::No) {
-            self.from_memory(&mut collected).await?;
+            self.deliver_from_memory(&mut collected).await?;
         }
         if let Some(state) = &self.cx.state {
             state.end_turns();
@@ -76,7 +76,7 @@ impl<'a> Sender<'a> {
                 Stored::Yes(number) => number,
                 Stored::No => None,
             };
-            self.from_spool(state, own).await?;
+            self.deliver_from_spool(state, own).await?;
         }
         Ok(self.end())
     }
@@ -127,7 +127,7 @@ impl<'a> Sender<'a> {
 
     /// Delivers this round's documents, as they could not be stored. Those that go with a cursor are left:
     /// the next round reads them again.
-    async fn from_memory(&mut self, collected: &mut [Collected]) -> Result<()> {
+    async fn deliver_from_memory(&mut self, collected: &mut [Collected]) -> Result<()> {
         for documents in collected.iter_mut().filter_map(|c| c.documents.as_mut()) {
             if !documents.cursors.is_empty() {
                 self.held_back += documents
@@ -141,7 +141,7 @@ impl<'a> Sender<'a> {
         self.deliver(Box::new(source)).await
     }
 
-    async fn from_spool(&mut self, state: &State, own: Option<u64>) -> Result<()> {
+    async fn deliver_from_spool(&mut self, state: &State, own: Option<u64>) -> Result<()> {
         let spool = state.spool.clone();
         let silence = self.cx.limits.silence;
         let turn = aside(silence, move || spool.take_turn()).await.flatten();
