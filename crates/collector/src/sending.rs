@@ -37,6 +37,8 @@ enum Stored {
     /// Under this number; `None`: there was nothing.
     Yes(Option<u64>),
     No,
+    /// The folder does not answer. It may be stored yet, and from memory it would arrive twice.
+    Unknown,
 }
 
 impl<'a> Sender<'a> {
@@ -75,6 +77,10 @@ impl<'a> Sender<'a> {
             let own = match stored {
                 Stored::Yes(number) => number,
                 Stored::No => None,
+                Stored::Unknown => {
+                    self.outcome.left.lost = self.own_documents;
+                    return Ok(self.end());
+                }
             };
             self.deliver_from_spool(state, own).await?;
         }
@@ -92,6 +98,10 @@ impl<'a> Sender<'a> {
         };
         match result {
             Ok(number) => Stored::Yes(Some(number)),
+            Err(why) if why.kind() == io::ErrorKind::TimedOut => {
+                error!("the state folder {} does not answer: {why}", state.shown());
+                Stored::Unknown
+            }
             Err(why) => {
                 warn!(
                     "the round cannot be stored in {} ({why}): delivering from memory, and what is not accepted is lost",

@@ -18,6 +18,17 @@ pub struct Cost {
     pub peak: u64,
 }
 
+impl Cost {
+    /// The least of both: what else the machine does only adds. Of memory the most.
+    pub fn least(self, other: Self) -> Self {
+        Self {
+            wall: self.wall.min(other.wall),
+            cpu: self.cpu.min(other.cpu),
+            peak: self.peak.max(other.peak),
+        }
+    }
+}
+
 /// Runs the program to its end, which has to be a good one.
 pub fn cost_of(command: &mut Command) -> Result<Cost> {
     let before = children_cpu()?;
@@ -50,10 +61,7 @@ pub fn cost_of(command: &mut Command) -> Result<Cost> {
 pub fn best_of(times: usize, mut run: impl FnMut() -> Result<Cost>) -> Result<Cost> {
     let mut best = run()?;
     for _ in 1..times {
-        let cost = run()?;
-        best.cpu = best.cpu.min(cost.cpu);
-        best.wall = best.wall.min(cost.wall);
-        best.peak = best.peak.max(cost.peak);
+        best = best.least(run()?);
     }
     Ok(best)
 }

@@ -2,6 +2,8 @@
 //! measured in one run on one machine.
 
 mod drain;
+mod durable;
+mod line;
 mod measure;
 
 use std::fs;
@@ -35,7 +37,10 @@ pub fn run(_: &[String]) -> Result<()> {
     bench.start()?;
     bench.small_round()?;
     bench.ten_thousand()?;
-    bench.a_million()
+    bench.a_million()?;
+    bench.spool()?;
+    bench.backlog()?;
+    bench.long_line()
 }
 
 impl Bench {
@@ -67,10 +72,13 @@ impl Bench {
     }
 
     fn delivering(&self, drain: &Drain, args: &[&str]) -> Command {
+        self.delivering_to(drain, &drain.url, args)
+    }
+
+    /// Over another way to the drain.
+    fn delivering_to(&self, drain: &Drain, url: &str, args: &[&str]) -> Command {
         let mut command = self.collector(args);
-        command
-            .args(["-u", &drain.url, "--ca-file"])
-            .arg(drain.ca.path());
+        command.args(["-u", url, "--ca-file"]).arg(drain.ca.path());
         command
     }
 

@@ -377,7 +377,7 @@ impl Source for FromSpool {
                 continue;
             }
             left.waiting += done.left();
-            if left.since.is_none() {
+            if left.since.is_none() && done.left() > 0 {
                 left.since = Some(timestamp(reader.header.collected));
             }
         }

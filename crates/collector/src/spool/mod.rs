@@ -105,7 +105,14 @@ pub struct Tried {
 
 /// A lock, until it is dropped. A file system without locks gives one, too.
 #[derive(Debug)]
-pub struct Turn(#[expect(dead_code, reason = "open, it holds the lock")] Option<File>);
+pub struct Turn(Option<File>);
+
+impl Turn {
+    /// Whether nobody else has it for sure.
+    fn is_alone(&self) -> bool {
+        self.0.is_some()
+    }
+}
 
 impl Spool {
     /// The spool of a state folder, whether it is there or not.
@@ -145,8 +152,10 @@ impl Spool {
         cursors: &BTreeMap<String, Value>,
     ) -> io::Result<u64> {
         self.make()?;
-        let _turn = wait_for(&self.storing)?;
-        self.remove(".new-");
+        let turn = wait_for(&self.storing)?;
+        if turn.is_alone() {
+            self.remove(".new-");
+        }
         let new = self.pending.join(format!(".new-{}", header.id));
         let result = self.store_as(&new, name, header, documents, cursors);
         if result.is_err() {
@@ -189,7 +198,7 @@ impl Spool {
     }
 
     fn round(&self, number: u64) -> PathBuf {
-        self.pending.join(format!("{number:08}"))
+        self.pending.join(folder_name(number))
     }
 
     fn file(&self, batch: &Waiting, extension: &str) -> PathBuf {
@@ -205,7 +214,11 @@ impl Spool {
     fn rounds(&self) -> io::Result<Vec<u64>> {
         let mut rounds: Vec<u64> = entries(&self.pending)?
             .iter()
-            .filter_map(|name| name.parse().ok())
+            .filter_map(|name| {
+                let number = name.parse().ok()?;
+                // A folder of another name is none of ours.
+                (*name == folder_name(number)).then_some(number)
+            })
             .collect();
         rounds.sort_unstable();
         Ok(rounds)
@@ -323,7 +336,7 @@ impl Spool {
         if has_moved {
             sync(&self.cursors)?;
         }
-        let old = self.pending.join(format!(".old-{round:08}"));
+        let old = self.pending.join(format!(".old-{}", folder_name(round)));
         fs::rename(&folder, &old)?;
         fs::remove_dir_all(old)
     }
@@ -359,6 +372,10 @@ impl Spool {
             }
         }
     }
+}
+
+fn folder_name(round: u64) -> String {
+    format!("{round:08}")
 }
 
 /// The names in a folder; none if it is not there. A name that is not UTF-8 is not ours.
