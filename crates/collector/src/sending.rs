@@ -196,7 +196,7 @@ impl<'a> Sender<'a> {
         let desk = Desk::new(self.cx.limits.silence, source);
         let outcome = self
             .endpoint
-            .deliver(desk, &self.cx.quoting, self.cx.now, self.deadline)
+            .deliver(desk, &self.cx.quoting, self.deadline)
             .await;
         let sum = &mut self.outcome;
         sum.accepted += outcome.accepted;

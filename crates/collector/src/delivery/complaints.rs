@@ -1,6 +1,6 @@
 //! What the endpoint complained of: each complaint is logged when it is first heard, and counted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tracing::{error, info, warn};
 
@@ -11,8 +11,10 @@ const DIFFERENT: usize = 20;
 /// Whether a person has to do something about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Weight {
-    /// ERROR: a document was refused, or will be until somebody mends something.
+    /// ERROR: a document was refused.
     Act,
+    /// ERROR, once, whatever the words: documents will be refused until somebody mends something.
+    Mend,
     /// WARN: nothing is lost, and it may pass.
     Look,
 }
@@ -22,6 +24,8 @@ pub struct Complaints {
     heard: BTreeMap<String, u64>,
     /// Of those that got no line of their own: how often each status came.
     others: BTreeMap<String, u64>,
+    /// What somebody was asked to mend.
+    to_mend: BTreeSet<String>,
 }
 
 impl Complaints {
@@ -33,9 +37,12 @@ impl Complaints {
         };
         if let Some(times) = self.heard.get_mut(&text) {
             *times += 1;
-        } else if self.heard.len() < DIFFERENT {
+            return;
+        }
+        let is_known = weight == Weight::Mend && !self.to_mend.insert(refusal.clone());
+        if !is_known && self.heard.len() < DIFFERENT {
             match weight {
-                Weight::Act => error!("{text}"),
+                Weight::Act | Weight::Mend => error!("{text}"),
                 Weight::Look => warn!("{text}"),
             }
             self.heard.insert(text, 1);

@@ -18,7 +18,7 @@ mod parcels;
 
 use std::collections::VecDeque;
 use std::io::Write as _;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::Result;
 use bytes::Bytes;
@@ -51,6 +51,12 @@ const TURNS_TO_THE_POOL: usize = 1;
 const GIVE_UP_AFTER: usize = 5;
 /// How often a request is sent in one round, at most.
 const TRIES: u32 = 5;
+/// While the endpoint fails, so many bytes of documents are looked at for some that it takes: those that
+/// it cannot stomach may be all that is left of the oldest batches.
+const LOOK_AHEAD: usize = 4 << 20;
+/// So many requests, and bytes of documents in them, are kept in memory to be tried again; more are left
+/// to the next round.
+const AGAIN_AT_MOST: (usize, usize) = (1000, 8 << 20);
 /// A body that is shorter is not worth packing.
 const WORTH_PACKING: usize = 1024;
 /// What to do about an error of TLS, by the word for it.
@@ -117,16 +123,15 @@ impl Endpoint {
         Instant::now() + self.deliver_for
     }
 
-    /// Sends what the source has and looks at every answer. `now`: for a `Retry-After` that is a date.
+    /// Sends what the source has and looks at every answer.
     pub async fn deliver(
         &self,
         source: Desk<Box<dyn Source>>,
         quoting: &Quoting,
-        now: SystemTime,
         deadline: Instant,
     ) -> Outcome {
         let mut delivering = Delivering::new(self);
-        delivering.run(&source, quoting, now, deadline).await;
+        delivering.run(&source, quoting, deadline).await;
         delivering.complaints.sum_up();
         let mut outcome = delivering.outcome;
         match source.ask(|source| source.end()).await {
@@ -274,6 +279,15 @@ enum Reply {
     None(String),
 }
 
+/// How a parcel that was not accepted is sent once more in this round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Again {
+    No,
+    Whole,
+    /// As one document may stand in the way of the others.
+    Halves,
+}
+
 /// One delivery: what is to be sent, what is on its way, and how the endpoint does.
 struct Delivering<'a> {
     endpoint: &'a Endpoint,
@@ -281,8 +295,12 @@ struct Delivering<'a> {
     ready: VecDeque<Parcel>,
     /// To be sent again, not before their time, and why they were not accepted.
     again: Vec<(Instant, Parcel, String)>,
+    /// The source is just asked for more.
+    is_fetching: bool,
     /// The source has no more.
     is_all: bool,
+    /// Nothing was going on any more when the source said so.
+    is_sure: bool,
     answered: Vec<Answered>,
     /// Answers that the source is just noting: so many requests keep their places until then.
     noting: usize,
@@ -308,7 +326,9 @@ impl<'a> Delivering<'a> {
             endpoint,
             ready: VecDeque::new(),
             again: Vec::new(),
+            is_fetching: false,
             is_all: false,
+            is_sure: false,
             answered: Vec::new(),
             noting: 0,
             version: None,
@@ -323,21 +343,13 @@ impl<'a> Delivering<'a> {
         }
     }
 
-    async fn run(
-        &mut self,
-        source: &Desk<Box<dyn Source>>,
-        quoting: &Quoting,
-        now: SystemTime,
-        deadline: Instant,
-    ) {
+    async fn run(&mut self, source: &Desk<Box<dyn Source>>, quoting: &Quoting, deadline: Instant) {
         let endpoint = self.endpoint;
         let mut in_flight = FuturesUnordered::new();
         let mut fetching = Fuse::terminated();
         let mut noting = Fuse::terminated();
-        let (mut is_fetching, mut is_noting) = (false, false);
-        let mut has_looked_again = false;
-        // Not by the sleep below alone: answers may come without a pause.
-        while Instant::now() < deadline {
+        let mut is_noting = false;
+        loop {
             while let Some(parcel) = self.next_to_send(in_flight.len()) {
                 let sent = Sent {
                     version: self.version,
@@ -356,34 +368,42 @@ impl<'a> Delivering<'a> {
                 is_noting = true;
                 noting = source.ask(|source| source.answered(answered)).fuse();
             }
-            if in_flight.is_empty() && !is_noting && !is_fetching && self.is_done_with_all() {
-                // Another round may have stored since, and left delivering to this one.
-                self.is_all = std::mem::replace(&mut has_looked_again, true);
-            }
-            if self.wants_more() && !is_fetching {
-                let about = 2 * self.at_a_time();
-                is_fetching = true;
+            if self.wants_more() && !self.is_fetching {
+                let about = match self.failures {
+                    0 => 2 * self.at_a_time(),
+                    _ => usize::MAX,
+                };
+                self.is_fetching = true;
                 fetching = source.ask(move |source| source.next(about)).fuse();
             }
-            let waits = is_fetching || is_noting || !in_flight.is_empty();
+            let waits = self.is_fetching || is_noting || !in_flight.is_empty();
             if !waits && self.nothing_to_send() {
-                return;
+                if self.is_over || self.is_sure {
+                    return;
+                }
+                // Another round may have stored meanwhile, and left delivering to this one.
+                self.is_all = false;
+                continue;
             }
+            if Instant::now() >= deadline {
+                break;
+            }
+            let wake_at = self.wake_at(in_flight.len(), deadline);
             tokio::select! {
                 // In this order, so that answers are noted together.
                 biased;
                 Some((parcel, sent, reply)) = in_flight.next(), if !in_flight.is_empty() => {
-                    self.take(parcel, sent, reply, now, deadline);
+                    self.take(parcel, sent, reply, deadline);
                     while let Some(Some((parcel, sent, reply))) = in_flight.next().now_or_never() {
-                        self.take(parcel, sent, reply, now, deadline);
+                        self.take(parcel, sent, reply, deadline);
                     }
                 }
-                parcels = &mut fetching, if is_fetching => {
-                    is_fetching = false;
+                parcels = &mut fetching, if self.is_fetching => {
+                    self.is_fetching = false;
                     match parcels {
                         Ok(parcels) => {
                             self.is_all = parcels.is_empty();
-                            has_looked_again &= self.is_all;
+                            self.is_sure = in_flight.is_empty() && self.again.is_empty();
                             self.ready.extend(parcels);
                         }
                         Err(why) => self.stop(&format!("the spool does not answer: {why}")),
@@ -397,7 +417,7 @@ impl<'a> Delivering<'a> {
                         return;
                     }
                 }
-                () = sleep_until(self.wake_at(deadline)) => {}
+                () = sleep_until(wake_at) => {}
             }
         }
         warn!(
@@ -416,7 +436,7 @@ impl<'a> Delivering<'a> {
     /// The next parcel that may be sent now. Of what is new first; while the endpoint fails, from the end,
     /// so that some documents that it cannot stomach do not stand for all.
     fn next_to_send(&mut self, in_flight: usize) -> Option<Parcel> {
-        if self.is_over || in_flight + self.noting + self.answered.len() >= self.at_a_time() {
+        if !self.may_send(in_flight) {
             return None;
         }
         let now = Instant::now();
@@ -431,6 +451,15 @@ impl<'a> Delivering<'a> {
             let due = self.again.iter().position(|(at, ..)| *at <= now)?;
             Some(self.again.swap_remove(due).1)
         })
+    }
+
+    /// Whether there is a place for a request.
+    fn may_send(&self, in_flight: usize) -> bool {
+        // While the endpoint fails, what is looked at next may be what it takes.
+        let looks_ahead = self.failures > 0 && self.is_fetching;
+        !self.is_over
+            && !looks_ahead
+            && in_flight + self.noting + self.answered.len() < self.at_a_time()
     }
 
     fn launched(&mut self, sent: Sent) {
@@ -479,47 +508,41 @@ impl<'a> Delivering<'a> {
     }
 
     fn wants_more(&self) -> bool {
-        !self.is_all && !self.is_over && self.ready.len() < self.at_a_time()
+        let is_enough = match self.failures {
+            0 => self.ready.len() >= self.at_a_time(),
+            _ => self.ready.iter().map(|p| p.lines.len()).sum::<usize>() >= LOOK_AHEAD,
+        };
+        !self.is_all && !self.is_over && !is_enough
     }
 
     fn nothing_to_send(&self) -> bool {
-        self.is_over || self.is_done_with_all()
+        self.is_over || (self.is_all && self.ready.is_empty() && self.again.is_empty())
     }
 
-    fn is_done_with_all(&self) -> bool {
-        self.is_all && self.ready.is_empty() && self.again.is_empty()
-    }
-
-    /// When something may be sent that may not be now.
-    fn wake_at(&self, deadline: Instant) -> Instant {
-        let due = self.again.iter().map(|(at, ..)| *at).min();
-        let due = match (self.paused_until(), due) {
-            (Some(until), _) if !self.ready.is_empty() => Some(until),
-            (Some(until), Some(due)) => Some(until.max(due)),
-            (None, due) => due,
-            (Some(_), None) => None,
+    /// When something may be sent that may not be now, whatever happens meanwhile.
+    fn wake_at(&self, in_flight: usize, deadline: Instant) -> Instant {
+        if !self.may_send(in_flight) {
+            return deadline;
+        }
+        let due = match self.ready.is_empty() {
+            true => self.again.iter().map(|(at, ..)| *at).min(),
+            false => self.paused_until(),
         };
-        // A time that is over: what is due waits for a place, which an answer makes.
-        let due = due.filter(|due| *due > Instant::now());
-        due.map_or(deadline, |due| due.min(deadline))
+        // It may be over by now: then it is sent at once.
+        due.map_or(deadline, |due| {
+            due.max(self.paused_until().unwrap_or(due)).min(deadline)
+        })
     }
 
     /// Looks at what came of a request.
-    fn take(
-        &mut self,
-        parcel: Parcel,
-        sent: Sent,
-        reply: Reply,
-        now: SystemTime,
-        deadline: Instant,
-    ) {
+    fn take(&mut self, parcel: Parcel, sent: Sent, reply: Reply, deadline: Instant) {
         if sent.is_probe {
             self.probes -= 1;
         }
         let (status, said, retry_after_text) = match reply {
             Reply::None(why) => {
                 self.complaints.add(Weight::Look, why.clone(), "");
-                return self.later(parcel, sent, why, true);
+                return self.later(parcel, sent, why, Again::Whole);
             }
             Reply::Answer {
                 version,
@@ -575,15 +598,26 @@ impl<'a> Delivering<'a> {
                 }
             }
             Meaning::Mend => {
-                self.complaints.add(Weight::Act, refusal, &said);
-                self.later(parcel, sent, answer, false);
+                self.complaints.add(Weight::Mend, refusal, &said);
+                let again = match status {
+                    // A guard in front may dislike a single document.
+                    StatusCode::FORBIDDEN if parcel.count > 1 => Again::Halves,
+                    _ => Again::No,
+                };
+                self.later(parcel, sent, answer, again);
             }
             Meaning::Busy => {
                 self.complaints.add(Weight::Look, refusal, &said);
+                let now = crate::now();
                 if let Some(time) = retry_after_text.and_then(|text| retry_after(&text, now)) {
                     self.leave_alone(time, deadline);
                 }
-                self.later(parcel, sent, answer, true);
+                let again = match status.as_u16() {
+                    // One document may be what it fails at each time.
+                    500 | 502 | 504 if parcel.tries > 0 && parcel.count > 1 => Again::Halves,
+                    _ => Again::Whole,
+                };
+                self.later(parcel, sent, answer, again);
             }
         }
     }
@@ -611,7 +645,7 @@ impl<'a> Delivering<'a> {
     }
 
     /// Tries it again in this round, or leaves it to the next one.
-    fn later(&mut self, mut parcel: Parcel, sent: Sent, why: String, in_this_round: bool) {
+    fn later(&mut self, mut parcel: Parcel, sent: Sent, why: String, again: Again) {
         // Those that were sent at full speed fail together, when a server ends.
         self.failures = match sent.is_probe {
             true => self.failures + 1,
@@ -626,19 +660,117 @@ impl<'a> Delivering<'a> {
         }
         self.pause(backoff(u32::try_from(self.failures).unwrap_or(u32::MAX)));
         parcel.tries += 1;
-        if in_this_round && !self.is_over && parcel.tries < TRIES {
-            let due = Instant::now() + backoff(parcel.tries);
-            self.again.push((due, parcel, why));
-        } else {
-            self.answered.push(Answered {
+        let due = Instant::now() + backoff(parcel.tries);
+        let is_kept = !self.is_over && self.has_room_for_again();
+        match again {
+            Again::Whole if is_kept && parcel.tries < TRIES => {
+                self.again.push((due, parcel, why));
+            }
+            Again::Halves if is_kept => {
+                let (first, second) = parcel.halves();
+                for mut half in [Some(first), second].into_iter().flatten() {
+                    // It has failed before: it is halved the next time.
+                    half.tries = 1;
+                    self.again.push((due, half, why.clone()));
+                }
+            }
+            _ => self.answered.push(Answered {
                 parcel,
                 answer: Answer::Later(why),
-            });
+            }),
         }
+    }
+
+    fn has_room_for_again(&self) -> bool {
+        let (requests, bytes) = AGAIN_AT_MOST;
+        let again = self.again.iter().map(|(_, parcel, _)| parcel.lines.len());
+        self.again.len() < requests && again.sum::<usize>() < bytes
     }
 
     fn stop(&mut self, why: &str) {
         self.is_over = true;
         error!("{why}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::parcels::Origin;
+    use super::*;
+    use crate::secret::Secret;
+
+    fn endpoint() -> Endpoint {
+        Endpoint::new(&EndpointConfig {
+            url: "http://127.0.0.1/".parse().unwrap(),
+            token: Secret::new("t0ken"),
+            batch_size: None,
+            gzip: false,
+            ca: None,
+            max_connections: 16,
+            max_streams: 64,
+            patience: Duration::from_secs(1),
+            deliver_for: Duration::from_secs(60),
+        })
+        .unwrap()
+    }
+
+    fn parcel(bytes: usize) -> Parcel {
+        Parcel {
+            origin: Arc::new(Origin {
+                number: 1,
+                id: uuid::Uuid::nil(),
+                timestamp: None,
+            }),
+            first: 0,
+            count: 1,
+            lines: vec![b'x'; bytes],
+            tries: 0,
+        }
+    }
+
+    const SENT: Sent = Sent {
+        version: None,
+        is_probe: false,
+        gzip: false,
+    };
+
+    /// It can end between the look for something to send and that for how long to sleep.
+    #[test]
+    fn nobody_sleeps_past_the_end_of_a_pause() {
+        let endpoint = endpoint();
+        let deadline = endpoint.deadline();
+        let past = Instant::now();
+        let mut delivering = Delivering::new(&endpoint);
+        delivering.failures = 1;
+        for pause in [None, Some(past)] {
+            delivering.pause_until = pause;
+            delivering.again = vec![(past, parcel(2), String::new())];
+            assert_eq!(delivering.wake_at(0, deadline), past);
+        }
+        delivering.again.clear();
+        assert_eq!(delivering.wake_at(0, deadline), deadline);
+        delivering.ready.push_back(parcel(2));
+        assert_eq!(delivering.wake_at(0, deadline), past);
+        // Without a place, an answer wakes it.
+        assert_eq!(delivering.wake_at(16, deadline), deadline);
+        let later = past + Duration::from_secs(5);
+        delivering.left_alone_until = Some(later);
+        assert_eq!(delivering.wake_at(0, deadline), later);
+        assert!(delivering.next_to_send(0).is_none());
+    }
+
+    #[test]
+    fn what_is_to_be_tried_again_has_its_bounds() {
+        let endpoint = endpoint();
+        for (bytes, all, kept) in [(2, 1005, 1000), (1 << 20, 10, 8)] {
+            let mut delivering = Delivering::new(&endpoint);
+            for _ in 0..all {
+                delivering.later(parcel(bytes), SENT, String::new(), Again::Whole);
+            }
+            assert_eq!(delivering.again.len(), kept);
+            assert_eq!(delivering.answered.len(), all - kept);
+        }
     }
 }

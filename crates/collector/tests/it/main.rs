@@ -6,6 +6,7 @@
     reason = "a test ends where something is not as it should be; clippy knows only #[test] functions as tests"
 )]
 
+mod answers;
 mod cases;
 mod cli;
 mod crash;

@@ -2,12 +2,13 @@
 //! whatever answers a test wants. It writes down every request and counts connections.
 
 use std::convert::Infallible;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use flate2::read::GzDecoder;
 use futures_util::{StreamExt as _, stream};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
@@ -27,6 +28,8 @@ use super::authority::{Authority, Identity, server_config};
 /// A request as it came.
 #[derive(Debug, Clone)]
 pub struct Received {
+    /// When it was there as a whole.
+    pub at: Instant,
     pub method: String,
     /// Path and query.
     pub target: String,
@@ -44,7 +47,20 @@ impl Received {
     }
 
     pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap()
+        serde_json::from_slice(&self.unpacked()).unwrap()
+    }
+
+    /// The body as it was before packing, if it was packed.
+    fn unpacked(&self) -> Vec<u8> {
+        let mut body = Vec::new();
+        match self.header("content-encoding") {
+            Some("gzip") => {
+                let mut packed = GzDecoder::new(&self.body[..]);
+                packed.read_to_end(&mut body).unwrap();
+                body
+            }
+            _ => self.body.clone(),
+        }
     }
 
     /// The documents in it, whether they came alone or in an array.
@@ -103,7 +119,7 @@ pub struct Endpoint {
     pub url: String,
     /// What a client has to trust (`--ca-file`).
     pub ca: NamedTempFile,
-    book: Arc<Mutex<Book>>,
+    shared: Arc<Shared>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -150,12 +166,12 @@ impl Endpoint {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
-        let book = Arc::new(Mutex::new(Book::default()));
         let (stop, stopped) = oneshot::channel();
         let shared = Arc::new(Shared {
-            book: Arc::clone(&book),
-            reply: Box::new(reply),
+            book: Mutex::default(),
+            reply: Mutex::new(Box::new(reply)),
         });
+        let its = Arc::clone(&shared);
         let thread = std::thread::spawn(move || {
             tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -164,32 +180,37 @@ impl Endpoint {
                 .block_on(async {
                     tokio::select! {
                         _ = stopped => {}
-                        () = accept(listener, acceptor, shared) => {}
+                        () = accept(listener, acceptor, its) => {}
                     }
                 });
         });
         Self {
             url: format!("{scheme}://{address}/"),
             ca,
-            book,
+            shared,
             stop: Some(stop),
             thread: Some(thread),
         }
     }
 
+    /// From now on it answers in this way.
+    pub fn answers(&self, reply: impl Fn(usize, &Received) -> Reply + Send + Sync + 'static) {
+        *self.shared.reply.lock().unwrap() = Box::new(reply);
+    }
+
     pub fn requests(&self) -> Vec<Received> {
-        self.book.lock().unwrap().requests.clone()
+        self.shared.book.lock().unwrap().requests.clone()
     }
 
     /// Connections so far, and the most that were open at a time.
     pub fn connections(&self) -> (usize, usize) {
-        let book = self.book.lock().unwrap();
+        let book = self.shared.book.lock().unwrap();
         (book.connections, book.most_open)
     }
 
     /// The most requests that waited for their answers at a time.
     pub fn most_busy(&self) -> usize {
-        self.book.lock().unwrap().most_busy
+        self.shared.book.lock().unwrap().most_busy
     }
 
     /// Where it listens, as `127.0.0.1:PORT`.
@@ -220,8 +241,8 @@ impl Drop for Endpoint {
 type Answer = dyn Fn(usize, &Received) -> Reply + Send + Sync;
 
 struct Shared {
-    book: Arc<Mutex<Book>>,
-    reply: Box<Answer>,
+    book: Mutex<Book>,
+    reply: Mutex<Box<Answer>>,
 }
 
 async fn accept(listener: TcpListener, acceptor: Option<TlsAcceptor>, shared: Arc<Shared>) {
@@ -280,7 +301,8 @@ async fn answer(
     shared: &Shared,
 ) -> Result<Response<UnsyncBoxBody<Bytes, CutOff>>, CutOff> {
     let (head, body) = request.into_parts();
-    let received = Received {
+    let mut received = Received {
+        at: Instant::now(),
         method: head.method.to_string(),
         target: head
             .uri
@@ -303,6 +325,7 @@ async fn answer(
             Err(_) => return Err(CutOff),
         },
     };
+    received.at = Instant::now();
     let number = {
         let mut book = shared.book.lock().unwrap();
         book.requests.push(received.clone());
@@ -310,7 +333,8 @@ async fn answer(
         book.most_busy = book.most_busy.max(book.busy);
         book.requests.len() - 1
     };
-    let response = respond((shared.reply)(number, &received)).await;
+    let reply = (shared.reply.lock().unwrap())(number, &received);
+    let response = respond(reply).await;
     shared.book.lock().unwrap().busy -= 1;
     response
 }
