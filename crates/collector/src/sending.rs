@@ -30,6 +30,8 @@ pub struct Sender<'a> {
     own_documents: u64,
     /// Documents that the next round reads again.
     held_back: u64,
+    /// Another round was delivering.
+    had_no_turn: bool,
 }
 
 /// What came of storing.
@@ -57,6 +59,7 @@ impl<'a> Sender<'a> {
             outcome: Outcome::default(),
             own_documents: 0,
             held_back: 0,
+            had_no_turn: false,
         }
     }
 
@@ -70,7 +73,7 @@ impl<'a> Sender<'a> {
             None => Stored::No,
         };
         if matches!(stored, Stored::No) {
-            self.from_memory(&mut collected).await?;
+            self.deliver_from_memory(&mut collected).await?;
         }
         if let Some(state) = &self.cx.state {
             state.end_turns();
@@ -82,9 +85,19 @@ impl<'a> Sender<'a> {
                     return Ok(self.end());
                 }
             };
-            self.from_spool(state, own).await?;
+            self.deliver_from_spool(state, own).await?;
         }
         Ok(self.end())
+    }
+
+    /// Delivers what earlier rounds stored, and nothing else. Returns the same.
+    pub async fn send_what_waits(mut self) -> Result<(bool, String)> {
+        if let Some(state) = &self.cx.state {
+            self.deliver_from_spool(state, None).await?;
+        }
+        let is_done = self.cx.state.is_some() && !self.had_no_turn;
+        let (well, text) = self.end();
+        Ok((well && is_done, text))
     }
 
     async fn store(&self, state: &State, collected: &[Collected]) -> Stored {
@@ -137,7 +150,7 @@ impl<'a> Sender<'a> {
 
     /// Delivers this round's documents, as they could not be stored. Those that go with a cursor are left:
     /// the next round reads them again.
-    async fn from_memory(&mut self, collected: &mut [Collected]) -> Result<()> {
+    async fn deliver_from_memory(&mut self, collected: &mut [Collected]) -> Result<()> {
         for documents in collected.iter_mut().filter_map(|c| c.documents.as_mut()) {
             if !documents.cursors.is_empty() {
                 self.held_back += documents
@@ -151,16 +164,15 @@ impl<'a> Sender<'a> {
         self.deliver(Box::new(source)).await
     }
 
-    async fn from_spool(&mut self, state: &State, own: Option<u64>) -> Result<()> {
+    async fn deliver_from_spool(&mut self, state: &State, own: Option<u64>) -> Result<()> {
         let spool = state.spool.clone();
         let silence = self.cx.limits.silence;
         let turn = aside(silence, move || spool.take_turn()).await.flatten();
         let turn = match turn {
             Ok(Some(turn)) => turn,
             Ok(None) => {
-                warn!(
-                    "another round is delivering just now: it delivers this one's documents, too"
-                );
+                self.had_no_turn = true;
+                warn!("another round is delivering just now: it delivers what waits, too");
                 self.outcome.left.waiting += u64::from(own.is_some());
                 return Ok(());
             }
@@ -174,7 +186,7 @@ impl<'a> Sender<'a> {
         };
         let wanted = Wanted {
             cluster: self.config.cluster.clone(),
-            endpoint: Some(self.to.clone()),
+            endpoint: (!self.config.any_endpoint).then(|| self.to.clone()),
             hides_users: self.config.publisher.hides_users(),
             hides_hosts: self.config.publisher.hides_hosts(),
         };

@@ -22,6 +22,8 @@ const FORMAT: u32 = 1;
 const FRAME: usize = 256 << 10;
 /// No frame is longer than this: what says so is damaged.
 const LONGEST_FRAME: usize = 64 << 20;
+/// No batch has more documents: a bit of each has to fit into memory.
+const MOST_DOCUMENTS: u64 = 100_000_000;
 /// The window of a frame, as a power of 2: what a reader has to keep in memory.
 const WINDOW: u32 = 20;
 /// Of zstd: a hundred documents of jobs take as many bytes at level 3 as three at level 0, and the
@@ -146,6 +148,12 @@ impl Reader {
             return Err(Unreadable::Damaged(format!(
                 "it is of format {}, and this program reads {FORMAT}",
                 header.afmetrics_batch
+            )));
+        }
+        if header.documents > MOST_DOCUMENTS {
+            return Err(Unreadable::Damaged(format!(
+                "its header promises {} documents",
+                header.documents
             )));
         }
         Ok(Self {

@@ -84,10 +84,6 @@ impl Done {
     }
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "there are at most as many documents as bits in memory"
-)]
 fn place(index: u64) -> (usize, u8) {
     ((index / 8) as usize, 1 << (index % 8))
 }

@@ -15,6 +15,7 @@ mod kubernetes;
 mod output;
 mod programs;
 mod schedd;
+mod spool_commands;
 mod sshd;
 mod state;
 mod support;
