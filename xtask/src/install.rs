@@ -19,6 +19,7 @@ const NEEDED: [(&str, &str); 9] = [
     ("unshare", "util-linux"),
     ("mount", "mount"),
     ("jq", "jq"),
+    ("zstdcat", "zstd"),
     ("cc", "gcc"),
 ];
 

@@ -863,3 +863,52 @@ fn the_spool_of_another_user_can_be_looked_at_and_not_changed() {
     assert!(file.exists());
     assert!(!world.path("state/spool/delivering.lock").exists());
 }
+
+/// What `docs/spool.md` tells to type for looking at the spool.
+#[test]
+fn the_commands_of_the_page_about_the_spool_work() {
+    for program in ["jq", "zstd", "zstdcat"] {
+        if needs::path_of(program).is_none() {
+            needs::left_out(&format!("it needs {program}, which is not there"));
+            return;
+        }
+    }
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/spool.md");
+    let page = fs::read_to_string(page).unwrap();
+    let (_, section) = page.split_once("## Looking at it\n").unwrap();
+    let (section, _) = section.split_once("\nA header:\n").unwrap();
+    let lines: Vec<&str> = section
+        .lines()
+        .filter_map(|line| line.strip_prefix("    "))
+        .collect();
+    assert!(lines.len() > 8, "{lines:?}");
+    // The batch whose id is on the page.
+    let mut world = world();
+    batch(42).waits(&world);
+    batch(42).is_rejected(&world, "422 Unprocessable Entity");
+    let rejected = world.path("state/spool/rejected");
+    let text = fs::read_to_string(rejected.join(format!("{}.ndjson", id(42)))).unwrap();
+    let named = "01a20621-7623-7310-a7ad-f3b43b8e6695";
+    fs::remove_file(rejected.join(format!("{}.ndjson", id(42)))).unwrap();
+    fs::write(
+        rejected.join(format!("{named}.ndjson")),
+        text.replace(&id(42), named),
+    )
+    .unwrap();
+    let state = world.path("state");
+    world.env("STATE_DIRECTORY", &state);
+    let program = Path::new(env!("CARGO_BIN_EXE_afmetrics_collector"));
+    let path = format!("{}:/usr/bin:/bin", program.parent().unwrap().display());
+    world.env("PATH", path);
+    for line in lines {
+        let run = Run::of(world.shell(line, &state)).exits(0);
+        assert!(
+            !run.stdout.is_empty() || line.starts_with("zstd -t"),
+            "{line}"
+        );
+        assert!(
+            run.stderr.is_empty() || line.starts_with("zstd -t"),
+            "{line}: {run:?}"
+        );
+    }
+}

@@ -133,6 +133,19 @@ impl World {
         self.bare_command(&[&["spool"], args, &place].concat())
     }
 
+    /// A line for the shell, with this world's environment, in this folder.
+    pub fn shell(&self, line: &str, folder: &Path) -> Command {
+        #[expect(clippy::disallowed_methods, reason = "what a page tells to type")]
+        let mut command = Command::new("/bin/sh");
+        command
+            .args(["-c", line])
+            .env_clear()
+            .envs(&self.env)
+            .current_dir(folder)
+            .stdin(Stdio::null());
+        command
+    }
+
     /// With these arguments alone.
     pub fn bare_command(&self, args: &[&str]) -> Command {
         #[expect(
