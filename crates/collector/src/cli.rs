@@ -195,12 +195,13 @@ pub struct Delivery {
     pub deliver_for: u32,
 
     /// Keep at most so many MiB of documents that cannot be delivered; beyond, the oldest are dropped
-    #[arg(long, value_name = "MIB", default_value = "256", value_parser = clap::value_parser!(u32).range(1..=1_048_576), help_heading = RUN)]
-    pub spool_max_size: u32,
+    /// [default: 256]
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..=1_048_576), help_heading = RUN)]
+    pub spool_max_size: Option<u32>,
 
-    /// Keep documents that cannot be delivered for at most so many days
-    #[arg(long, value_name = "DAYS", default_value = "14", value_parser = clap::value_parser!(u32).range(1..=3650), help_heading = RUN)]
-    pub spool_max_age: u32,
+    /// Keep documents that cannot be delivered for at most so many days [default: 14]
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=3650), help_heading = RUN)]
+    pub spool_max_age: Option<u32>,
 }
 
 // Where state and log are, and how much is logged.
@@ -258,7 +259,8 @@ pub enum SpoolCommand {
     Retry(Retry),
     /// Remove batches, waiting, rejected or damaged: their documents are lost
     Drop(Discard),
-    /// Deliver what waits, and collect nothing
+    /// Deliver what waits, and collect nothing; drops nothing, unless --spool-max-size or
+    /// --spool-max-age is given
     Deliver(Box<Deliver>),
 }
 

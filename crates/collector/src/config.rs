@@ -227,11 +227,17 @@ impl Config {
     /// The same for `spool deliver`, which collects nothing. `state`: the folder whose spool it is.
     pub fn for_delivery(deliver: Deliver, state: StateDir, env: Environment) -> Result<Self> {
         let any_endpoint = deliver.any_endpoint;
+        // By hand nothing is dropped that a round with other bounds would keep.
+        let spool = bounds(
+            deliver.delivery.spool_max_size.unwrap_or(u32::MAX),
+            deliver.delivery.spool_max_age.unwrap_or(u32::MAX),
+        );
         // Nothing is hashed.
         let env = Environment { salt: None, ..env };
         let config = Self::checked(Cli::delivering_only(deliver), env)?;
         Ok(Self {
             any_endpoint,
+            spool,
             state_dirs: Asked {
                 value: vec![state],
                 by_name: true,
@@ -354,10 +360,10 @@ impl Config {
             login_node: cli.login_node,
             state_dirs,
             any_endpoint: false,
-            spool: Bounds {
-                size: u64::from(cli.delivery.spool_max_size) << 20,
-                age: Duration::from_secs(u64::from(cli.delivery.spool_max_age) * 86_400),
-            },
+            spool: bounds(
+                cli.delivery.spool_max_size.unwrap_or(256),
+                cli.delivery.spool_max_age.unwrap_or(14),
+            ),
             limits: Limits {
                 silence: Duration::from_secs(cli.silence.into()),
                 total: Duration::from_secs(cli.deadline.into()),
@@ -368,6 +374,13 @@ impl Config {
             remarks,
             warnings,
         })
+    }
+}
+
+fn bounds(mib: u32, days: u32) -> Bounds {
+    Bounds {
+        size: u64::from(mib) << 20,
+        age: Duration::from_secs(u64::from(days) * 86_400),
     }
 }
 

@@ -30,7 +30,7 @@ pub struct Sender<'a> {
     own_documents: u64,
     /// Documents that the next round reads again.
     held_back: u64,
-    /// Another round was delivering.
+    /// The spool could not be delivered from: another round was at it, or it cannot be used.
     had_no_turn: bool,
 }
 
@@ -172,13 +172,18 @@ impl<'a> Sender<'a> {
             Ok(Some(turn)) => turn,
             Ok(None) => {
                 self.had_no_turn = true;
-                warn!("another round is delivering just now: it delivers what waits, too");
+                let what = match own {
+                    Some(_) => "this one's documents, too",
+                    None => "what waits",
+                };
+                warn!("another round is delivering just now: it delivers {what}");
                 self.outcome.left.waiting += u64::from(own.is_some());
                 return Ok(());
             }
             // Nothing was ever stored.
             Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(why) => {
+                self.had_no_turn = true;
                 error!("the spool in {} cannot be used: {why}", state.shown());
                 self.outcome.left.waiting += own.map_or(0, |_| self.own_documents);
                 return Ok(());

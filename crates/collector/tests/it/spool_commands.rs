@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -330,6 +331,31 @@ fn what_still_cannot_be_delivered_goes_on_waiting() {
 }
 
 #[test]
+fn delivering_by_hand_drops_only_what_it_is_told_to() {
+    let world = world();
+    let down = Endpoint::start(Protocol::PlainHttp, |_, _| {
+        Reply::Status(403, "not you".to_owned())
+    });
+    for number in 1..=3 {
+        let file = batch(number).waits(&world);
+        let file = fs::File::options().write(true).open(file).unwrap();
+        let modified = file.metadata().unwrap().modified().unwrap();
+        let long_ago = modified - Duration::from_secs(40 * 86_400);
+        file.set_modified(long_ago).unwrap();
+    }
+    let args = ["-c", "CANARY-AF", "--any-endpoint"];
+    deliver(&world, &down, &args).exits(1).lacks("dropped");
+    assert_eq!(list(&world).len(), 3);
+    deliver(
+        &world,
+        &down,
+        &[&args[..], &["--spool-max-age", "30"]].concat(),
+    )
+    .says("older than 30 days (--spool-max-age)");
+    assert!(list(&world).is_empty());
+}
+
+#[test]
 fn what_was_rejected_waits_again_when_a_person_says_so() {
     let mut world = World::new();
     world.batch_node(&jobs(4, "canary-1"));
@@ -536,6 +562,25 @@ fn while_another_round_delivers_nothing_is_changed() {
     assert_eq!(list(&world).len(), 2);
     drop(lock);
     world.spool(&["drop", "1"]).exits(0);
+}
+
+#[test]
+fn a_spool_that_cannot_be_locked_is_a_failure() {
+    let world = world();
+    batch(1).waits(&world);
+    fs::create_dir(world.path("state/spool/delivering.lock")).unwrap();
+    let up = Endpoint::ok(Protocol::PlainHttp);
+    let args = ["-c", "CANARY-AF", "--any-endpoint"];
+    for run in [
+        deliver(&world, &up, &args),
+        world.spool(&["retry"]),
+        world.spool(&["drop", "1"]),
+    ] {
+        let run = run.exits(1);
+        assert_eq!(run.lines_with("cannot be used: "), 1, "{}", run.stderr);
+    }
+    assert_eq!(ids(&world), ["1"]);
+    assert_eq!(up.requests().len(), 0);
 }
 
 #[test]
