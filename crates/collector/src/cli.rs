@@ -1,20 +1,23 @@
-//! The flags: the old script's, with its meanings, and ours.
+//! The flags: the old script's, with its meanings, and ours; and the commands for the spool.
 //!
-//! The help text, the man page and README's table are printed from this file.
+//! The help text, the man page and README's tables are printed from this file.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{ArgAction, CommandFactory, Parser, ValueEnum};
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::secret::Secret;
 
 /// Collects ssh users, batch jobs, Jupyter users and host metrics of an analysis facility, once,
 /// and delivers them as JSON documents to an HTTPS endpoint.
 ///
-/// Exit status: 0 all collected and delivered (or written, with -d or --print); 1 something failed;
-/// 2 usage or configuration.
+/// What cannot be delivered now is kept, and delivered by a later round; `afmetrics_collector spool`
+/// shows it.
+///
+/// Exit status: 0 all collected and delivered (or written, with -d or --print); 1 something failed or
+/// waits in the spool; 2 usage or configuration.
 #[derive(Debug, Parser)]
 #[command(
     name = "afmetrics_collector",
@@ -23,9 +26,14 @@ use crate::secret::Secret;
     disable_version_flag = true,
     args_override_self = true,
     infer_long_args = true,
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true,
     after_long_help = ENVIRONMENT
 )]
 pub struct Cli {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
     /// Collect the users who are logged in (`who`)
     #[arg(short = 's', long, help_heading = COLLECT)]
     pub ssh: bool,
@@ -75,6 +83,72 @@ pub struct Cli {
     #[arg(long, value_name = "PATH", action = ArgAction::Append, help_heading = COLLECT)]
     pub mount: Vec<String>,
 
+    #[command(flatten)]
+    pub delivery: Delivery,
+
+    /// Send nothing: append the documents, pretty-printed, to ssh.json, jupyter-debug.json,
+    /// condor.json and host.json in the current directory
+    #[arg(short = 'd', long, conflicts_with = "print", help_heading = DELIVER)]
+    pub debug: bool,
+
+    /// Send nothing: write the documents to standard output, one a line
+    #[arg(long, help_heading = DELIVER)]
+    pub print: bool,
+
+    /// Hash user names
+    #[arg(short = 'o', long, help_heading = PRIVACY)]
+    pub obfuscate_users: bool,
+
+    /// With -o: what is hashed before the name. Every user of this node can see it in `ps`: prefer
+    /// --salt-file
+    #[arg(short = 'z', long, value_name = "SALT", conflicts_with = "salt_file", help_heading = PRIVACY)]
+    pub salt: Option<Secret>,
+
+    /// Read the salt from this file [or the environment: AFMETRICS_SALT]
+    #[arg(long, value_name = "FILE", help_heading = PRIVACY)]
+    pub salt_file: Option<PathBuf>,
+
+    /// With -o: how names are hashed [default: md5]
+    #[arg(long, value_name = "SCHEME", help_heading = PRIVACY)]
+    pub hash: Option<Hash>,
+
+    /// Name this node `atlas` + the digits of its name + `.DOMAIN`
+    #[arg(short = 'O', long, value_name = "DOMAIN", help_heading = PRIVACY)]
+    pub obfuscate_hosts: Option<String>,
+
+    /// With -O: what stands before the digits
+    #[arg(long, value_name = "PREFIX", default_value = "atlas", help_heading = PRIVACY)]
+    pub host_prefix: String,
+
+    /// Only users of this Unix group, primary or supplementary
+    #[arg(short = 'g', long, value_name = "GROUP", help_heading = PRIVACY)]
+    pub group: Option<String>,
+
+    /// This node's name, instead of what gethostname() says
+    #[arg(long, value_name = "NAME", help_heading = RUN)]
+    pub login_node: Option<String>,
+
+    /// Give a source up after SECONDS without a byte from it
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = clap::value_parser!(u32).range(1..=3600), help_heading = RUN)]
+    pub silence: u32,
+
+    /// Give a collector up after SECONDS in all
+    #[arg(long, value_name = "SECONDS", default_value = "120", value_parser = clap::value_parser!(u32).range(1..=3600), help_heading = RUN)]
+    pub deadline: u32,
+
+    #[command(flatten)]
+    pub place: Place,
+
+    /// Print the version
+    #[arg(long, action = ArgAction::Version, help_heading = RUN)]
+    pub version: (),
+}
+
+// No documentation comments on what is flattened: clap would take them for the command's.
+
+// How documents are delivered, and which may wait for it.
+#[derive(Debug, Args)]
+pub struct Delivery {
     /// The facility's token. Every user of this node can see it in `ps`: prefer --token-file
     #[arg(short = 't', long, value_name = "TOKEN", conflicts_with = "token_file", help_heading = DELIVER)]
     pub token: Option<Secret>,
@@ -120,68 +194,23 @@ pub struct Cli {
     #[arg(long, value_name = "SECONDS", default_value = "120", value_parser = clap::value_parser!(u32).range(1..=86_400), help_heading = DELIVER)]
     pub deliver_for: u32,
 
-    /// Send nothing: append the documents, pretty-printed, to ssh.json, jupyter-debug.json,
-    /// condor.json and host.json in the current directory
-    #[arg(short = 'd', long, conflicts_with = "print", help_heading = DELIVER)]
-    pub debug: bool,
+    /// Keep at most so many MiB of documents that cannot be delivered; beyond, the oldest are dropped
+    /// [default: 256]
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..=1_048_576), help_heading = RUN)]
+    pub spool_max_size: Option<u32>,
 
-    /// Send nothing: write the documents to standard output, one a line
-    #[arg(long, help_heading = DELIVER)]
-    pub print: bool,
+    /// Keep documents that cannot be delivered for at most so many days [default: 14]
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=3650), help_heading = RUN)]
+    pub spool_max_age: Option<u32>,
+}
 
-    /// Hash user names
-    #[arg(short = 'o', long, help_heading = PRIVACY)]
-    pub obfuscate_users: bool,
-
-    /// With -o: what is hashed before the name. Every user of this node can see it in `ps`: prefer
-    /// --salt-file
-    #[arg(short = 'z', long, value_name = "SALT", conflicts_with = "salt_file", help_heading = PRIVACY)]
-    pub salt: Option<Secret>,
-
-    /// Read the salt from this file [or the environment: AFMETRICS_SALT]
-    #[arg(long, value_name = "FILE", help_heading = PRIVACY)]
-    pub salt_file: Option<PathBuf>,
-
-    /// With -o: how names are hashed [default: md5]
-    #[arg(long, value_name = "SCHEME", help_heading = PRIVACY)]
-    pub hash: Option<Hash>,
-
-    /// Name this node `atlas` + the digits of its name + `.DOMAIN`
-    #[arg(short = 'O', long, value_name = "DOMAIN", help_heading = PRIVACY)]
-    pub obfuscate_hosts: Option<String>,
-
-    /// With -O: what stands before the digits
-    #[arg(long, value_name = "PREFIX", default_value = "atlas", help_heading = PRIVACY)]
-    pub host_prefix: String,
-
-    /// Only users of this Unix group, primary or supplementary
-    #[arg(short = 'g', long, value_name = "GROUP", help_heading = PRIVACY)]
-    pub group: Option<String>,
-
-    /// This node's name, instead of what gethostname() says
-    #[arg(long, value_name = "NAME", help_heading = RUN)]
-    pub login_node: Option<String>,
-
+// Where state and log are, and how much is logged.
+#[derive(Debug, Args)]
+pub struct Place {
     /// Where to keep what the next round needs, and what cannot be delivered yet [default: $STATE_DIRECTORY, /var/lib/afmetrics,
     /// $XDG_STATE_HOME/afmetrics, ~/.local/state/afmetrics: the first that can be written]
     #[arg(long, value_name = "DIR", help_heading = RUN)]
     pub state_dir: Option<PathBuf>,
-
-    /// Keep at most so many MiB of documents that cannot be delivered; beyond, the oldest are dropped
-    #[arg(long, value_name = "MIB", default_value = "256", value_parser = clap::value_parser!(u32).range(1..=1_048_576), help_heading = RUN)]
-    pub spool_max_size: u32,
-
-    /// Keep documents that cannot be delivered for at most so many days
-    #[arg(long, value_name = "DAYS", default_value = "14", value_parser = clap::value_parser!(u32).range(1..=3650), help_heading = RUN)]
-    pub spool_max_age: u32,
-
-    /// Give a source up after SECONDS without a byte from it
-    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = clap::value_parser!(u32).range(1..=3600), help_heading = RUN)]
-    pub silence: u32,
-
-    /// Give a collector up after SECONDS in all
-    #[arg(long, value_name = "SECONDS", default_value = "120", value_parser = clap::value_parser!(u32).range(1..=3600), help_heading = RUN)]
-    pub deadline: u32,
 
     /// Read /proc, /run and the mounts below DIR: for a container that sees its host there
     #[arg(long, value_name = "DIR", default_value = "/", help_heading = RUN)]
@@ -194,10 +223,107 @@ pub struct Cli {
     /// Log at level DEBUG (-vv)
     #[arg(long, help_heading = RUN)]
     pub very_verbose: bool,
+}
 
-    /// Print the version
-    #[arg(long, action = ArgAction::Version, help_heading = RUN)]
-    pub version: (),
+/// What to do, if it is not a round.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Look at what waits for delivery, what was rejected and what is damaged, and deal with it;
+    /// alone it is `spool list`
+    ///
+    /// Without --state-dir the first of its default folders is meant that holds a spool. Run it as the user
+    /// whose rounds use the spool; `list` and `show` change nothing, and root may run them, too.
+    Spool(OnSpool),
+}
+
+// No command is the list.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
+pub struct OnSpool {
+    #[command(subcommand)]
+    pub command: Option<SpoolCommand>,
+
+    #[command(flatten)]
+    pub list: List,
+}
+
+/// What can be done with the spool.
+#[derive(Debug, Subcommand)]
+pub enum SpoolCommand {
+    /// List what is in the spool, oldest first; changes nothing
+    List(List),
+    /// Print a batch as lines of JSON: its header, then the documents that wait, or the rejected ones
+    /// with the answers; changes nothing
+    Show(Show),
+    /// Let rejected documents wait for delivery again, once what was wrong has been mended
+    Retry(Retry),
+    /// Remove batches, waiting, rejected or damaged: their documents are lost
+    Drop(Discard),
+    /// Deliver what waits, and collect nothing; drops nothing, unless --spool-max-size or
+    /// --spool-max-age is given
+    Deliver(Box<Deliver>),
+}
+
+#[derive(Debug, Args)]
+pub struct List {
+    /// Print the list as lines of JSON
+    #[arg(long)]
+    pub json: bool,
+
+    #[command(flatten)]
+    pub place: Place,
+}
+
+#[derive(Debug, Args)]
+pub struct Show {
+    /// What to show: an ID of the list, a batch's id, or the beginning of one
+    #[arg(value_name = "ID")]
+    pub id: String,
+
+    #[command(flatten)]
+    pub place: Place,
+}
+
+#[derive(Debug, Args)]
+pub struct Retry {
+    /// The batch whose rejected documents are to wait again: its id or the beginning of it [default:
+    /// all that were rejected]
+    #[arg(value_name = "ID")]
+    pub id: Option<String>,
+
+    #[command(flatten)]
+    pub place: Place,
+}
+
+#[derive(Debug, Args)]
+pub struct Discard {
+    /// What to remove: IDs of the list, ids of batches, or beginnings of them
+    #[arg(value_name = "ID", required = true)]
+    pub ids: Vec<String>,
+
+    #[command(flatten)]
+    pub place: Place,
+}
+
+#[derive(Debug, Args)]
+pub struct Deliver {
+    #[command(flatten)]
+    pub delivery: Delivery,
+
+    /// Deliver also what was collected for other endpoints: the endpoint has moved
+    #[arg(long, help_heading = DELIVER)]
+    pub any_endpoint: bool,
+
+    /// As in a round, whose user names are hidden: leave what was collected with clear ones
+    #[arg(short = 'o', long, help_heading = PRIVACY)]
+    pub obfuscate_users: bool,
+
+    /// As in a round, whose host names are hidden: leave what was collected with clear ones
+    #[arg(short = 'O', long, value_name = "DOMAIN", help_heading = PRIVACY)]
+    pub obfuscate_hosts: Option<String>,
+
+    #[command(flatten)]
+    pub place: Place,
 }
 
 const ENVIRONMENT: &str = "\
@@ -258,6 +384,12 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Erro
     Cli::try_parse_from(spell_out(args)).map_err(without_value)
 }
 
+/// All words that are commands, on any level.
+const COMMANDS: [&str; 6] = ["spool", "list", "show", "retry", "drop", "deliver"];
+
+const NO_COMMAND: &str =
+    "an argument belongs to no flag and is no command: does a value with a blank need quotes?";
+
 /// An error that does not quote what may be part of a secret: the second half of a token with a
 /// blank in it and no quotes around, a token behind a switch (`--debug=TOKEN`).
 fn without_value(error: clap::Error) -> clap::Error {
@@ -269,6 +401,15 @@ fn without_value(error: clap::Error) -> clap::Error {
         ErrorKind::UnknownArgument if !arg.starts_with('-') => {
             "an argument belongs to no flag: does a value with a blank need quotes?".to_owned()
         }
+        // Since there are commands, clap takes every such word for one.
+        ErrorKind::InvalidSubcommand => NO_COMMAND.to_owned(),
+        ErrorKind::ArgumentConflict => match error.get(ContextKind::InvalidSubcommand) {
+            Some(ContextValue::String(word)) if COMMANDS.contains(&word.as_str()) => {
+                format!("no flag goes before `{word}`: its own come behind it")
+            }
+            Some(_) => NO_COMMAND.to_owned(),
+            None => return error,
+        },
         ErrorKind::TooManyValues => format!("{arg} takes no value"),
         _ => return error,
     };
@@ -278,6 +419,18 @@ fn without_value(error: clap::Error) -> clap::Error {
 /// The command, for the man page and the documentation.
 pub fn command() -> clap::Command {
     Cli::command()
+}
+
+impl Cli {
+    /// A round that collects nothing and delivers what waits.
+    pub fn delivering_only(deliver: Deliver) -> Self {
+        let mut cli = Self::parse_from(["afmetrics_collector"]);
+        cli.delivery = deliver.delivery;
+        cli.obfuscate_users = deliver.obfuscate_users;
+        cli.obfuscate_hosts = deliver.obfuscate_hosts;
+        cli.place = deliver.place;
+        cli
+    }
 }
 
 /// Replaces abbreviations of the old script's long options by the whole word. What is no

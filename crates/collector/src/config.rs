@@ -12,7 +12,7 @@ use afmetrics_document::names::{HostRule, Scheme, UserRule};
 use anyhow::{Context as _, Result, bail};
 use reqwest::Url;
 
-use crate::cli::{Cli, Hash};
+use crate::cli::{Cli, Deliver, Hash};
 use crate::endpoint_url;
 use crate::secret::{self, Secret};
 use crate::spool::Bounds;
@@ -154,6 +154,8 @@ pub struct Config {
     pub login_node: Option<String>,
     /// Where state may be kept, best first, and whether the first was asked for by name.
     pub state_dirs: Asked<Vec<StateDir>>,
+    /// What was collected for other endpoints goes to this one, too.
+    pub any_endpoint: bool,
     /// How much may wait for delivery, and for how long.
     pub spool: Bounds,
     pub limits: Limits,
@@ -211,24 +213,51 @@ impl Queue {
 }
 
 impl Config {
-    /// Checks the flags. Errors are one sentence that says what to do; they are exit status 2.
+    /// Checks the flags of a round. Errors are one sentence that says what to do; they are exit status
+    /// 2.
     pub fn new(cli: Cli, env: Environment) -> Result<Self> {
-        let mut remarks = Vec::new();
-        let mut warnings = Vec::new();
-        let default_state_dirs = default_state_dirs(&env, &cli.root);
-        let named_state_dir = cli.state_dir.map(|path| StateDir {
-            path,
-            rule: "the folder of --state-dir",
-        });
-        let named_state_dir = named_state_dir.into_iter().collect();
-        let ssh = cli.ssh || cli.ssh_history;
-        if !(ssh || cli.jupyter || cli.batch || cli.host) {
+        if !(cli.ssh || cli.ssh_history || cli.jupyter || cli.batch || cli.host) {
             bail!(
                 "nothing to collect: choose at least one of -s (ssh), -S (ssh with history), -j (Jupyter), -b (batch), --host"
             );
         }
+        Self::checked(cli, env)
+    }
+
+    /// The same for `spool deliver`, which collects nothing. `state`: the folder whose spool it is.
+    pub fn for_delivery(deliver: Deliver, state: StateDir, env: Environment) -> Result<Self> {
+        let any_endpoint = deliver.any_endpoint;
+        // By hand nothing is dropped that a round with other bounds would keep.
+        let spool = bounds(
+            deliver.delivery.spool_max_size.unwrap_or(u32::MAX),
+            deliver.delivery.spool_max_age.unwrap_or(u32::MAX),
+        );
+        // Nothing is hashed.
+        let env = Environment { salt: None, ..env };
+        let config = Self::checked(Cli::delivering_only(deliver), env)?;
+        Ok(Self {
+            any_endpoint,
+            spool,
+            state_dirs: Asked {
+                value: vec![state],
+                by_name: true,
+            },
+            ..config
+        })
+    }
+
+    /// Whether this is a round; otherwise what waits is delivered.
+    pub fn collects(&self) -> bool {
+        self.ssh || self.jupyter || self.batch || self.host
+    }
+
+    fn checked(cli: Cli, env: Environment) -> Result<Self> {
+        let mut remarks = Vec::new();
+        let mut warnings = Vec::new();
+        let state_dirs = state_dirs(cli.place.state_dir, &env, &cli.place.root);
+        let ssh = cli.ssh || cli.ssh_history;
         for (flag, name) in [
-            ("-c", Some(&cli.cluster)),
+            ("-c", Some(&cli.delivery.cluster)),
             ("--login-node", cli.login_node.as_ref()),
         ] {
             if name.is_some_and(|name| name.trim().is_empty()) {
@@ -269,10 +298,15 @@ impl Config {
         } else if cli.print {
             Target::Print
         } else {
-            if cli.token.is_some() {
+            if cli.delivery.token.is_some() {
                 remarks.push(secret::on_command_line("token"));
             }
-            let token = secret::read("token", cli.token, cli.token_file.as_deref(), env.token)?;
+            let token = secret::read(
+                "token",
+                cli.delivery.token,
+                cli.delivery.token_file.as_deref(),
+                env.token,
+            )?;
             if token.as_ref().is_some_and(secret::is_no_token) {
                 bail!(
                     "the token is blank, or has a line end or another control character in it: it is one line, and nothing else is in its file"
@@ -284,18 +318,18 @@ impl Config {
                 );
             };
             secrets.push(token.clone());
-            let url = endpoint_url::checked(cli.url.expose(), &mut warnings)?;
+            let url = endpoint_url::checked(cli.delivery.url.expose(), &mut warnings)?;
             secrets.extend(endpoint_url::secrets(&url));
             Target::Endpoint(Box::new(EndpointConfig {
                 url,
                 token,
-                batch_size: cli.batch_size.map(|n| n as usize),
-                gzip: cli.gzip,
-                ca: cli.ca_file.map(read_ca_file).transpose()?,
-                max_connections: cli.max_connections.into(),
-                max_streams: cli.max_streams.into(),
-                patience: Duration::from_secs(cli.request_timeout.into()),
-                deliver_for: Duration::from_secs(cli.deliver_for.into()),
+                batch_size: cli.delivery.batch_size.map(|n| n as usize),
+                gzip: cli.delivery.gzip,
+                ca: cli.delivery.ca_file.map(read_ca_file).transpose()?,
+                max_connections: cli.delivery.max_connections.into(),
+                max_streams: cli.delivery.max_streams.into(),
+                patience: Duration::from_secs(cli.delivery.request_timeout.into()),
+                deliver_for: Duration::from_secs(cli.delivery.deliver_for.into()),
             }))
         };
 
@@ -319,26 +353,34 @@ impl Config {
             },
             removed_jobs: cli.removed_jobs,
             mounts: Asked::or_default(cli.mount, ["/home", "/data", "/scratch"].map(String::from)),
-            cluster: cli.cluster,
+            cluster: cli.delivery.cluster,
             publisher: Publisher::new(users, hosts),
             unstated_scheme,
             group: cli.group,
             login_node: cli.login_node,
-            state_dirs: Asked::or_default(named_state_dir, default_state_dirs),
-            spool: Bounds {
-                size: u64::from(cli.spool_max_size) << 20,
-                age: Duration::from_secs(u64::from(cli.spool_max_age) * 86_400),
-            },
+            state_dirs,
+            any_endpoint: false,
+            spool: bounds(
+                cli.delivery.spool_max_size.unwrap_or(256),
+                cli.delivery.spool_max_age.unwrap_or(14),
+            ),
             limits: Limits {
                 silence: Duration::from_secs(cli.silence.into()),
                 total: Duration::from_secs(cli.deadline.into()),
             },
-            root: cli.root,
+            root: cli.place.root,
             target,
             secrets,
             remarks,
             warnings,
         })
+    }
+}
+
+fn bounds(mib: u32, days: u32) -> Bounds {
+    Bounds {
+        size: u64::from(mib) << 20,
+        age: Duration::from_secs(u64::from(days) * 86_400),
     }
 }
 
@@ -379,6 +421,15 @@ fn read_ca_file(path: PathBuf) -> Result<(PathBuf, Vec<u8>)> {
         )
     })?;
     Ok((path, pem))
+}
+
+/// Where state may be: the folder that was asked for, or else ours, best first.
+pub fn state_dirs(named: Option<PathBuf>, env: &Environment, root: &Path) -> Asked<Vec<StateDir>> {
+    let named = named.map(|path| StateDir {
+        path,
+        rule: "the folder of --state-dir",
+    });
+    Asked::or_default(named.into_iter().collect(), default_state_dirs(env, root))
 }
 
 fn default_state_dirs(env: &Environment, root: &Path) -> Vec<StateDir> {

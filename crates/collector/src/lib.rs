@@ -1,7 +1,7 @@
 //! `afmetrics_collector`: collects who uses an analysis facility and how healthy it is, and
 //! delivers it as JSON documents.
 //!
-//! The path of a document: source -> collector -> published names -> delivery -> endpoint. See
+//! The path of a document: source -> collector -> published names -> spool -> delivery -> endpoint. See
 //! `ARCHITECTURE.md`.
 
 mod aside;
@@ -24,6 +24,7 @@ mod sending;
 mod signals;
 mod sources;
 mod spool;
+mod spool_commands;
 mod state;
 mod tally;
 
@@ -38,7 +39,7 @@ use tracing::level_filters::LevelFilter;
 use tracing::{error, info, warn};
 
 use crate::aside::aside;
-use crate::cli::Cli;
+use crate::cli::{Command, Place};
 use crate::config::{Config, Environment, Target};
 use crate::context::Context;
 use crate::delivery::Endpoint;
@@ -67,8 +68,14 @@ pub fn run(args: impl IntoIterator<Item = OsString>, env: Environment) -> ExitCo
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE));
         }
     };
-    log::open(level(&cli), &cli.root);
-    match start(cli, env) {
+    let result = match cli.command {
+        Some(Command::Spool(what)) => spool_commands::run(what, env),
+        None => {
+            log::open(level(&cli.place), Some(&cli.place.root));
+            Config::new(cli, env).and_then(|config| act(&config))
+        }
+    };
+    match result {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(INCOMPLETE),
         Err(why) => {
@@ -78,9 +85,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>, env: Environment) -> ExitCo
     }
 }
 
-fn level(cli: &Cli) -> LevelFilter {
-    match cli.verbose {
-        _ if cli.very_verbose => LevelFilter::DEBUG,
+fn level(place: &Place) -> LevelFilter {
+    match place.verbose {
+        _ if place.very_verbose => LevelFilter::DEBUG,
         0 => LevelFilter::WARN,
         1 => LevelFilter::INFO,
         2.. => LevelFilter::DEBUG,
@@ -88,8 +95,7 @@ fn level(cli: &Cli) -> LevelFilter {
 }
 
 /// Whether all was collected and delivered. An error is one of usage or configuration.
-fn start(cli: Cli, env: Environment) -> Result<bool> {
-    let config = Config::new(cli, env)?;
+fn act(config: &Config) -> Result<bool> {
     for remark in &config.remarks {
         info!("{remark}");
     }
@@ -110,7 +116,8 @@ fn start(cli: Cli, env: Environment) -> Result<bool> {
                 error!("ended by {} before the round was done", signal?);
                 Ok(false)
             }
-            result = one_round(&config) => result,
+            result = one_round(config), if config.collects() => result,
+            result = what_waits(config), if !config.collects() => result,
         }
     });
     // Not waiting for threads that hang in a dead mount or a dead directory service.
@@ -178,6 +185,23 @@ async fn one_round(config: &Config) -> Result<bool> {
     Ok(done && summary.well == summary.all && !lacks_named_state(config, &cx))
 }
 
+/// Delivers what earlier rounds left.
+async fn what_waits(config: &Config) -> Result<bool> {
+    let begun = Instant::now();
+    let Target::Endpoint(to) = &config.target else {
+        return Ok(true);
+    };
+    let endpoint = Endpoint::new(to)?;
+    let cx = context(config).await?;
+    let sender = Sender::new(config, to, &endpoint, &cx);
+    let (done, rest) = sender.send_what_waits().await?;
+    info!(
+        "delivered what waited in {:.2} s; {rest}",
+        begun.elapsed().as_secs_f64()
+    );
+    Ok(done)
+}
+
 /// A state folder that somebody asked for cannot be used: a failure, and logged as one.
 fn lacks_named_state(config: &Config, cx: &Context) -> bool {
     matches!(config.target, Target::Endpoint(_)) && config.state_dirs.by_name && cx.state.is_none()
@@ -191,7 +215,8 @@ async fn context(config: &Config) -> Result<Context, UnknownGroup> {
         .unwrap_or_default();
     let host = config.login_node.clone().unwrap_or_else(|| own.clone());
     let login_node = publisher.host(&host);
-    if publisher.hides_hosts() && !host.contains(|c: char| c.is_ascii_digit()) {
+    if config.collects() && publisher.hides_hosts() && !host.contains(|c: char| c.is_ascii_digit())
+    {
         warn!(
             "this node's name has no digits: under -O it is {}, as is every other such node's; --login-node can name it",
             login_node.as_str()

@@ -19,9 +19,10 @@ use tracing_subscriber::{Layer as _, fmt};
 const FOLDER: &str = "var/log/afmetrics";
 const FILE: &str = "afmetrics.log";
 
-/// Opens the log for this process; only the first call does.
-pub fn open(level: LevelFilter, root: &Path) {
-    let writer = match own_file(root) {
+/// Opens the log for this process; only the first call does. `root`: below it is the file; `None`: only
+/// standard error.
+pub fn open(level: LevelFilter, root: Option<&Path>) {
+    let writer = match root.and_then(own_file) {
         Some(file) => BoxMakeWriter::new(io::stderr.and(Mutex::new(file))),
         None => BoxMakeWriter::new(io::stderr),
     };

@@ -166,7 +166,7 @@ pub fn percent_decoded(text: &str) -> String {
 
 /// What would change the look of a log without being seen: control characters, other line ends,
 /// and marks of the direction of writing.
-fn is_invisible(c: char) -> bool {
+pub fn is_invisible(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }

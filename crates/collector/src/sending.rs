@@ -30,6 +30,10 @@ pub struct Sender<'a> {
     own_documents: u64,
     /// Documents that the next round reads again.
     held_back: u64,
+    /// The spool could not be delivered from: another round was at it, or it cannot be used.
+    had_no_turn: bool,
+    /// Nothing was collected: somebody wants delivered what waits.
+    is_by_hand: bool,
 }
 
 /// What came of storing.
@@ -55,6 +59,8 @@ impl<'a> Sender<'a> {
             outcome: Outcome::default(),
             own_documents: 0,
             held_back: 0,
+            had_no_turn: false,
+            is_by_hand: false,
         }
     }
 
@@ -79,6 +85,17 @@ impl<'a> Sender<'a> {
             self.deliver_from_spool(state, own).await;
         }
         Ok(self.end())
+    }
+
+    /// Delivers what earlier rounds stored, and nothing else. Returns the same.
+    pub async fn send_what_waits(mut self) -> Result<(bool, String)> {
+        self.is_by_hand = true;
+        if let Some(state) = &self.cx.state {
+            self.deliver_from_spool(state, None).await;
+        }
+        let is_done = self.cx.state.is_some() && !self.had_no_turn;
+        let (well, text) = self.end();
+        Ok((well && is_done, text))
     }
 
     async fn store(&self, state: &State, collected: &[Collected]) -> Stored {
@@ -157,17 +174,21 @@ impl<'a> Sender<'a> {
         let turn = match turn {
             Ok(Some(turn)) => turn,
             Ok(None) => {
+                self.had_no_turn = true;
                 if own.is_some() {
                     warn!(
                         "another round is delivering just now: it delivers this one's documents, too"
                     );
-                    self.outcome.left.waiting += self.own_documents;
+                } else if self.is_by_hand {
+                    warn!("another round is delivering just now: it delivers what waits");
                 }
+                self.outcome.left.waiting += own.map_or(0, |_| self.own_documents);
                 return false;
             }
             // Nothing was ever stored.
             Err(why) if why.kind() == io::ErrorKind::NotFound && own.is_none() => return false,
             Err(why) => {
+                self.had_no_turn = true;
                 error!("the spool in {} cannot be used: {why}", state.shown());
                 self.outcome.left.waiting += own.map_or(0, |_| self.own_documents);
                 return false;
@@ -175,7 +196,7 @@ impl<'a> Sender<'a> {
         };
         let wanted = Wanted {
             cluster: self.config.cluster.clone(),
-            endpoint: Some(self.to.clone()),
+            endpoint: (!self.config.any_endpoint).then(|| self.to.clone()),
             hides_users: self.config.publisher.hides_users(),
             hides_hosts: self.config.publisher.hides_hosts(),
         };

@@ -18,7 +18,7 @@ use tracing::{debug, warn};
 
 use crate::aside::aside;
 use crate::config::StateDir;
-use crate::spool::{Found, Header, Spool, Turn, file_name, try_lock};
+use crate::spool::{Found, Header, Spool, Turn, batch_name, file_name, try_lock};
 
 /// The folder of the files that a round locks for the collectors that it runs.
 const LOCKS: &str = "locks";
@@ -186,13 +186,7 @@ impl State {
         cursors: BTreeMap<String, Value>,
     ) -> io::Result<u64> {
         let spool = self.spool.clone();
-        let name = file_name(
-            header
-                .endpoint
-                .split_once("://")
-                .map_or(header.endpoint.as_str(), |(_, rest)| rest)
-                .trim_end_matches('/'),
-        );
+        let name = batch_name(&header.endpoint);
         let cursors = cursors
             .into_iter()
             .map(|(name, cursor)| (cursor_name(&name, &header.cluster), cursor))

@@ -47,6 +47,7 @@
 
 mod batch;
 mod bounds;
+mod contents;
 mod cursors;
 mod done;
 #[cfg(test)]
@@ -64,10 +65,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use self::batch::{Header, Reader, Unreadable};
-pub use self::bounds::Bounds;
+pub use self::bounds::{Bounds, described};
+pub use self::contents::{Entry, Item};
 pub use self::cursors::Found;
 pub use self::done::Done;
-pub use self::names::file_name;
+pub use self::names::{batch_name, file_name};
 
 const BATCH: &str = ".ndjson.zst";
 const DONE: &str = ".done";

@@ -32,6 +32,14 @@ pub fn file_name(name: &str) -> String {
     safe
 }
 
+/// The name of a batch's file, by where it goes: the endpoint without its scheme.
+pub fn batch_name(endpoint: &str) -> String {
+    let place = endpoint
+        .split_once("://")
+        .map_or(endpoint, |(_, rest)| rest);
+    file_name(place.trim_end_matches('/'))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

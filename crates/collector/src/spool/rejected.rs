@@ -1,7 +1,7 @@
 //! Documents that an endpoint refused: a file for each batch, its header and then a line for each
 //! document, with the answer. Nothing is tried again by itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -103,22 +103,17 @@ impl Spool {
         Ok(Rejected { header, documents })
     }
 
-    /// Makes a batch of documents that were refused, to be tried once more; returns how many they are.
-    /// Whoever calls holds the turn.
-    pub fn retry(&self, id: Uuid) -> io::Result<u64> {
+    /// Makes a batch of documents that were refused, to be tried once more, unless that
+    /// was done before (`waits_again`); returns how many they are. Whoever calls holds the turn.
+    pub fn retry(&self, id: Uuid, waits_again: &BTreeSet<Uuid>) -> io::Result<u64> {
         let Rejected { header, documents } = self.read_rejected(id)?;
-        let is_stored = self.waiting()?.iter().any(|waiting| {
-            self.open(waiting)
-                .is_ok_and(|(reader, _)| reader.header.retry_of == Some(id))
-        });
-        // It is, if a crash came between storing and removing.
-        if !is_stored && !documents.is_empty() {
+        if !documents.is_empty() && !waits_again.contains(&id) {
             let mut lines = Vec::new();
             for refused in documents.values() {
                 lines.extend_from_slice(refused.document.get().as_bytes());
                 lines.push(b'\n');
             }
-            let name = super::file_name(&header.endpoint);
+            let name = super::batch_name(&header.endpoint);
             let header = Header {
                 id: Uuid::now_v7(),
                 retry_of: Some(id),
@@ -128,6 +123,16 @@ impl Spool {
         }
         self.drop_rejected(id)?;
         Ok(documents.len() as u64)
+    }
+
+    /// The batches whose refused documents are stored once more already: a crash came between storing
+    /// and removing.
+    pub fn waits_again(&self) -> io::Result<BTreeSet<Uuid>> {
+        let waiting = self.waiting()?;
+        let headers = waiting.iter().filter_map(|waiting| self.open(waiting).ok());
+        Ok(headers
+            .filter_map(|(reader, _)| reader.header.retry_of)
+            .collect())
     }
 
     /// Removes what was refused of a batch.
@@ -154,7 +159,7 @@ fn ends_a_line(file: &mut File) -> io::Result<bool> {
     Ok(last == *b"\n")
 }
 
-fn kind_of(document: &RawValue) -> String {
+pub(super) fn kind_of(document: &RawValue) -> String {
     serde_json::from_str::<Value>(document.get())
         .ok()
         .and_then(|document| Some(document.get("kind")?.as_str()?.to_owned()))

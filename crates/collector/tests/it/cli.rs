@@ -67,24 +67,28 @@ fn short_flags_can_be_bundled_and_values_glued() {
         let cli = parsed(args);
         assert!(cli.debug && cli.ssh, "{args}");
         assert_eq!(
-            cli.token.as_ref().map(Secret::expose),
+            cli.delivery.token.as_ref().map(Secret::expose),
             Some("T0ken"),
             "{args}"
         );
     }
     assert_eq!(
-        parsed("--token=a=b").token.as_ref().map(Secret::expose),
+        parsed("--token=a=b")
+            .delivery
+            .token
+            .as_ref()
+            .map(Secret::expose),
         Some("a=b")
     );
     assert_eq!(
-        parsed("-ta=b").token.as_ref().map(Secret::expose),
+        parsed("-ta=b").delivery.token.as_ref().map(Secret::expose),
         Some("a=b")
     );
 }
 
 #[test]
 fn long_flags_can_be_cut_as_far_as_they_could_before() {
-    assert!(parsed("--very").very_verbose);
+    assert!(parsed("--very").place.very_verbose);
     assert_eq!(
         parsed("--sal pepper").salt.as_ref().map(Secret::expose),
         Some("pepper")
@@ -110,16 +114,16 @@ fn long_flags_can_be_cut_as_far_as_they_could_before() {
     );
     assert_eq!(parsed("--la user").label, "user");
     assert_eq!(
-        parsed("--u https://example.org/").url.expose(),
+        parsed("--u https://example.org/").delivery.url.expose(),
         "https://example.org/"
     );
-    assert_eq!(parsed("--c CANARY").cluster, "CANARY");
+    assert_eq!(parsed("--c CANARY").delivery.cluster, "CANARY");
     assert_eq!(parsed("--gro physics").group.as_deref(), Some("physics"));
     assert_eq!(parsed("--q all: --q idle:x").queue, ["all:", "idle:x"]);
     // Ours, too.
-    assert_eq!(parsed("--tok x").token_file, None);
-    assert!(parsed("--token-f /x").token_file.is_some());
-    assert_eq!(parsed("--max-c 3").max_connections, 3);
+    assert_eq!(parsed("--tok x").delivery.token_file, None);
+    assert!(parsed("--token-f /x").delivery.token_file.is_some());
+    assert_eq!(parsed("--max-c 3").delivery.max_connections, 3);
     for ambiguous in ["--ss", "--s", "--obfuscate", "--ver", "--h", "--max"] {
         let args = [ambiguous, "x"].join(" ");
         assert!(understood(ambiguous).is_none(), "{ambiguous}");
@@ -130,25 +134,36 @@ fn long_flags_can_be_cut_as_far_as_they_could_before() {
 #[test]
 fn the_last_value_wins_and_order_is_irrelevant() {
     let cli = parsed("-c A -t one --cluster=B -s -ttwo --cluster C --token three");
-    assert_eq!(cli.cluster, "C");
-    assert_eq!(cli.token.as_ref().map(Secret::expose), Some("three"));
+    assert_eq!(cli.delivery.cluster, "C");
+    assert_eq!(
+        cli.delivery.token.as_ref().map(Secret::expose),
+        Some("three")
+    );
     assert!(parsed("-s -s --ssh").ssh);
     let cli = parsed("-u https://example.org/ -v -O example.org -s");
-    assert!(cli.ssh && cli.verbose == 1);
+    assert!(cli.ssh && cli.place.verbose == 1);
 }
 
 #[test]
 fn a_value_that_begins_with_a_dash_is_glued() {
     assert_eq!(
-        parsed("-t-x").token.as_ref().map(Secret::expose),
+        parsed("-t-x").delivery.token.as_ref().map(Secret::expose),
         Some("-x")
     );
     assert_eq!(
-        parsed("--token=-x").token.as_ref().map(Secret::expose),
+        parsed("--token=-x")
+            .delivery
+            .token
+            .as_ref()
+            .map(Secret::expose),
         Some("-x")
     );
     assert_eq!(
-        parsed("--tok=--x").token.as_ref().map(Secret::expose),
+        parsed("--tok=--x")
+            .delivery
+            .token
+            .as_ref()
+            .map(Secret::expose),
         Some("--x")
     );
     assert!(understood("-t -s").is_none());
@@ -165,7 +180,7 @@ fn verbosity() {
         ("-v -s -v", 2),
         ("--verb", 1),
     ] {
-        assert_eq!(parsed(args).verbose, verbose, "{args}");
+        assert_eq!(parsed(args).place.verbose, verbose, "{args}");
     }
     let world = login_node();
     for (flag, info, debug) in [("-s", 0, 0), ("-sv", 1, 0), ("-svv", 1, 1), ("-svvv", 1, 1)] {

@@ -1,12 +1,14 @@
 //! What is printed from the tables is what the tables say: README's tables and the man page.
 //! `cargo xtask bless` (AFMETRICS_BLESS=1) rewrites it.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use afmetrics_collector::{cli, collectors};
-use clap::ArgAction;
+use clap::{Arg, Command};
+use clap_mangen::Man;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -35,58 +37,104 @@ fn with_block(text: &str, name: &str, block: &str) -> String {
     format!("{}\n{block}{}", &text[..begin], &text[end..])
 }
 
+/// A flag's or an argument's cells: how it is written, what it means, its default.
+fn cells(arg: &Arg) -> [String; 3] {
+    let mut flag = String::new();
+    if let Some(short) = arg.get_short() {
+        let _ = write!(flag, "-{short} ");
+    }
+    if let Some(long) = arg.get_long() {
+        let _ = write!(flag, "--{long} ");
+    }
+    if (arg.get_action().takes_values() || arg.is_positional())
+        && let Some(names) = arg.get_value_names()
+    {
+        let _ = write!(flag, "{}", names[0]);
+    }
+    let help = arg.get_help().unwrap().to_string();
+    let (meaning, default) = match help.split_once(" [default: ") {
+        Some((meaning, default)) => (meaning.to_owned(), default.trim_end_matches(']').to_owned()),
+        None => {
+            let default: Vec<_> = arg
+                .get_default_values()
+                .iter()
+                .filter(|_| arg.get_action().takes_values())
+                .map(|v| v.to_string_lossy())
+                .collect();
+            (help, default.join(" "))
+        }
+    };
+    let values: Vec<String> = arg
+        .get_possible_values()
+        .iter()
+        .filter(|_| arg.get_action().takes_values())
+        .map(|value| {
+            format!(
+                "`{}`: {}",
+                value.get_name(),
+                value.get_help().unwrap_or_default()
+            )
+        })
+        .collect();
+    let meaning = match values.is_empty() {
+        true => meaning,
+        false => format!("{meaning}. {}", values.join("; ")),
+    };
+    [flag.trim_end().to_owned(), meaning, default]
+}
+
 fn flags() -> String {
     let mut table = String::from("| flag | meaning | default |\n| --- | --- | --- |\n");
     for arg in cli::command().get_arguments() {
-        let mut flag = String::new();
-        if let Some(short) = arg.get_short() {
-            let _ = write!(flag, "-{short} ");
-        }
-        if let Some(long) = arg.get_long() {
-            let _ = write!(flag, "--{long}");
-        }
-        if matches!(arg.get_action(), ArgAction::Set | ArgAction::Append)
-            && let Some(names) = arg.get_value_names()
-        {
-            let _ = write!(flag, " {}", names[0]);
-        }
-        let help = arg.get_help().unwrap().to_string();
-        let (meaning, default) = match help.split_once(" [default: ") {
-            Some((meaning, default)) => {
-                (meaning.to_owned(), default.trim_end_matches(']').to_owned())
-            }
-            None => {
-                let default: Vec<_> = arg
-                    .get_default_values()
-                    .iter()
-                    .map(|v| v.to_string_lossy())
-                    .collect();
-                // A switch's default is that it is off.
-                (help, default.join(" ").replace("false", ""))
-            }
-        };
-        let values: Vec<String> = arg
-            .get_possible_values()
-            .iter()
-            .filter(|_| arg.get_action().takes_values())
-            .map(|value| {
-                format!(
-                    "`{}`: {}",
-                    value.get_name(),
-                    value.get_help().unwrap_or_default()
-                )
-            })
-            .collect();
-        let meaning = match values.is_empty() {
-            true => meaning,
-            false => format!("{meaning}. {}", values.join("; ")),
-        };
-        let default = if default == "0" && !arg.get_action().takes_values() {
-            String::new()
-        } else {
-            default
-        };
+        let [flag, meaning, default] = cells(arg);
         let _ = writeln!(table, "| `{flag}` | {meaning} | {default} |");
+    }
+    table
+}
+
+/// All commands below this one, each with its name as it is typed, without the program's.
+fn commands(command: &Command, above: &str) -> Vec<(String, Command)> {
+    let mut all = Vec::new();
+    for command in command.get_subcommands() {
+        let name = format!("{above} {}", command.get_name());
+        let name = name.trim_start().to_owned();
+        all.push((name.clone(), command.clone()));
+        all.extend(commands(command, &name));
+    }
+    all
+}
+
+/// A row for each command, and one for each of its flags that a round does not have or takes to mean
+/// something else.
+fn table_of_commands() -> String {
+    let round = cli::command();
+    let of_round: Vec<[String; 3]> = round.get_arguments().map(cells).collect();
+    let mut table =
+        String::from("| command | does | and takes, as a round does |\n| --- | --- | --- |\n");
+    for (name, command) in commands(&round, "") {
+        let (mut shared, mut own) = (Vec::new(), Vec::new());
+        for cells in command.get_arguments().map(cells) {
+            match of_round.contains(&cells) {
+                true => {
+                    let flag = cells[0].split(' ').next().unwrap_or_default();
+                    shared.push(format!("`{flag}`"));
+                }
+                false => own.push(cells),
+            }
+        }
+        let _ = writeln!(
+            table,
+            "| `{name}` | {} | {} |",
+            command.get_about().unwrap(),
+            shared.join(" ")
+        );
+        for [flag, meaning, default] in own {
+            let default = match default.as_str() {
+                "" => default,
+                default => format!(" (default: {default})"),
+            };
+            let _ = writeln!(table, "| `{name} {flag}` | {meaning}{default} |  |");
+        }
     }
     table
 }
@@ -110,30 +158,107 @@ fn table_of_collectors() -> String {
 }
 
 #[test]
-fn the_readme_has_every_flag_and_every_collector() {
+fn the_readme_has_every_flag_every_command_and_every_collector() {
     let text = fs::read_to_string(root().join("README.md")).unwrap();
     let text = with_block(&text, "collectors", &table_of_collectors());
     let text = with_block(&text, "flags", &flags());
+    let text = with_block(&text, "commands", &table_of_commands());
     assert_is("README.md", &text);
 }
 
 #[test]
 fn the_man_page_is_that_of_the_flags() {
+    let page = man_page();
+    for (name, command) in commands(&cli::command(), "") {
+        let section = page.split(".SH ").find(|section| {
+            section.starts_with(&format!("\"AFMETRICS_COLLECTOR {}\"", name.to_uppercase()))
+        });
+        for arg in command.get_arguments() {
+            let word = match (arg.get_long(), arg.get_value_names()) {
+                (Some(long), _) => format!("\\-\\-{}", long.replace('-', "\\-")),
+                (None, names) => names.unwrap()[0].to_string(),
+            };
+            assert!(section.unwrap().contains(&word), "{name} {word}");
+        }
+    }
+    assert_is("docs/afmetrics_collector.1", &page);
+}
+
+/// One page for all: a section for each command, behind the options of a round.
+fn man_page() -> String {
+    let whole = cli::command();
+    let man = Man::new(whole.clone());
     let mut page = Vec::new();
-    clap_mangen::Man::new(cli::command())
-        .render(&mut page)
-        .unwrap();
-    assert_is(
-        "docs/afmetrics_collector.1",
-        &String::from_utf8(page).unwrap(),
+    man.render_title(&mut page).unwrap();
+    man.render_name_section(&mut page).unwrap();
+    man.render_synopsis_section(&mut page).unwrap();
+    man.render_description_section(&mut page).unwrap();
+    man.render_options_section(&mut page).unwrap();
+    let mut page = String::from_utf8(page).unwrap();
+    for (name, command) in commands(&whole, "") {
+        let name = format!("afmetrics_collector {name}");
+        let _ = writeln!(page, ".SH \"{}\"", name.to_uppercase());
+        page.push_str(&section(command.bin_name(name)));
+    }
+    let mut rest = Vec::new();
+    man.render_extra_section(&mut rest).unwrap();
+    man.render_version_section(&mut rest).unwrap();
+    page + &String::from_utf8(rest).unwrap()
+}
+
+/// Synopsis, description and options of a command, a level lower than in a page of its own.
+fn section(command: Command) -> String {
+    let man = Man::new(command);
+    let mut section = Vec::new();
+    man.render_synopsis_section(&mut section).unwrap();
+    man.render_description_section(&mut section).unwrap();
+    man.render_options_section(&mut section).unwrap();
+    let section = String::from_utf8(section).unwrap();
+    section.replace(".SS ", ".PP\n").replace(".SH ", ".SS ")
+}
+
+/// The pages that people write.
+fn pages() -> Vec<PathBuf> {
+    let mut files = vec![root().join("README.md"), root().join("ARCHITECTURE.md")];
+    files.extend(
+        fs::read_dir(root().join("docs"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "md")),
     );
+    files
+}
+
+/// So is a command, and one that stands nowhere is a command that nobody finds.
+#[test]
+fn documents_name_only_commands_that_exist_and_all_of_them() {
+    let round = cli::command();
+    let spool = round.find_subcommand("spool").unwrap();
+    let known: Vec<&str> = spool.get_subcommands().map(Command::get_name).collect();
+    let mut named = BTreeSet::new();
+    for file in pages() {
+        let text = fs::read_to_string(&file).unwrap();
+        for (at, words) in text.match_indices("afmetrics_collector spool ") {
+            let rest = &text[at + words.len()..];
+            let word = rest.split(|c: char| !c.is_ascii_lowercase()).next();
+            let word = word.unwrap_or_default();
+            if !word.is_empty() {
+                assert!(known.contains(&word), "{} names {word}", file.display());
+                named.insert(word.to_owned());
+            }
+        }
+    }
+    assert_eq!(named.len(), known.len(), "{named:?}");
 }
 
 /// A flag in a document that the program does not have is a wrong document.
 #[test]
 fn documents_name_only_flags_that_exist() {
-    let known: Vec<String> = cli::command()
-        .get_arguments()
+    let round = cli::command();
+    let all = commands(&round, "");
+    let known: Vec<String> = std::iter::once(&round)
+        .chain(all.iter().map(|(_, command)| command))
+        .flat_map(Command::get_arguments)
         .filter_map(|arg| arg.get_long().map(|long| format!("--{long}")))
         .collect();
     // Cargo's, clap's own, an abbreviation, and kubectl's.
@@ -148,14 +273,7 @@ fn documents_name_only_flags_that_exist() {
         "--server",
         "--user",
     ];
-    let mut files = vec![root().join("README.md")];
-    files.extend(
-        fs::read_dir(root().join("docs"))
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .filter(|path| path.extension().is_some_and(|extension| extension == "md")),
-    );
-    for file in files {
+    for file in pages() {
         let text = fs::read_to_string(&file).unwrap();
         for word in text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-')) {
             let is_flag = word.len() > 4 && word.starts_with("--") && !word.ends_with('-');

@@ -19,6 +19,7 @@ mod output;
 mod power_cut;
 mod programs;
 mod schedd;
+mod spool_commands;
 mod sshd;
 mod state;
 mod support;

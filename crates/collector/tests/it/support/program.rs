@@ -113,14 +113,47 @@ impl World {
 
     /// The same, but where state is kept is the program's choice.
     pub fn command_without_state_dir(&self, args: &[&str]) -> Command {
+        let root = self.path("root");
+        self.bare_command(&[&["--root", root.to_str().unwrap()], args].concat())
+    }
+
+    /// `spool COMMAND`, for this world's state folder.
+    pub fn spool(&self, args: &[&str]) -> Run {
+        Run::of(self.spool_command(args))
+    }
+
+    pub fn spool_command(&self, args: &[&str]) -> Command {
+        let (root, state) = (self.path("root"), self.path("state"));
+        let place = [
+            "--root",
+            root.to_str().unwrap(),
+            "--state-dir",
+            state.to_str().unwrap(),
+        ];
+        self.bare_command(&[&["spool"], args, &place].concat())
+    }
+
+    /// A line for the shell, with this world's environment, in this folder.
+    pub fn shell(&self, line: &str, folder: &Path) -> Command {
+        #[expect(clippy::disallowed_methods, reason = "what a page tells to type")]
+        let mut command = Command::new("/bin/sh");
+        command
+            .args(["-c", line])
+            .env_clear()
+            .envs(&self.env)
+            .current_dir(folder)
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// With these arguments alone.
+    pub fn bare_command(&self, args: &[&str]) -> Command {
         #[expect(
             clippy::disallowed_methods,
             reason = "a test starts the program itself"
         )]
         let mut command = Command::new(env!("CARGO_BIN_EXE_afmetrics_collector"));
         command
-            .arg("--root")
-            .arg(self.path("root"))
             .args(args)
             .env_clear()
             .envs(&self.env)

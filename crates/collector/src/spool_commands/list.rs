@@ -1,0 +1,152 @@
+//! `spool list`: a line for everything in the spool.
+
+use std::io::{self, Write};
+
+use anyhow::{Context as _, Result};
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::{Opened, print, remark, visible};
+use crate::now;
+use crate::spool::{Entry, Item, described};
+
+const HEADINGS: [&str; 9] = [
+    "ID",
+    "STATE",
+    "AGE",
+    "FACILITY",
+    "ENDPOINT",
+    "DOCUMENTS",
+    "KINDS",
+    "TRIES",
+    "LAST ANSWER",
+];
+
+pub fn list(opened: &Opened, as_json: bool) -> Result<bool> {
+    let shown = opened.dir.path.display();
+    let entries = opened
+        .spool
+        .contents()
+        .with_context(|| format!("the spool in {shown} cannot be read"))?;
+    if entries.is_empty() {
+        remark(&format!("nothing is in the spool of {shown}"));
+        return Ok(true);
+    }
+    let now = Timestamp::try_from(now()).unwrap_or(Timestamp::UNIX_EPOCH);
+    Ok(print(|out| match as_json {
+        true => entries.iter().try_for_each(|entry| {
+            serde_json::to_writer(&mut *out, &object(entry, now))?;
+            out.write_all(b"\n")
+        }),
+        false => table(&entries, now, out),
+    }))
+}
+
+fn state(entry: &Entry) -> &'static str {
+    match entry.item {
+        _ if entry.is_damaged => "damaged",
+        Item::Waiting(_) => "waiting",
+        Item::Rejected(_) => "rejected",
+        Item::Damaged(_) => "damaged",
+    }
+}
+
+fn age_s(entry: &Entry, now: Timestamp) -> u64 {
+    // Of what comes from the future, as the clock was set back: none.
+    u64::try_from(now.as_second() - entry.since.as_second()).unwrap_or(0)
+}
+
+/// `45 s`, `12 min`, `3 h`, `2 d`
+fn age(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min", seconds / 60),
+        3600..172_800 => format!("{} h", seconds / 3600),
+        172_800.. => format!("{} d", seconds / 86_400),
+    }
+}
+
+/// The facts of an entry for programs.
+fn object(entry: &Entry, now: Timestamp) -> serde_json::Value {
+    let header = entry.header.as_ref();
+    json!({
+        "id": entry.id(),
+        "state": state(entry),
+        "since": format!("{:.3}", entry.since),
+        "age": age_s(entry, now),
+        "batch": header.map(|header| header.id),
+        "facility": header.map(|header| &header.cluster),
+        "endpoint": header.map(|header| &header.endpoint),
+        "left": is_countable(entry).then_some(entry.left),
+        "documents": header.map(|header| header.documents),
+        "kinds": header.map(|header| &header.kinds),
+        "tries": entry.tries,
+        "last": entry.said,
+    })
+}
+
+/// Of a damaged batch nobody knows how much can be read.
+fn is_countable(entry: &Entry) -> bool {
+    entry.header.is_some() && !entry.is_damaged
+}
+
+fn row(entry: &Entry, now: Timestamp) -> [String; 9] {
+    let unknown = || "?".to_owned();
+    let header = entry.header.as_ref();
+    let documents = header.map(|header| match is_countable(entry) {
+        true => format!("{} of {}", entry.left, header.documents),
+        false => format!("? of {}", header.documents),
+    });
+    [
+        entry.id(),
+        state(entry).to_owned(),
+        age(age_s(entry, now)),
+        header.map_or_else(unknown, |header| header.cluster.clone()),
+        header.map_or_else(unknown, |header| header.endpoint.clone()),
+        documents.unwrap_or_else(unknown),
+        header.map_or_else(unknown, |header| described(&header.kinds)),
+        entry.tries.to_string(),
+        entry.said.clone(),
+    ]
+    .map(|cell| visible(&cell))
+}
+
+fn table(entries: &[Entry], now: Timestamp, out: &mut dyn Write) -> io::Result<()> {
+    let mut rows = vec![HEADINGS.map(str::to_owned)];
+    rows.extend(entries.iter().map(|entry| row(entry, now)));
+    let mut widths = [0; 9];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    for row in &rows {
+        let mut line = String::new();
+        for (width, cell) in widths.into_iter().zip(row) {
+            line.push_str(&format!("{cell:width$}  "));
+        }
+        writeln!(out, "{}", line.trim_end())?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_age_is_what_a_person_would_say() {
+        for (seconds, said) in [
+            (0, "0 s"),
+            (59, "59 s"),
+            (60, "1 min"),
+            (3599, "59 min"),
+            (3600, "1 h"),
+            (86_400, "24 h"),
+            (172_800, "2 d"),
+            (1_209_600, "14 d"),
+        ] {
+            assert_eq!(age(seconds), said);
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! `afmetrics_collector spool`: what a person can see of the spool, and do with it.
+//!
+//! `list` and `show` write nothing, take no lock and may look at the spool of another user. The others take
+//! what they change away from delivery, so they hold its turn; and they run as the user whose
+//! rounds use the spool, as those could not read the files of another.
+
+mod change;
+mod list;
+mod show;
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use nix::unistd::{AccessFlags, access, geteuid};
+use tracing::{error, warn};
+
+use crate::cli::{Deliver, OnSpool, Place, SpoolCommand};
+use crate::config::{Config, Environment, StateDir, Target, state_dirs};
+use crate::endpoint_url::without_password;
+use crate::quote::is_invisible;
+use crate::spool::{Entry, Item, Spool, Turn};
+use crate::{act, level, log};
+
+/// Does what was asked for; returns whether it could be done. An error is one of usage or
+/// configuration.
+pub fn run(what: OnSpool, env: Environment) -> Result<bool> {
+    match what.command.unwrap_or(SpoolCommand::List(what.list)) {
+        SpoolCommand::List(list) => list::list(&Opened::of(&list.place, &env)?, list.json),
+        SpoolCommand::Show(show) => show::show(&Opened::of(&show.place, &env)?, &show.id),
+        SpoolCommand::Retry(retry) => {
+            change::retry(&Opened::of(&retry.place, &env)?, retry.id.as_deref())
+        }
+        SpoolCommand::Drop(drop) => change::discard(&Opened::of(&drop.place, &env)?, &drop.ids),
+        SpoolCommand::Deliver(deliver) => self::deliver(*deliver, env),
+    }
+}
+
+/// A state folder that holds a spool.
+struct Opened {
+    dir: StateDir,
+    spool: Spool,
+}
+
+impl Opened {
+    /// Opens the log, which is standard error here, and finds the spool.
+    fn of(place: &Place, env: &Environment) -> Result<Self> {
+        log::open(level(place), None);
+        Self::find(place, env)
+    }
+
+    fn find(place: &Place, env: &Environment) -> Result<Self> {
+        let mut reasons = Vec::new();
+        for dir in state_dirs(place.state_dir.clone(), env, &place.root).value {
+            match lacks(&dir.path) {
+                None => {
+                    let spool = Spool::below(&dir.path);
+                    return Ok(Self { dir, spool });
+                }
+                Some(why) => reasons.push(format!("{}: {why}", dir.path.display())),
+            }
+        }
+        bail!(
+            "there is no spool to look at (--state-dir names the state folder): {}",
+            reasons.join("; ")
+        )
+    }
+
+    /// Whether this process may change the spool without being in its rounds' way.
+    fn check_rights(&self) -> Result<()> {
+        let folder = self.dir.path.join("spool");
+        let shown = self.dir.path.display();
+        let owner = fs::metadata(&folder)?.uid();
+        if owner != geteuid().as_raw() {
+            bail!(
+                "the spool in {shown} belongs to another user, whose rounds could not read what this one writes: run it as that user (sudo -u '#{owner}')"
+            );
+        }
+        if let Err(why) = access(&folder, AccessFlags::W_OK | AccessFlags::X_OK) {
+            bail!(
+                "the spool in {shown} cannot be changed: {}",
+                io::Error::from(why)
+            );
+        }
+        Ok(())
+    }
+
+    /// The right to take batches away; `None`: not now, and why has been logged.
+    fn take_turn(&self) -> Result<Option<Turn>> {
+        self.check_rights()?;
+        Ok(match self.spool.take_turn() {
+            Ok(Some(turn)) => Some(turn),
+            Ok(None) => {
+                warn!("another round is delivering just now: nothing was changed; try again later");
+                None
+            }
+            Err(why) => {
+                error!(
+                    "the spool in {} cannot be used: {why}",
+                    self.dir.path.display()
+                );
+                None
+            }
+        })
+    }
+}
+
+/// Why there is no spool in a state folder.
+fn lacks(dir: &Path) -> Option<String> {
+    let why = |why: io::Error, absent: &str| match why.kind() {
+        io::ErrorKind::NotFound => absent.to_owned(),
+        _ => why.to_string(),
+    };
+    if let Err(error) = fs::metadata(dir) {
+        return Some(why(error, "there is no such folder"));
+    }
+    fs::read_dir(dir.join("spool"))
+        .err()
+        .map(|error| why(error, "no round has stored anything in it"))
+}
+
+/// What a word of the command line names among these, which are what is `there`; the error says why nothing,
+/// or not one thing.
+fn named<'a>(entries: &'a [Entry], word: &str, there: &str) -> Result<&'a Entry> {
+    // As the list has it; a round's number also as its folder has it; and the ids of batches that wait.
+    let exactly: Vec<&Entry> = entries.iter().filter(|entry| entry.id() == word).collect();
+    let found = match exactly.is_empty() {
+        true => entries
+            .iter()
+            .filter(|entry| !word.is_empty() && begins(entry, word))
+            .collect(),
+        false => exactly,
+    };
+    match found[..] {
+        [entry] => Ok(entry),
+        [] => bail!(
+            "{} names nothing {there}: `afmetrics_collector spool list` shows what is there",
+            quoted(word)
+        ),
+        _ => bail!(
+            "{} names more than one thing: {}",
+            quoted(word),
+            several(&found)
+        ),
+    }
+}
+
+fn begins(entry: &Entry, word: &str) -> bool {
+    let batch = entry.header.as_ref().map(|header| header.id.to_string());
+    match &entry.item {
+        Item::Waiting(waiting) => {
+            format!("{:08}", waiting.round) == word || batch.is_some_and(|id| id.starts_with(word))
+        }
+        Item::Rejected(_) | Item::Damaged(_) => entry.id().starts_with(word),
+    }
+}
+
+/// `a, b, c and 17 more`
+fn several(entries: &[&Entry]) -> String {
+    const SHOWN: usize = 3;
+    let ids: Vec<String> = entries
+        .iter()
+        .take(SHOWN)
+        .map(|entry| {
+            let batch = entry.header.as_ref().map(|header| header.id);
+            match (&entry.item, batch) {
+                (Item::Waiting(waiting), Some(batch)) => {
+                    format!("{} (batch {batch})", waiting.round)
+                }
+                _ => visible(&entry.id()),
+            }
+        })
+        .collect();
+    let more = match entries.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("{}{more}", ids.join(", "))
+}
+
+fn quoted(word: &str) -> String {
+    format!("\"{}\"", visible(word))
+}
+
+/// A text without what would move the cursor or paint the terminal: files can hold anything.
+fn visible(text: &str) -> String {
+    text.chars()
+        .take(300)
+        .map(|c| if is_invisible(c) { ' ' } else { c })
+        .collect()
+}
+
+/// Writes to standard output; false if that failed. A reader that has enough (`| head`) is no error.
+fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> bool {
+    let mut stdout = io::BufWriter::with_capacity(64 << 10, io::stdout().lock());
+    match write(&mut stdout).and_then(|()| stdout.flush()) {
+        Err(why) if why.kind() != io::ErrorKind::BrokenPipe => {
+            error!("cannot write to standard output: {why}");
+            false
+        }
+        _ => true,
+    }
+}
+
+/// Says something that is no result, and no error either.
+fn remark(text: &str) {
+    // Nobody is there to be told, if this fails.
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+fn deliver(deliver: Deliver, env: Environment) -> Result<bool> {
+    log::open(level(&deliver.place), Some(&deliver.place.root));
+    let opened = Opened::find(&deliver.place, &env)?;
+    opened.check_rights()?;
+    let config = Config::for_delivery(deliver, opened.dir.clone(), env)?;
+    let all_is_for_others = is_all_for_others(&opened.spool, &config)?;
+    Ok(act(&config)? && !all_is_for_others)
+}
+
+/// Whether something waits and none of it would be delivered: a flag was forgotten.
+fn is_all_for_others(spool: &Spool, config: &Config) -> Result<bool> {
+    let Target::Endpoint(to) = &config.target else {
+        return Ok(false);
+    };
+    let to = without_password(to.url.as_str());
+    let mut others = None;
+    for waiting in spool.waiting()? {
+        let Ok((reader, _)) = spool.open(&waiting) else {
+            continue;
+        };
+        let header = reader.header;
+        if header.cluster == config.cluster && (config.any_endpoint || header.endpoint == to) {
+            return Ok(false);
+        }
+        others = Some(header);
+    }
+    if let Some(header) = &others {
+        warn!(
+            "nothing waits of {} for {to}; what waits is of {} for {} (-c, -u and --any-endpoint choose)",
+            visible(&config.cluster),
+            visible(&header.cluster),
+            visible(&header.endpoint)
+        );
+    }
+    Ok(others.is_some())
+}
