@@ -157,7 +157,7 @@ impl<'a> Sender<'a> {
         let turn = match turn {
             Ok(Some(turn)) => turn,
             Ok(None) => {
-                if own.is_some() {
+                if own.is_some() && self.own_documents > 0 {
                     warn!(
                         "another round is delivering just now: it delivers this one's documents, too"
                     );
