@@ -175,7 +175,7 @@ impl<'a> Sender<'a> {
             Ok(Some(turn)) => turn,
             Ok(None) => {
                 self.had_no_turn = true;
-                if own.is_some() {
+                if own.is_some() && self.own_documents > 0 {
                     warn!(
                         "another round is delivering just now: it delivers this one's documents, too"
                     );

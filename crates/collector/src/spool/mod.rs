@@ -22,7 +22,8 @@
 //! 3. A cursor never goes back: before a round goes, its cursors are moved to `cursors/`, unless those
 //!    there are of a later round. The cursor that counts is that of the highest round, pending or not.
 //! 4. A round's number is higher than those of all pending rounds and of the cursors that it moves on,
-//!    whatever the clock says. Batches are delivered in this order.
+//!    whatever the clock says. Batches are delivered, and given up for room, in this order.
+//! 5. What is not ours in these folders is left alone and stops nobody.
 //!
 //! # What a crash leaves
 //!
@@ -42,6 +43,10 @@
 //! - That each document arrives once at an endpoint that does not know `Idempotency-Key`: requests that were
 //!   in flight when the program was killed, or whose answer was lost, are sent again. After a power cut
 //!   more may be: `.done` is not synced.
+//! - That a document arrives once when the last rename of its round takes longer than a question to the disk
+//!   may take (`--silence`): it leaves from memory then, and may be in the spool all the same.
+//! - That documents outlive a clock that goes ahead by more than `--spool-max-age`.
+//! - That a `.done` that somebody changed is noticed, unless it says more than there is to say.
 //! - Anything against a disk that says that it has synced and has not.
 //! - That two programs keep out of each other's way where the file system has no locks (flock).
 
