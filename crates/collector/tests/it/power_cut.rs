@@ -26,7 +26,7 @@ use crate::support::program::{Run, World, names};
 /// Of each round.
 const DOCUMENTS: u32 = 12;
 /// So many states are tried, at most.
-const MOST: usize = 140;
+const MOST: usize = 180;
 
 /// A round under strace.
 struct Phase {
@@ -243,6 +243,8 @@ fn moments(history: &History, random: &mut fastrand::Rng) -> Vec<Moment> {
             Left::Zeros,
             Left::Earlier(seed),
             Left::Some(seed),
+            Left::Some(seed ^ 1),
+            Left::Some(seed ^ 2),
         ] {
             let tree = history.disk.after(steps, left);
             let stored = history
