@@ -331,7 +331,8 @@ impl Model {
         self.delivery = None;
         let _turn = self.spool.take_turn().unwrap().unwrap();
         let id = *which.get(&rejected);
-        let count = self.spool.retry(id).unwrap();
+        let waits_again = self.spool.waits_again().unwrap();
+        let count = self.spool.retry(id, &waits_again).unwrap();
         let waiting = self.spool.waiting().unwrap();
         let (mut reader, _) = self.spool.open(waiting.last().unwrap()).unwrap();
         assert_eq!(reader.header.documents, count);

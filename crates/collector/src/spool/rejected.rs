@@ -48,8 +48,7 @@ impl Spool {
             .open(&path)?;
         let mut text = Vec::new();
         // A crash may have left it without a whole header: then its documents still wait, all of them.
-        let is_new = !has_header(&mut file)?;
-        if is_new {
+        if !has_header(&mut file)? {
             file.set_len(0)?;
             serde_json::to_writer(&mut text, header)?;
             text.push(b'\n');
