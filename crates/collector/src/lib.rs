@@ -27,6 +27,7 @@ mod spool;
 mod state;
 mod tally;
 
+use std::cell::RefCell;
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
@@ -240,6 +241,7 @@ async fn context(config: &Config) -> Result<Context, UnknownGroup> {
         quoting: Quoting::new(unquotable, withhold),
         node_names,
         state,
+        passed: RefCell::default(),
         now: now(),
         names: Names::new(publisher, config.group.as_deref(), config.limits.silence).await?,
     })

@@ -11,6 +11,7 @@ mod cli;
 mod delivery;
 mod documentation;
 mod groups;
+mod history;
 mod kubernetes;
 mod output;
 mod programs;
