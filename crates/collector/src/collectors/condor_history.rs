@@ -77,7 +77,15 @@ impl Collector for CondorHistory {
         let mut reading = Reading::new(cursor.as_ref());
         self.read(&mut reading, &reported, &mut passed, cx, out)
             .await?;
-        if reading.misses_the_newest() {
+        if reading.is_of_another_schedd() {
+            warn!(
+                "condor_history: the last round with this state folder read the history of another schedd; beginning with the last 360 s (--state-dir gives each schedd its own)"
+            );
+            out.take_back(begin)?;
+            reading = Reading::new(None);
+            self.read(&mut reading, &reported, &mut passed, cx, out)
+                .await?;
+        } else if reading.misses_the_newest() {
             debug!(
                 "condor_history: the newest known record is not there; reading once more, as files may have been rotated meanwhile"
             );

@@ -539,6 +539,28 @@ fn a_cursor_that_is_damaged_costs_no_job_of_six_minutes_and_repeats_no_older_one
     }
 }
 
+/// As where the state folder is in a home that two nodes share.
+#[test]
+fn the_history_of_another_schedd_is_not_new_as_a_whole() {
+    let mut pool = Pool::new();
+    pool.finish(3);
+    pool.good_round();
+    pool.finish_ago(700, HOUR);
+    for job in 4..=703 {
+        pool.wanted.remove(&format!("{job}.0"));
+    }
+    pool.finish(2);
+    pool.history.drain(..3);
+    for record in &mut pool.history {
+        let key = record["GlobalJobId"].as_str().unwrap();
+        record["GlobalJobId"] = json!(key.replace("login01", "login02"));
+    }
+    let why = "WARN condor_history: the last round with this state folder read the history of another schedd";
+    pool.round().exits(0).says(why);
+    pool.good_round();
+    pool.reports_each_once();
+}
+
 /// Reading ends where all is known, and so does the tool.
 #[test]
 fn a_history_without_end_is_not_read_to_its_end() {

@@ -65,6 +65,16 @@ struct Known {
     missing: usize,
     /// The place of the one met last.
     last: Option<usize>,
+    /// The schedd of the newest one.
+    schedd: Option<String>,
+    /// Whether a record of the same schedd, and whether one of another was met.
+    same: bool,
+    other: bool,
+}
+
+/// The schedd that a key names, if it does: `NAME#CLUSTER.PROC#TIME`.
+fn schedd(key: &str) -> Option<&str> {
+    key.split_once('#').map(|(name, _)| name)
 }
 
 impl Reading {
@@ -80,6 +90,13 @@ impl Reading {
                     missing: places.len(),
                     places,
                     last: None,
+                    schedd: cursor
+                        .records
+                        .first()
+                        .and_then(|key| schedd(key))
+                        .map(str::to_owned),
+                    same: false,
+                    other: false,
                 }
             }),
             old: 0,
@@ -90,6 +107,12 @@ impl Reading {
 
     /// Takes the next record. `is_recent`: whether it is news where nobody has read before.
     pub fn take(&mut self, key: &str, is_recent: bool) -> Record {
+        if let Some(known) = &mut self.known {
+            match schedd(key) == known.schedd.as_deref() {
+                true => known.same = true,
+                false => known.other = true,
+            }
+        }
         if let Some(known) = &mut self.known
             && let Some(&place) = known.places.get(key)
         {
@@ -142,6 +165,16 @@ impl Reading {
                 .known
                 .as_ref()
                 .is_some_and(|known| known.last.is_none())
+    }
+
+    /// At the end of the list: whether it is that of another schedd than the cursor's, as where two share a
+    /// state folder.
+    pub fn is_of_another_schedd(&self) -> bool {
+        self.misses_all()
+            && self
+                .known
+                .as_ref()
+                .is_some_and(|known| known.other && !known.same)
     }
 
     /// At the end of the list: whether the new records behind the last known one are none.
@@ -273,6 +306,21 @@ mod tests {
             assert_eq!(new, keys(0..3), "{missing}");
             assert_eq!(reading.misses_the_newest(), missing == 0);
             assert!(!reading.misses_all());
+        }
+    }
+
+    #[test]
+    fn the_history_of_another_schedd_is_noticed() {
+        let before = cursor(keys(0..3));
+        for (list, is_other) in [
+            (vec!["other#0.0#1", "other#1.0#1"], true),
+            (vec!["other#0.0#1", "schedd#7.0#1"], false),
+            (vec!["other#0.0#1", "schedd#1.0#1"], false),
+            (vec![], false),
+        ] {
+            let list: Vec<String> = list.into_iter().map(str::to_owned).collect();
+            let (_, _, reading) = read(&list, Some(&before));
+            assert_eq!(reading.is_of_another_schedd(), is_other, "{list:?}");
         }
     }
 
