@@ -2,6 +2,7 @@
 //! from the history, and not again.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
 use std::time::Duration;
 
 use serde::de::{Deserializer, Error, Unexpected};
@@ -31,14 +32,16 @@ struct Keys(Vec<u64>);
 
 const DIGITS: usize = 16;
 
+impl fmt::Display for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|key| write!(f, "{key:016x}"))
+    }
+}
+
 impl Serialize for Keys {
+    /// Not by way of a string of its own, which would be as large as the cursor.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        use std::fmt::Write as _;
-        let mut text = String::with_capacity(self.0.len() * DIGITS);
-        for key in &self.0 {
-            write!(text, "{key:016x}").map_err(serde::ser::Error::custom)?;
-        }
-        serializer.serialize_str(&text)
+        serializer.collect_str(self)
     }
 }
 
