@@ -1,6 +1,8 @@
 //! All that a collector may use: files below a movable root, programs, names, the state folder,
 //! the clock. A collector touches the world through this and nothing else.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -29,6 +31,9 @@ pub struct Context {
     pub facility: String,
     /// `None`: no folder could be written; the reason has been logged.
     pub state: Option<State>,
+    /// Of the jobs that `condor_jobs` has reported as done, those that `condor_history` has met in this
+    /// round, by the hash of what names them: they will not be met again.
+    pub passed: RefCell<HashSet<u64>>,
     /// When the round began.
     pub now: SystemTime,
 }
@@ -81,6 +86,13 @@ impl Context {
     /// program's path and arguments can hold what must not stand there.
     pub fn command_called(&self, name: &'static str, program: &str) -> Command<'_> {
         Command::new(name, program, self.limits.silence, &self.quoting)
+    }
+
+    /// Whole seconds since 1970 at the beginning of the round.
+    pub fn unix_seconds(&self) -> u64 {
+        self.now
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs())
     }
 
     /// Seconds since 1970 at the beginning of the round.

@@ -33,8 +33,15 @@ pub struct Documents {
     once: Lines,
     problems: Vec<Problem>,
     cursors: Vec<(String, Value)>,
-    /// So many of them belong to documents that were kept.
+    /// How many of the cursors are of sources that ended well.
     kept_cursors: usize,
+}
+
+/// A place in what was pushed ([`Documents::mark`]).
+#[derive(Debug, Clone)]
+pub struct Mark {
+    lines: Extent,
+    once: Extent,
 }
 
 /// A source that gave nothing.
@@ -79,6 +86,22 @@ impl Documents {
             .map_err(temporary_file)
     }
 
+    /// Here: what is pushed from now on can be taken back.
+    pub fn mark(&self) -> Mark {
+        Mark {
+            lines: self.lines.written.clone(),
+            once: self.once.written.clone(),
+        }
+    }
+
+    /// Drops what was pushed behind a mark of the source at hand.
+    pub fn take_back(&mut self, to: Mark) -> Result<(), CollectError> {
+        self.lines
+            .rewind_to(to.lines)
+            .and_then(|()| self.once.rewind_to(to.once))
+            .map_err(temporary_file)
+    }
+
     /// Makes a document's line.
     fn write(&mut self, document: &Document) -> Result<(), CollectError> {
         self.line.clear();
@@ -111,7 +134,7 @@ impl Documents {
                 self.kept_cursors = self.cursors.len();
             }
             Err(error) => {
-                // It has not read so far: what it brought is dropped.
+                // Or the next round would take as read what does not leave.
                 self.cursors.truncate(self.kept_cursors);
                 self.lines.rewind().map_err(temporary_file)?;
                 self.once.rewind().map_err(temporary_file)?;
@@ -297,21 +320,25 @@ impl Lines {
     }
 
     fn rewind(&mut self) -> io::Result<()> {
-        let in_memory = self.kept.bytes.checked_sub(self.in_file);
+        self.rewind_to(self.kept.clone())
+    }
+
+    fn rewind_to(&mut self, to: Extent) -> io::Result<()> {
+        let in_memory = to.bytes.checked_sub(self.in_file);
         match (in_memory, &mut self.file) {
             (Some(bytes), _) => self
                 .memory
                 .truncate(usize::try_from(bytes).unwrap_or(usize::MAX)),
             (None, file) => {
                 self.memory.clear();
-                self.in_file = self.kept.bytes;
+                self.in_file = to.bytes;
                 if let Some(file) = file {
                     file.set_len(self.in_file)?;
                     file.seek(SeekFrom::Start(self.in_file))?;
                 }
             }
         }
-        self.written = self.kept.clone();
+        self.written = to;
         Ok(())
     }
 
@@ -344,6 +371,9 @@ impl Read for FromStart {
 
 #[cfg(test)]
 mod tests {
+    use afmetrics_document::Publisher;
+    use afmetrics_document::names::{HostRule, UserRule};
+
     use super::*;
 
     #[test]
@@ -423,5 +453,53 @@ mod tests {
         let mut text = Vec::new();
         lines.read().unwrap().read_to_end(&mut text).unwrap();
         assert_eq!(text.len(), 2 * IN_MEMORY);
+    }
+
+    fn load(value: f64) -> Document {
+        let publisher = Publisher::new(UserRule::Clear, HostRule::Clear);
+        Document::Cpu {
+            login_node: publisher.host("login01.canary.example"),
+            load: value,
+        }
+    }
+
+    #[test]
+    fn what_is_behind_a_mark_is_taken_back_and_nothing_else() {
+        let mut out = Documents::new("UC-AF", &std::env::temp_dir());
+        for _ in 0..2 {
+            out.push(&load(1.0)).unwrap();
+            out.push_once(&load(2.0)).unwrap();
+            let mark = out.mark();
+            for _ in 0..5000 {
+                out.push(&load(3.0)).unwrap();
+                out.push_once(&load(4.0)).unwrap();
+            }
+            out.take_back(mark).unwrap();
+        }
+        out.push_once(&load(5.0)).unwrap();
+        out.close(Ok(())).unwrap();
+        let stored = out.finish().unwrap();
+        assert_eq!(stored.kinds, [("CPU", 5)]);
+        let loads: Vec<f64> = stored
+            .read()
+            .unwrap()
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap()["load"].as_f64())
+            .map(Option::unwrap)
+            .collect();
+        assert_eq!(loads, [1.0, 1.0, 2.0, 2.0, 5.0]);
+    }
+
+    #[test]
+    fn a_source_that_fails_moves_no_cursor() {
+        let mut out = Documents::new("UC-AF", &std::env::temp_dir());
+        out.advance("well", &1).unwrap();
+        out.close(Ok(())).unwrap();
+        out.advance("failed", &2).unwrap();
+        out.close(Err(CollectError::Failed("why".to_owned())))
+            .unwrap();
+        out.advance("given up", &3).unwrap();
+        let stored = out.finish().unwrap();
+        assert_eq!(stored.cursors, [("well".to_owned(), Value::from(1))]);
     }
 }

@@ -28,6 +28,7 @@ mod spool_commands;
 mod state;
 mod tally;
 
+use std::cell::RefCell;
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
@@ -265,6 +266,7 @@ async fn context(config: &Config) -> Result<Context, UnknownGroup> {
         quoting: Quoting::new(unquotable, withhold),
         node_names,
         state,
+        passed: RefCell::default(),
         now: now(),
         names: Names::new(publisher, config.group.as_deref(), config.limits.silence).await?,
     })

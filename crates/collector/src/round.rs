@@ -1,9 +1,11 @@
 //! One pass over the chosen collectors: all at the same time, each under its deadline, each failing
 //! alone.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::rc::Rc;
 
+use tokio::sync::watch;
 use tokio::task::LocalSet;
 use tokio::time::timeout;
 use tracing::{debug, error, info, warn};
@@ -51,11 +53,30 @@ pub async fn collect(config: &Config, cx: Rc<Context>, folder: &Path) -> Vec<Col
         }
     }
     let tasks = LocalSet::new();
+    // A collector has ended when its end of the channel is gone, in whatever way that came about.
+    let (ends, ended): (Vec<_>, BTreeMap<_, _>) = chosen
+        .iter()
+        .map(|(spec, _)| {
+            let (end, ended) = watch::channel(());
+            (end, (spec.name, ended))
+        })
+        .unzip();
     let running: Vec<_> = chosen
         .into_iter()
-        .map(|(spec, collector)| {
+        .zip(ends)
+        .map(|((spec, collector), end)| {
             let out = Documents::new(&config.cluster, folder);
-            (spec, tasks.spawn_local(run(collector, Rc::clone(&cx), out)))
+            let first = spec.after.and_then(|name| ended.get(name).cloned());
+            let cx = Rc::clone(&cx);
+            let task = async move {
+                let _end = end;
+                if let Some(mut first) = first {
+                    // What hangs delays it, and keeps it from nothing.
+                    let _ = timeout(cx.limits.silence, first.changed()).await;
+                }
+                run(collector, cx, out).await
+            };
+            (spec, tasks.spawn_local(task))
         })
         .collect();
     tasks

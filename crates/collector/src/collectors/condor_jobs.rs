@@ -13,7 +13,8 @@
 //! What surprised us: `-all` is needed, or a user gets the own jobs only. RemoteWallClockTime is the
 //! sum of past runs, 0 for a job on its first. Local- and scheduler-universe jobs are in the list, too.
 //! A job that is done can stay in the queue for days (leave_in_queue, as remote submission sets it):
-//! it is sent as long as it is news, and not in every round.
+//! it is sent when it is first seen, and not in every round. `condor_history` has it when it leaves, and
+//! looks here whether it was sent.
 
 use async_trait::async_trait;
 
@@ -21,8 +22,10 @@ use super::{Collector, Spec};
 use crate::context::Context;
 use crate::documents::Documents;
 use crate::error::CollectError;
-use crate::sources::htcondor::jobs::{Job, WINDOW, push_jobs};
+use crate::sources::htcondor::completed::{CURSOR, Completed};
+use crate::sources::htcondor::jobs::{Ad, FINISHED, Reporter, WINDOW};
 use crate::sources::htcondor::query;
+use crate::state::Left;
 
 pub const SPEC: Spec = Spec {
     name: "condor_jobs",
@@ -30,6 +33,9 @@ pub const SPEC: Spec = Spec {
     kinds: &["condorjob"],
     flag: "-b",
     debug_file: "condor.json",
+    // A job that leaves the queue between the two lists is in neither, and in the next round's history.
+    // The other way round it would be in both, and reported twice.
+    after: Some("condor_history"),
     build: |config| {
         config.batch.then(|| {
             Box::new(CondorJobs {
@@ -44,15 +50,35 @@ struct CondorJobs {
 }
 
 /// What every job has, and when it was done. A job that is not done has no CompletionDate, so this costs nothing.
-const ATTRIBUTES_IN_QUEUE: &str =
-    "Owner,ClusterId,ProcId,RemoteWallClockTime,JobStatus,CompletionDate";
+const ATTRIBUTES: &str =
+    "GlobalJobId,Owner,ClusterId,ProcId,RemoteWallClockTime,JobStatus,CompletionDate";
 
 #[async_trait(?Send)]
 impl Collector for CondorJobs {
     async fn collect(&self, cx: &Context, out: &mut Documents) -> Result<(), CollectError> {
-        let args = ["-all", "-json", "-attributes", ATTRIBUTES_IN_QUEUE];
-        let is_news = |job: &Job| !job.finished_before(cx.now, WINDOW);
-        let jobs = query(cx, "condor_q", &args, cx.limits.silence).await?;
-        push_jobs(jobs, &self.excluded_owners, is_news, cx, out).await
+        let (is_first, mut completed) = match cx.cursor(CURSOR).await {
+            Left::Value(cursor) => (false, Completed::new(cursor)),
+            Left::Nothing | Left::Unusable => (true, Completed::default()),
+        };
+        let args = ["-all", "-json", "-attributes", ATTRIBUTES];
+        let mut jobs = query(cx, "condor_q", &args, cx.limits.silence).await?;
+        let mut reporter = Reporter::new("condor_q", &self.excluded_owners, cx);
+        while let Some(job) = jobs.next(Ad::job).await? {
+            if !job.is_completed() {
+                reporter.push(&job, out).await?;
+            } else if completed.take(job.hash())
+                && !(is_first && job.completed_before(cx.now, WINDOW))
+            {
+                reporter.push_once(&job, FINISHED, out).await?;
+            }
+        }
+        reporter.end();
+        if cx.state.is_some() {
+            out.advance(
+                CURSOR,
+                &completed.cursor(cx.unix_seconds(), &cx.passed.borrow()),
+            )?;
+        }
+        Ok(())
     }
 }

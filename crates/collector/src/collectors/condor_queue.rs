@@ -35,6 +35,7 @@ pub const SPEC: Spec = Spec {
     kinds: &["condorqueue"],
     flag: "-b -q NAME:CONSTRAINT",
     debug_file: "condor.json",
+    after: None,
     build: |config| {
         (config.batch && !config.queues.is_empty()).then(|| {
             Box::new(CondorQueue {

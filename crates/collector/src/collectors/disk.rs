@@ -36,6 +36,7 @@ pub const SPEC: Spec = Spec {
     kinds: &["DISK"],
     flag: "--host",
     debug_file: "host.json",
+    after: None,
     build: |config| {
         config.host.then(|| {
             Box::new(Disk {
@@ -311,6 +312,7 @@ tank/data /tank zfs rw 0 0
             quoting: Quoting::new(Vec::new(), false),
             facility: "UC-AF".to_owned(),
             state: None,
+            passed: std::cell::RefCell::default(),
             now: SystemTime::UNIX_EPOCH,
         };
         let disk = Disk {

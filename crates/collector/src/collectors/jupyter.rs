@@ -33,6 +33,7 @@ pub const SPEC: Spec = Spec {
     kinds: &["jupyter-ml", "jupyter-coffea"],
     flag: "-j",
     debug_file: "jupyter-debug.json",
+    after: None,
     build: |config| {
         config.jupyter.then(|| {
             Box::new(Jupyter {

@@ -18,6 +18,7 @@ pub const SPEC: Spec = Spec {
     kinds: &["CPU"],
     flag: "--host",
     debug_file: "host.json",
+    after: None,
     build: |config| config.host.then(|| Box::new(Load) as _),
 };
 

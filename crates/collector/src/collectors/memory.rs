@@ -22,6 +22,7 @@ pub const SPEC: Spec = Spec {
     kinds: &["MEM"],
     flag: "--host",
     debug_file: "host.json",
+    after: None,
     build: |config| config.host.then(|| Box::new(Memory) as _),
 };
 

@@ -45,6 +45,9 @@ pub struct Spec {
     pub flag: &'static str,
     /// The file that its documents go to under `-d`.
     pub debug_file: &'static str,
+    /// The collector that goes first, if it is chosen, too: this one waits for its end, but not longer
+    /// than a source may be silent, and whatever came of it.
+    pub after: Option<&'static str>,
     /// The collector as this round wants it; `None`: not chosen.
     pub build: fn(&Config) -> Option<Box<dyn Collector>>,
 }

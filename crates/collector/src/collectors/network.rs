@@ -32,6 +32,7 @@ pub const SPEC: Spec = Spec {
     kinds: &["NETWORK"],
     flag: "--host",
     debug_file: "host.json",
+    after: None,
     build: |config| config.host.then(|| Box::new(Network) as _),
 };
 

@@ -28,6 +28,7 @@ pub const SPEC: Spec = Spec {
     kinds: &["ssh"],
     flag: "-s, -S",
     debug_file: "ssh.json",
+    after: None,
     build: |config| {
         config.ssh.then(|| {
             Box::new(Ssh {

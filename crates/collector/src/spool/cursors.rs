@@ -1,7 +1,7 @@
 //! Cursors: how far collectors have read, each in a file with the number of the round that says so.
 
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{self, BufWriter};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -30,13 +30,15 @@ pub enum Found {
 
 /// Writes a cursor that is not there yet, durably.
 pub fn write(path: &Path, round: u64, cursor: &Value) -> io::Result<()> {
-    let mut file = File::options()
+    let file = File::options()
         .write(true)
         .create_new(true)
         .mode(0o600)
         .open(path)?;
-    file.write_all(&serde_json::to_vec(&Content { round, cursor })?)?;
-    file.sync_all()
+    // Piece by piece: one can be as large as a queue.
+    let mut file = BufWriter::new(file);
+    serde_json::to_writer(&mut file, &Content { round, cursor })?;
+    file.into_inner()?.sync_all()
 }
 
 /// The round of the cursor in a file; `None` where there is none that can be understood.

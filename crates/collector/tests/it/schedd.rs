@@ -45,7 +45,7 @@ fn an_object_without_end_is_given_up_and_the_tool_ended() {
 }
 
 /// Whether a process is gone, or a zombie that nobody has collected yet, within a few seconds.
-fn ends(pid: &str) -> bool {
+pub fn ends(pid: &str) -> bool {
     let runs = || {
         std::fs::read_to_string(format!("/proc/{pid}/stat"))
             .is_ok_and(|stat| !stat.contains(") Z "))
@@ -67,6 +67,38 @@ fn a_large_object_is_taken() {
     );
     let run = world.print(&["-b"]).exits(0);
     assert_eq!(run.documents().len(), 1, "{}", run.stdout);
+}
+
+/// The queue is asked when the history is done, or has been waited for.
+#[test]
+fn a_history_that_hangs_or_is_missing_costs_no_job_of_the_queue() {
+    let mut world = World::new();
+    let queue = "[\n{\n  \"ClusterId\": 1,\n  \"JobStatus\": 1,\n  \"Owner\": \"canary-1\",\n  \"ProcId\": 0\n}\n]\n";
+    world.batch_node(queue);
+    std::fs::remove_file(world.path("bin/condor_history")).unwrap();
+    for (history, why) in [
+        (
+            None,
+            "ERROR condor_history: condor_history is not on this node",
+        ),
+        (
+            Some("echo [; exit 1"),
+            "ERROR condor_history: condor_history ended with exit status 1",
+        ),
+        (
+            Some("exec /usr/bin/sleep 600"),
+            "ERROR condor_history: not done within 3 s; given up",
+        ),
+    ] {
+        if let Some(history) = history {
+            world.program("condor_history", history);
+        }
+        let begun = Instant::now();
+        let run = world.print(&["-b", "--silence", "1", "--deadline", "3"]);
+        let run = run.exits(1).says(why);
+        assert_eq!(run.documents().len(), 1, "{}", run.stdout);
+        assert!(begun.elapsed() < Duration::from_secs(30));
+    }
 }
 
 #[test]

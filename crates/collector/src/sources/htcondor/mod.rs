@@ -20,6 +20,8 @@
 //! objects may carry the same id. A list of 80,000 jobs is 14 MB, so it is read as a stream: what is
 //! kept is one object.
 
+pub mod completed;
+pub mod history;
 pub mod jobs;
 mod list;
 mod values;
@@ -108,6 +110,12 @@ impl<T: DeserializeOwned> Ads<'_, T> {
                 }
             }
         }
+    }
+
+    /// Ends the tool before the end of its list, as enough was read: no failure. What was read is judged.
+    pub fn stop(mut self) -> Result<(), CollectError> {
+        self.running = None;
+        std::mem::take(&mut self.tally).verdict(self.program, "ad")
     }
 
     /// Judges the whole once it is there: the exit status first, as it explains the rest.

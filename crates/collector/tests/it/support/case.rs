@@ -4,7 +4,7 @@
 //! ```text
 //! NOTES                    what it shows, and whether it was recorded or made by hand
 //! args                     the flags, one a line
-//! commands/PROGRAM[.NAME].args .out .err .rc
+//! commands/PROGRAM[.NAME].args .out .err .rc .times
 //!                          one run of a program: its arguments, one a line, and what it does
 //! root/                    files of the host, over those of a healthy one
 //! state/                   what an earlier round left
@@ -14,12 +14,13 @@
 //! expected.log             parts of lines that the log has; no other line is WARN or ERROR
 //! ```
 //!
-//! A program that no file names is not on `PATH`. In arguments `{now-360}` stands for the time six
-//! minutes ago, in seconds since 1970.
+//! A program that no file names is not on `PATH`. In what programs print, `{now-60}` stands for the time
+//! a minute ago, in seconds since 1970; a run may be wanted more than once (`.times`).
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use super::program::{World, names};
 
@@ -95,15 +96,32 @@ impl Case {
         let calls = world.path("calls");
         fs::write(&calls, "").unwrap();
         for (program, runs) in self.programs() {
-            let script = self.fake(&runs, &calls);
+            for run in &runs {
+                let output = fs::read(self.path(&format!("commands/{run}.out"))).unwrap();
+                // What is no text holds no time.
+                let output = String::from_utf8(output).map_or_else(
+                    |not_text| not_text.into_bytes(),
+                    |text| at_this_time(&text).into_bytes(),
+                );
+                fs::write(world.path(&format!("{run}.out")), output).unwrap();
+            }
+            let script = self.fake(&runs, &calls, &world.path(""));
             world.program(&program, &script);
         }
         world
     }
 
-    /// The runs of programs that the case expects, each once.
+    /// The runs of programs that the case expects, sorted.
     pub fn runs(&self) -> Vec<String> {
-        self.programs().into_values().flatten().collect()
+        let runs = self.programs().into_values().flatten();
+        runs.flat_map(|run| {
+            let times = match self.text(&format!("commands/{run}.times")).trim() {
+                "" => 1,
+                times => times.parse().unwrap(),
+            };
+            vec![run; times]
+        })
+        .collect()
     }
 
     /// The runs of programs that there were, sorted.
@@ -134,7 +152,7 @@ impl Case {
 
     /// A program that does what was recorded if it is asked what was recorded, and writes down that
     /// it was called. Anything else it refuses.
-    fn fake(&self, runs: &[String], calls: &Path) -> String {
+    fn fake(&self, runs: &[String], calls: &Path, outputs: &Path) -> String {
         let calls = quoted(calls.to_str().unwrap());
         let mut script = format!("{FAKE}calls={calls}\n");
         for run in runs {
@@ -151,7 +169,7 @@ impl Case {
             script.push_str(&format!(
                 "if {}; then echo {run} >> \"$calls\"; /usr/bin/cat {}; {stderr}exit {status}; fi\n",
                 condition(&self.text(&file("args"))),
-                path("out"),
+                quoted(outputs.join(format!("{run}.out")).to_str().unwrap()),
             ));
         }
         script.push_str(
@@ -163,13 +181,6 @@ impl Case {
 
 /// What every fake begins with.
 const FAKE: &str = r#"
-# $1 is $2 and then the time 360 s ago, rounded
-near() {
-    number=${1#"$2"}
-    case "$number" in ''|*[!0-9]*) return 1;; esac
-    age=$(($(/usr/bin/date +%s) - number))
-    [ "$age" -ge 359 ] && [ "$age" -le 420 ]
-}
 [ "$LC_ALL" = C ] || { echo 'not in the C locale' >&2; exit 98; }
 [ -z "$AFMETRICS_TOKEN$AFMETRICS_SALT" ] || { echo 'a secret was inherited' >&2; exit 98; }
 "#;
@@ -178,12 +189,29 @@ near() {
 fn condition(args: &str) -> String {
     let mut all = vec![format!("[ $# -eq {} ]", args.lines().count())];
     for (arg, n) in args.lines().zip(1..) {
-        all.push(match arg.strip_suffix("{now-360}") {
-            Some(before) => format!("near \"${{{n}}}\" {}", quoted(before)),
-            None => format!("[ \"${{{n}}}\" = {} ]", quoted(arg)),
-        });
+        all.push(format!("[ \"${{{n}}}\" = {} ]", quoted(arg)));
     }
     all.join(" && ")
+}
+
+/// Puts times in: `{now-60}` is a minute ago.
+fn at_this_time(text: &str) -> String {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the program that is tested looks at the same clock"
+    )]
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
+    let mut parts = text.split("{now-");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (age, rest) = part.split_once('}').unwrap();
+        out.push_str(&(now - age.parse::<u64>().unwrap()).to_string());
+        out.push_str(rest);
+    }
+    out
 }
 
 fn quoted(text: &str) -> String {

@@ -1,0 +1,469 @@
+//! Which records of a history are new, though it is rotated, rewritten and read while it grows.
+//!
+//! The history lists records newest first, in the order in which jobs left the queue. An earlier round
+//! left the keys of the newest records that it had read: what lies in front of all of them is new. It is
+//! read on until all of them have been met, as two things put new records behind a known one:
+//!
+//! - a schedd that crashed writes a job that it had recorded once more, in front;
+//! - a file that was rotated away between the tool's look at the folder and its opening of the files is
+//!   not read in that round, and lies in the middle of the next one's.
+//!
+//! Where a list ends before all known records were met, there are two reasons. The oldest files were
+//! removed: then none that is older than the missing ones is there, either, and all that nobody knows is
+//! new. Or a record can no longer be read: then the oldest known ones are there, and what lies behind them
+//! is as old as they are.
+
+use std::collections::{HashMap, HashSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::jobs::hash;
+
+/// How many of the newest records a cursor names. As many as a schedd may record once more after a crash,
+/// and more than may stand in front of a file that was missed.
+pub const OVERLAP: usize = 500;
+/// So many keys at least are remembered to notice a record that stands in the list twice: not all, or
+/// memory would grow with the list.
+const REMEMBERED: usize = 1 << 16;
+
+/// How far the history was read.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cursor {
+    /// The keys of the newest records, newest first.
+    records: Vec<String>,
+}
+
+/// What a record is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Record {
+    New,
+    /// An earlier round read it, or it is too old for the first round.
+    Known,
+    /// The same job stands further in front.
+    Twice,
+}
+
+/// One reading of the history.
+#[derive(Debug)]
+pub struct Reading {
+    /// `None`: nobody has read before.
+    known: Option<Known>,
+    /// Records in a row that are too old for the first round.
+    old: usize,
+    recent: Recent,
+    newest: Vec<String>,
+}
+
+/// What an earlier round has read.
+#[derive(Debug)]
+struct Known {
+    /// The place of each key in the cursor.
+    places: HashMap<String, usize>,
+    /// By place, whether it was met.
+    met: Vec<bool>,
+    /// How many were not.
+    missing: usize,
+    /// The place of the one met last.
+    last: Option<usize>,
+    /// The schedd of the newest one.
+    schedd: Option<String>,
+    /// Whether a record of the same schedd, and whether one of another was met.
+    same: bool,
+    other: bool,
+}
+
+/// The schedd that a key names, if it does: `NAME#CLUSTER.PROC#TIME`.
+fn schedd(key: &str) -> Option<&str> {
+    key.split_once('#').map(|(name, _)| name)
+}
+
+impl Reading {
+    /// Goes on where the cursor says, or begins.
+    pub fn new(cursor: Option<&Cursor>) -> Self {
+        Self {
+            known: cursor.map(|cursor| {
+                let keys = cursor.records.iter();
+                let places: HashMap<_, _> = keys.cloned().zip(0..).collect();
+                Known {
+                    met: vec![false; cursor.records.len()],
+                    // A key that is there twice counts once.
+                    missing: places.len(),
+                    places,
+                    last: None,
+                    schedd: cursor
+                        .records
+                        .first()
+                        .and_then(|key| schedd(key))
+                        .map(str::to_owned),
+                    same: false,
+                    other: false,
+                }
+            }),
+            old: 0,
+            recent: Recent::default(),
+            newest: Vec::new(),
+        }
+    }
+
+    /// Takes the next record. `is_recent`: whether it is news where nobody has read before.
+    pub fn take(&mut self, key: &str, is_recent: bool) -> Record {
+        if let Some(known) = &mut self.known {
+            match schedd(key) == known.schedd.as_deref() {
+                true => known.same = true,
+                false => known.other = true,
+            }
+        }
+        if let Some(known) = &mut self.known
+            && let Some(&place) = known.places.get(key)
+        {
+            known.last = Some(place);
+            if !known.met[place] {
+                known.met[place] = true;
+                known.missing -= 1;
+                self.keep(key);
+            }
+            return Record::Known;
+        }
+        if !self.recent.insert(hash(key)) {
+            return Record::Twice;
+        }
+        self.keep(key);
+        if self.known.is_some() || is_recent {
+            self.old = 0;
+            return Record::New;
+        }
+        self.old += 1;
+        Record::Known
+    }
+
+    fn keep(&mut self, key: &str) {
+        if self.newest.len() < OVERLAP {
+            self.newest.push(key.to_owned());
+        }
+    }
+
+    /// Whether nothing new can follow. An empty history that was read says nothing about where it ends.
+    pub fn is_done(&self) -> bool {
+        match &self.known {
+            Some(known) => known.missing == 0 && !known.met.is_empty(),
+            None => self.old >= OVERLAP,
+        }
+    }
+
+    /// At the end of the list: whether the newest known record was not met, so that a file was missed or
+    /// is gone.
+    pub fn misses_the_newest(&self) -> bool {
+        self.known
+            .as_ref()
+            .is_some_and(|known| known.met.first() == Some(&false))
+    }
+
+    /// At the end of the list: whether no known record was met, though there were some.
+    pub fn misses_all(&self) -> bool {
+        self.misses_the_newest()
+            && self
+                .known
+                .as_ref()
+                .is_some_and(|known| known.last.is_none())
+    }
+
+    /// At the end of the list: whether it is that of another schedd than the cursor's, as where two share a
+    /// state folder.
+    pub fn is_of_another_schedd(&self) -> bool {
+        self.misses_all()
+            && self
+                .known
+                .as_ref()
+                .is_some_and(|known| known.other && !known.same)
+    }
+
+    /// At the end of the list: whether the new records behind the last known one are none.
+    pub fn ends_in_old_ones(&self) -> bool {
+        self.known.as_ref().is_some_and(|known| {
+            known.missing > 0
+                && known
+                    .last
+                    .is_some_and(|last| known.met[last..].iter().all(|met| *met))
+        })
+    }
+
+    /// Where the next round is to go on.
+    pub fn cursor(self) -> Cursor {
+        Cursor {
+            records: self.newest,
+        }
+    }
+}
+
+/// The last keys that were inserted, by their hashes: all of the last [`REMEMBERED`], at most twice as many.
+#[derive(Debug, Default)]
+struct Recent {
+    now: HashSet<u64>,
+    before: HashSet<u64>,
+}
+
+impl Recent {
+    /// Whether it was not there.
+    fn insert(&mut self, key: u64) -> bool {
+        if self.before.contains(&key) || !self.now.insert(key) {
+            return false;
+        }
+        if self.now.len() >= REMEMBERED {
+            self.before = std::mem::take(&mut self.now);
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Reads a list, newest first; the keys that are new, how many were read, and the reading.
+    fn read(list: &[String], cursor: Option<&Cursor>) -> (Vec<String>, usize, Reading) {
+        let mut reading = Reading::new(cursor);
+        let mut new = Vec::new();
+        let mut behind_last_known = 0;
+        for (key, at) in list.iter().zip(1..) {
+            match reading.take(key, true) {
+                Record::New => new.push(key.clone()),
+                Record::Known => behind_last_known = new.len(),
+                Record::Twice => {}
+            }
+            if reading.is_done() {
+                return (new, at, reading);
+            }
+        }
+        if reading.ends_in_old_ones() {
+            new.truncate(behind_last_known);
+        }
+        (new, list.len(), reading)
+    }
+
+    fn keys(range: impl Iterator<Item = u32>) -> Vec<String> {
+        range.map(|job| format!("schedd#{job}.0#1")).collect()
+    }
+
+    fn cursor(records: Vec<String>) -> Cursor {
+        Cursor { records }
+    }
+
+    #[test]
+    fn reading_ends_at_the_last_known_record() {
+        let before = cursor(keys((0..500).rev()));
+        let list = keys((0..503).rev());
+        let mut list_and_more = list.clone();
+        list_and_more.extend(keys(10_000..20_000));
+        let (new, read, reading) = read(&list_and_more, Some(&before));
+        assert_eq!(new, keys((500..503).rev()));
+        assert_eq!(read, OVERLAP + 3);
+        assert_eq!(reading.cursor().records, list[..OVERLAP]);
+    }
+
+    #[test]
+    fn the_first_reading_ends_behind_500_old_records_in_a_row() {
+        let mut reading = Reading::new(None);
+        let recent = |job| job == 0 || job == 400;
+        let list = keys(0..2000);
+        let mut found = Vec::new();
+        let mut last = 0;
+        for (job, key) in (0..).zip(&list) {
+            if reading.take(key, recent(job)) == Record::New {
+                found.push(job);
+            }
+            last = job;
+            if reading.is_done() {
+                break;
+            }
+        }
+        assert_eq!(found, [0, 400]);
+        assert_eq!(last, 900);
+        assert_eq!(reading.cursor().records, list[..OVERLAP]);
+    }
+
+    #[test]
+    fn after_an_empty_history_everything_is_new() {
+        let (new, _, reading) = read(&keys(0..3), Some(&Cursor::default()));
+        assert_eq!(new, keys(0..3));
+        assert!(!reading.misses_the_newest());
+        assert!(!reading.misses_all());
+    }
+
+    #[test]
+    fn a_known_record_that_cannot_be_read_makes_no_old_one_new() {
+        let known = keys(100..110);
+        let before = cursor(known.clone());
+        for missing in [0, 4, 8] {
+            let mut list = keys(0..3);
+            list.extend(known.iter().cloned());
+            list.remove(3 + missing);
+            list.extend(keys(200..300));
+            let (new, _, reading) = read(&list, Some(&before));
+            assert_eq!(new, keys(0..3), "{missing}");
+            assert_eq!(reading.misses_the_newest(), missing == 0);
+            assert!(!reading.misses_all());
+        }
+    }
+
+    #[test]
+    fn the_history_of_another_schedd_is_noticed() {
+        let before = cursor(keys(0..3));
+        for (list, is_other) in [
+            (vec!["other#0.0#1", "other#1.0#1"], true),
+            (vec!["other#0.0#1", "schedd#7.0#1"], false),
+            (vec!["other#0.0#1", "schedd#1.0#1"], false),
+            (vec![], false),
+        ] {
+            let list: Vec<String> = list.into_iter().map(str::to_owned).collect();
+            let (_, _, reading) = read(&list, Some(&before));
+            assert_eq!(reading.is_of_another_schedd(), is_other, "{list:?}");
+        }
+    }
+
+    #[test]
+    fn a_cursor_that_names_a_key_twice_is_met_all_the_same() {
+        let before = cursor([keys(0..2), keys(0..2)].concat());
+        let list = keys(0..50);
+        let (new, read, _) = read(&list, Some(&before));
+        assert_eq!((new.len(), read), (0, 2));
+    }
+
+    #[test]
+    fn memory_for_what_stands_twice_is_bounded() {
+        let mut recent = Recent::default();
+        let many = 5 * REMEMBERED as u64;
+        for key in 0..many {
+            assert!(recent.insert(key));
+            assert!(!recent.insert(key.saturating_sub(REMEMBERED as u64 - 1)));
+            assert!(recent.now.len() + recent.before.len() <= 2 * REMEMBERED);
+        }
+    }
+
+    /// What happens to a history between two readings, and to a reading.
+    #[derive(Debug, Clone)]
+    enum Event {
+        /// So many jobs leave the queue.
+        Leave(u32),
+        /// Of the newest records, this one is written once more.
+        Rewrite(prop::sample::Index),
+        /// A part of the records that have been read is removed, oldest first.
+        Rotate(prop::sample::Index),
+        Read,
+        /// Read, but neither documents nor cursor are kept.
+        ReadInVain,
+        /// Read, but a part of the records that nobody has read yet was missed.
+        ReadPart(prop::sample::Index, prop::sample::Index),
+    }
+
+    fn event() -> impl Strategy<Value = Event> {
+        prop_oneof![
+            3 => (0_u32..40).prop_map(Event::Leave),
+            1 => (0_u32..1500).prop_map(Event::Leave),
+            2 => any::<prop::sample::Index>().prop_map(Event::Rewrite),
+            2 => any::<prop::sample::Index>().prop_map(Event::Rotate),
+            4 => Just(Event::Read),
+            1 => Just(Event::ReadInVain),
+            1 => (any::<prop::sample::Index>(), any::<prop::sample::Index>())
+                .prop_map(|(from, to)| Event::ReadPart(from, to)),
+        ]
+    }
+
+    /// A history, oldest first, and what was reported of it.
+    #[derive(Debug, Default)]
+    struct Model {
+        list: Vec<String>,
+        jobs: u32,
+        cursor: Option<Cursor>,
+        reported: BTreeMap<String, u32>,
+    }
+
+    impl Model {
+        fn happens(&mut self, event: Event) {
+            match event {
+                Event::Leave(count) => {
+                    self.list.extend(keys(self.jobs..self.jobs + count));
+                    self.jobs += count;
+                }
+                Event::Rewrite(which) => {
+                    // One of those that the cursor names, or that came after it.
+                    let newest = self.list.len().saturating_sub(OVERLAP);
+                    if let Some(key) = which_of(&which, &self.list[newest..])
+                        && (!self.reported.contains_key(&key) || self.is_in_cursor(&key))
+                    {
+                        self.list.push(key);
+                    }
+                }
+                Event::Rotate(how_many) => {
+                    let read = |key: &&String| self.reported.contains_key(*key);
+                    let read = self.list.iter().take_while(read).count();
+                    self.list.drain(..how_many.index(read + 1));
+                }
+                Event::Read => self.read(0, 0),
+                Event::ReadInVain => {
+                    read(&self.newest_first(), self.cursor.as_ref());
+                }
+                Event::ReadPart(from, to) => self.read_part(&from, &to),
+            }
+        }
+
+        fn is_in_cursor(&self, key: &String) -> bool {
+            self.cursor
+                .as_ref()
+                .is_some_and(|cursor| cursor.records.contains(key))
+        }
+
+        fn newest_first(&self) -> Vec<String> {
+            self.list.iter().rev().cloned().collect()
+        }
+
+        /// A file of new records is missed, and a few newer ones are read: less than a cursor names, or
+        /// the next reading would end before that file.
+        fn read_part(&mut self, from: &prop::sample::Index, to: &prop::sample::Index) {
+            let new = self.newest_first();
+            let new = new
+                .iter()
+                .take_while(|key| !self.reported.contains_key(*key))
+                .count();
+            let is_known = self.list.len() > new && self.cursor.is_some();
+            let (from, to) = (from.index(new + 1), to.index(new + 1));
+            if is_known && from < to && from < OVERLAP / 2 {
+                self.read(from, to);
+            }
+        }
+
+        fn read(&mut self, from: usize, to: usize) {
+            let mut list = self.newest_first();
+            list.drain(from..to);
+            let (new, _, reading) = read(&list, self.cursor.as_ref());
+            for key in new {
+                *self.reported.entry(key).or_default() += 1;
+            }
+            self.cursor = Some(reading.cursor());
+        }
+    }
+
+    fn which_of(which: &prop::sample::Index, keys: &[String]) -> Option<String> {
+        (!keys.is_empty()).then(|| keys[which.index(keys.len())].clone())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn every_job_is_reported_once(events in prop::collection::vec(event(), 1..40)) {
+            let mut model = Model::default();
+            for event in events {
+                model.happens(event);
+                for (key, times) in &model.reported {
+                    prop_assert_eq!(*times, 1, "{}", key);
+                }
+            }
+            model.happens(Event::Read);
+            prop_assert_eq!(model.reported.len(), model.jobs as usize);
+            prop_assert!(model.reported.values().all(|times| *times == 1));
+        }
+    }
+}
