@@ -90,7 +90,7 @@ pub struct Spool {
     rejected: PathBuf,
     damaged: PathBuf,
     cursors: PathBuf,
-    /// Held by the one who stores, for as long as that takes.
+    /// Held by the one who stores, for as long as that takes; in it, the last round's number.
     storing: PathBuf,
     /// Held by the one who delivers, or otherwise takes batches away.
     delivering: PathBuf,
@@ -199,6 +199,8 @@ impl Spool {
             self.remove(".new-");
         }
         let number = self.next_number(cursors.keys())?;
+        // So that numbers do not come again when nothing waits. Not synced, and of no harm if it is lost.
+        let _ = fs::write(&self.storing, format!("{number}\n"));
         let prepared = Prepared {
             new: self.pending.join(format!(".new-{}", header.id)),
             round: self.round(number),
@@ -217,9 +219,12 @@ impl Spool {
         Ok(prepared)
     }
 
-    /// Higher than every pending round's, and than those of the cursors that are to be moved on.
+    /// Higher than every pending round's, and than those of the cursors that are to be moved on, and than
+    /// the last one as far as that is known.
     fn next_number<'a>(&self, cursors: impl Iterator<Item = &'a String>) -> io::Result<u64> {
-        let mut highest = self.rounds()?.last().copied().unwrap_or(0);
+        let last = fs::read_to_string(&self.storing).unwrap_or_default();
+        let last = last.trim().parse().ok().filter(|last| *last < HIGHEST);
+        let mut highest = last.max(self.rounds()?.last().copied()).unwrap_or(0);
         for name in cursors {
             // One that cannot be read does not count, for whoever compares, either.
             highest = highest.max(cursors::round_of(&self.cursor_file(name)).unwrap_or(0));

@@ -566,8 +566,8 @@ fn a_cursor_that_makes_no_sense_does_not_take_the_place_of_one_that_does() {
     let rounds = model.spool.rounds().unwrap();
     let newest = model.spool.round(*rounds.last().unwrap());
     fs::write(newest.join(format!("cursor-{CURSOR}.json")), "{").unwrap();
+    assert!(matches!(model.spool.cursor(CURSOR), Ok(Found::Damaged(..))));
     model.cursor = Some(2);
-    model.the_cursor_is_the_last_one();
     deliver(&mut model, Heard::Accepted);
     model.the_cursor_is_the_last_one();
 }
