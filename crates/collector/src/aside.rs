@@ -2,12 +2,14 @@
 //! abandon.
 
 use std::cell::RefCell;
+use std::future;
 use std::io;
-use std::pin::Pin;
-use std::sync::mpsc;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
+use futures_util::future::LocalBoxFuture;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -56,59 +58,87 @@ fn wait<T>(
     }
 }
 
-type Work<T> = Box<dyn FnOnce(&mut T) + Send>;
+type Work = Box<dyn FnOnce() + Send>;
 
-/// A thread that owns something and does with it what it is asked to, one after the other.
-#[derive(Debug)]
-pub struct Desk<T> {
-    place: Place<T>,
+/// A thread that does one thing after the other, for who asks it often: a new one for each costs a tenth
+/// of a millisecond. One that hangs is left to itself, and another takes its place.
+#[derive(Debug, Clone)]
+pub struct Desk {
+    inbox: Rc<RefCell<Option<mpsc::Sender<Work>>>>,
+    /// How long a single piece of work may take.
     patience: Duration,
 }
 
-#[derive(Debug)]
-enum Place<T> {
-    Thread(mpsc::Sender<Work<T>>),
-    /// The system has no thread to give: here, what hangs hangs the round.
-    Here(RefCell<T>),
-}
-
-impl<T: Send + 'static> Desk<T> {
-    /// `patience`: how long a single piece of work may take.
-    pub fn new(patience: Duration, owned: T) -> Self {
-        let (work, inbox) = mpsc::channel::<Work<T>>();
-        let (give, given) = mpsc::channel::<T>();
-        let started = thread::Builder::new().spawn(move || {
-            if let Ok(mut owned) = given.recv() {
-                for work in inbox {
-                    work(&mut owned);
-                }
-            }
-        });
-        let not_given = match started {
-            Ok(_) => give.send(owned).err().map(|mpsc::SendError(owned)| owned),
-            Err(_) => Some(owned),
-        };
-        let place = match not_given {
-            None => Place::Thread(work),
-            Some(owned) => Place::Here(RefCell::new(owned)),
-        };
-        Self { place, patience }
+impl Desk {
+    pub fn new(patience: Duration) -> Self {
+        Self {
+            inbox: Rc::default(),
+            patience,
+        }
     }
 
     /// Does it, behind what was asked for before, and waits for it.
     pub fn ask<R: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut T) -> R + Send + 'static,
-    ) -> Pin<Box<dyn Future<Output = io::Result<R>>>> {
-        let (reply, answer) = oneshot::channel();
-        let work = move |owned: &mut T| {
-            let _ = reply.send(work(owned));
+        work: impl FnOnce() -> R + Send + 'static,
+    ) -> LocalBoxFuture<'static, io::Result<R>> {
+        let inbox = match self.inbox() {
+            Ok(inbox) => inbox,
+            Err(why) => return Box::pin(future::ready(Err(no_thread(why)))),
         };
-        match &self.place {
-            // An error (the thread has panicked) shows as no answer.
-            Place::Thread(inbox) => drop(inbox.send(Box::new(work))),
-            Place::Here(owned) => work(&mut owned.borrow_mut()),
+        let (reply, answer) = oneshot::channel();
+        // An error (the thread has panicked) shows as no answer.
+        let _ = inbox.send(Box::new(move || {
+            let _ = reply.send(work());
+        }));
+        let answer = wait(self.patience, answer);
+        let place = Rc::clone(&self.inbox);
+        Box::pin(async move {
+            let answer = answer.await;
+            if answer.is_err() {
+                place.take();
+            }
+            answer
+        })
+    }
+
+    fn inbox(&self) -> io::Result<mpsc::Sender<Work>> {
+        if let Some(inbox) = &*self.inbox.borrow() {
+            return Ok(inbox.clone());
         }
-        Box::pin(wait(self.patience, answer))
+        let (inbox, work) = mpsc::channel::<Work>();
+        thread::Builder::new().spawn(move || work.into_iter().for_each(|work| work()))?;
+        *self.inbox.borrow_mut() = Some(inbox.clone());
+        Ok(inbox)
+    }
+}
+
+/// Something that is only touched at a desk.
+#[derive(Debug)]
+pub struct Kept<T> {
+    desk: Desk,
+    owned: Arc<Mutex<T>>,
+}
+
+impl<T: Send + 'static> Kept<T> {
+    pub fn new(desk: Desk, owned: T) -> Self {
+        Self {
+            desk,
+            owned: Arc::new(Mutex::new(owned)),
+        }
+    }
+
+    /// Does something with it at its desk; where the system has no thread to give, here, and then what
+    /// hangs hangs the round.
+    pub fn ask<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut T) -> R + Send + 'static,
+    ) -> LocalBoxFuture<'static, io::Result<R>> {
+        let owned = Arc::clone(&self.owned);
+        let work = move || work(&mut owned.lock().unwrap_or_else(PoisonError::into_inner));
+        match self.desk.inbox() {
+            Ok(_) => self.desk.ask(work),
+            Err(_) => Box::pin(future::ready(Ok(work()))),
+        }
     }
 }

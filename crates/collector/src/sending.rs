@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 use tracing::{error, warn};
 
-use crate::aside::{Desk, aside};
+use crate::aside::{Desk, Kept};
 use crate::config::{Config, EndpointConfig};
 use crate::context::Context;
 use crate::delivery::{CLEAR, Endpoint, FromMemory, FromSpool, Left, Outcome, Source, Wanted};
@@ -169,8 +169,7 @@ impl<'a> Sender<'a> {
 
     async fn one_turn(&mut self, state: &State, own: Option<u64>) -> bool {
         let spool = state.spool.clone();
-        let silence = self.cx.limits.silence;
-        let turn = aside(silence, move || spool.take_turn()).await.flatten();
+        let turn = state.desk.ask(move || spool.take_turn()).await.flatten();
         let turn = match turn {
             Ok(Some(turn)) => turn,
             Ok(None) => {
@@ -214,10 +213,14 @@ impl<'a> Sender<'a> {
 
     /// Returns whether another round has left something to this one since.
     async fn deliver(&mut self, source: Box<dyn Source>) -> bool {
-        let desk = Desk::new(self.cx.limits.silence, source);
+        let desk = match &self.cx.state {
+            Some(state) => state.desk.clone(),
+            None => Desk::new(self.cx.limits.silence),
+        };
+        let source = Kept::new(desk, source);
         let outcome = self
             .endpoint
-            .deliver(desk, &self.cx.quoting, self.deadline)
+            .deliver(source, &self.cx.quoting, self.deadline)
             .await;
         let sum = &mut self.outcome;
         sum.accepted += outcome.accepted;
@@ -227,6 +230,7 @@ impl<'a> Sender<'a> {
         sum.left.waiting += outcome.left.waiting;
         sum.left.since = outcome.left.since.or(sum.left.since.take());
         sum.left.damaged += outcome.left.damaged;
+        sum.is_unknown |= outcome.is_unknown;
         outcome.left.has_more
     }
 
@@ -243,6 +247,7 @@ impl<'a> Sender<'a> {
                     damaged,
                     has_more: _,
                 },
+            is_unknown,
         } = self.outcome;
         let mut text = format!("{accepted} accepted");
         if late > 0 {
@@ -267,7 +272,7 @@ impl<'a> Sender<'a> {
             error!("{lost} documents were not accepted and could not be stored: they are lost");
         }
         let amiss = rejected + waiting + self.held_back + damaged + lost;
-        (amiss == 0, text)
+        (amiss == 0 && !is_unknown, text)
     }
 }
 

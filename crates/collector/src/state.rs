@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tracing::{debug, warn};
 
-use crate::aside::aside;
+use crate::aside::Desk;
 use crate::config::StateDir;
 use crate::spool::{Found, Header, Spool, Turn, batch_name, file_name, try_lock};
 
@@ -31,8 +31,8 @@ pub struct State {
     shown: String,
     /// This round leaves the folder as it is.
     read_only: bool,
-    /// How long a question about the folder may take.
-    patience: Duration,
+    /// Where the folder is touched.
+    pub desk: Desk,
     /// Held until this round is stored.
     turns: RefCell<Vec<Turn>>,
 }
@@ -56,6 +56,7 @@ impl State {
         hide: bool,
         patience: Duration,
     ) -> Result<Self, String> {
+        let desk = Desk::new(patience);
         let mut reasons = Vec::new();
         for StateDir { path, rule } in candidates {
             let shown = match hide {
@@ -63,17 +64,14 @@ impl State {
                 false => path.display().to_string(),
             };
             let dir = path.clone();
-            match aside(patience, move || usable(&dir, read_only))
-                .await
-                .flatten()
-            {
+            match desk.ask(move || usable(&dir, read_only)).await.flatten() {
                 Ok(()) => {
                     return Ok(Self {
                         dir: path.clone(),
                         spool: Spool::below(path),
                         shown,
                         read_only,
-                        patience,
+                        desk,
                         turns: RefCell::default(),
                     });
                 }
@@ -104,7 +102,7 @@ impl State {
             return Vec::new();
         }
         let (folder, facility) = (self.dir.join(LOCKS), facility.to_owned());
-        let locked = aside(self.patience, move || {
+        let locked = self.desk.ask(move || {
             make_private(&folder)?;
             let locked = collectors.into_iter().map(|collector| {
                 let path = folder.join(cursor_name(collector, &facility));
@@ -137,14 +135,14 @@ impl State {
         let (spool, name) = (self.spool.clone(), cursor_name(name, facility));
         let file = format!("{}/cursors/{name}.json", self.shown);
         let asked = name.clone();
-        let found = aside(self.patience, move || spool.cursor(&asked)).await;
+        let found = self.desk.ask(move || spool.cursor(&asked)).await;
         match found.flatten() {
             Ok(Found::Nothing) => Left::Nothing,
             Ok(Found::Cursor(cursor)) => match serde_json::from_value(cursor) {
                 Ok(cursor) => Left::Value(cursor),
                 Err(why) => {
                     let spool = self.spool.clone();
-                    let place = aside(self.patience, move || spool.place_of_cursor(&name)).await;
+                    let place = self.desk.ask(move || spool.place_of_cursor(&name)).await;
                     let place = place.flatten().ok().flatten();
                     self.unusable(&file, place, &why.to_string()).await
                 }
@@ -169,10 +167,8 @@ impl State {
     async fn set_aside(&self, path: PathBuf) -> String {
         let mut damaged = path.clone().into_os_string();
         damaged.push(".damaged");
-        match aside(self.patience, move || fs::rename(path, damaged))
-            .await
-            .flatten()
-        {
+        let renamed = self.desk.ask(move || fs::rename(path, damaged)).await;
+        match renamed.flatten() {
             Ok(()) => ", set aside as .damaged".to_owned(),
             Err(why) => format!(", and cannot be set aside: {why}"),
         }
@@ -192,16 +188,14 @@ impl State {
             .map(|(name, cursor)| (cursor_name(&name, &header.cluster), cursor))
             .collect();
         let mut documents = documents;
-        let prepared = aside(self.patience, move || {
-            spool.prepare(&name, &header, &mut documents, &cursors)
-        });
+        let prepared = self
+            .desk
+            .ask(move || spool.prepare(&name, &header, &mut documents, &cursors));
         // In two steps: one that took too long, and whose documents leave from memory, does not become
         // a round later.
         let prepared = prepared.await.flatten().map_err(without_path)?;
-        aside(self.patience, move || prepared.commit())
-            .await
-            .flatten()
-            .map_err(without_path)
+        let stored = self.desk.ask(move || prepared.commit()).await;
+        stored.flatten().map_err(without_path)
     }
 }
 

@@ -36,7 +36,7 @@ use self::clients::Clients;
 use self::complaints::{Complaints, Weight};
 pub use self::from_spool::{CLEAR, FromSpool, Wanted};
 pub use self::parcels::{Answer, Answered, FromMemory, Left, Parcel, Source, Wrapping};
-use crate::aside::Desk;
+use crate::aside::Kept;
 use crate::config::EndpointConfig;
 use crate::endpoint_url::without_password;
 use crate::quote::{Quoting, chain};
@@ -101,6 +101,8 @@ pub struct Outcome {
     pub late: u64,
     pub rejected: u64,
     pub left: Left,
+    /// What is left cannot be known.
+    pub is_unknown: bool,
 }
 
 impl Endpoint {
@@ -126,7 +128,7 @@ impl Endpoint {
     /// Sends what the source has and looks at every answer.
     pub async fn deliver(
         &self,
-        source: Desk<Box<dyn Source>>,
+        source: Kept<Box<dyn Source>>,
         quoting: &Quoting,
         deadline: Instant,
     ) -> Outcome {
@@ -136,7 +138,10 @@ impl Endpoint {
         let mut outcome = delivering.outcome;
         match source.ask(|source| source.end()).await {
             Ok(left) => outcome.left = left,
-            Err(why) => error!("the spool does not answer: {why}"),
+            Err(why) => {
+                error!("the spool does not answer, so nobody knows what waits: {why}");
+                outcome.is_unknown = true;
+            }
         }
         outcome
     }
@@ -343,7 +348,7 @@ impl<'a> Delivering<'a> {
         }
     }
 
-    async fn run(&mut self, source: &Desk<Box<dyn Source>>, quoting: &Quoting, deadline: Instant) {
+    async fn run(&mut self, source: &Kept<Box<dyn Source>>, quoting: &Quoting, deadline: Instant) {
         let endpoint = self.endpoint;
         let mut in_flight = FuturesUnordered::new();
         let mut fetching = Fuse::terminated();

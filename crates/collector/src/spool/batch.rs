@@ -26,8 +26,7 @@ const LONGEST_FRAME: usize = 64 << 20;
 const MOST_DOCUMENTS: u64 = 100_000_000;
 /// The window of a frame, as a power of 2: what a reader has to keep in memory.
 const WINDOW: u32 = 20;
-/// Of zstd: a hundred documents of jobs take as many bytes at level 3 as three at level 0, and the
-/// levels above cost more time than sending does.
+/// Of zstd. Of a megabyte of jobs it leaves 72 kB; level 3 leaves 81 kB and takes half as long again.
 const LEVEL: i32 = 1;
 
 /// What a batch is, in its first line.
@@ -84,9 +83,9 @@ pub enum Unreadable {
     Io(#[from] io::Error),
 }
 
-/// Writes a batch that is not there yet, durably. `documents`: lines of JSON, as many as the header
+/// Writes a batch that is not there yet; who calls syncs it. `documents`: lines of JSON, as many as the header
 /// says.
-pub fn write(path: &Path, header: &Header, documents: &mut dyn BufRead) -> io::Result<()> {
+pub fn write(path: &Path, header: &Header, documents: &mut dyn BufRead) -> io::Result<File> {
     let mut file = File::options()
         .write(true)
         .create_new(true)
@@ -117,7 +116,7 @@ pub fn write(path: &Path, header: &Header, documents: &mut dyn BufRead) -> io::R
             header.documents
         )));
     }
-    file.sync_all()
+    Ok(file)
 }
 
 /// Reads a batch, frame by frame.

@@ -28,8 +28,8 @@ pub enum Found {
     Cursor(Value),
 }
 
-/// Writes a cursor that is not there yet, durably.
-pub fn write(path: &Path, round: u64, cursor: &Value) -> io::Result<()> {
+/// Writes a cursor that is not there yet; who calls syncs it.
+pub fn write(path: &Path, round: u64, cursor: &Value) -> io::Result<File> {
     let file = File::options()
         .write(true)
         .create_new(true)
@@ -38,7 +38,7 @@ pub fn write(path: &Path, round: u64, cursor: &Value) -> io::Result<()> {
     // Piece by piece: one can be as large as a queue.
     let mut file = BufWriter::new(file);
     serde_json::to_writer(&mut file, &Content { round, cursor })?;
-    file.into_inner()?.sync_all()
+    Ok(file.into_inner()?)
 }
 
 /// The round of the cursor in a file; `None` where there is none that can be understood.

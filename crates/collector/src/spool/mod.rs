@@ -209,11 +209,18 @@ impl Spool {
         };
         let new = &prepared.new;
         DirBuilder::new().mode(0o700).create(new)?;
+        let mut files = Vec::new();
         if header.documents > 0 {
-            batch::write(&new.join(format!("{name}{BATCH}")), header, documents)?;
+            let path = new.join(format!("{name}{BATCH}"));
+            files.push(batch::write(&path, header, documents)?);
         }
         for (name, cursor) in cursors {
-            cursors::write(&new.join(format!("{CURSOR}{name}.json")), number, cursor)?;
+            let path = new.join(format!("{CURSOR}{name}.json"));
+            files.push(cursors::write(&path, number, cursor)?);
+        }
+        // When all are written: the first of these does most of the work for the others.
+        for file in files {
+            file.sync_all()?;
         }
         sync(new)?;
         Ok(prepared)
