@@ -1,12 +1,13 @@
 //! How much the spool may hold, and for how long. What is too much goes, oldest first, and is counted.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use super::{BATCH, Spool, Waiting, entries};
+use super::{BATCH, CURSOR, Item, Spool, entries, sync};
 
 /// How much the spool may hold.
 #[derive(Debug, Clone, Copy)]
@@ -24,14 +25,6 @@ pub struct GivenUp {
     pub documents: u64,
 }
 
-/// Something in the spool that can be dropped as a whole.
-#[derive(Debug)]
-enum Item {
-    Waiting(Waiting),
-    Rejected(uuid::Uuid),
-    Damaged(PathBuf),
-}
-
 #[derive(Debug)]
 struct Found {
     item: Item,
@@ -44,6 +37,7 @@ struct Found {
 impl Spool {
     /// Drops the oldest until the rest is within the bounds. Whoever calls holds the turn.
     pub fn keep_within(&self, bounds: Bounds, now: SystemTime) -> io::Result<Vec<GivenUp>> {
+        self.drop_old_cursors()?;
         let mut all = self.all()?;
         all.sort_by_key(|found| found.order);
         let mut bytes: u64 = all.iter().map(|found| found.bytes).sum();
@@ -79,42 +73,56 @@ impl Spool {
         Ok(given_up)
     }
 
+    /// Of a cursor that several pending rounds hold only the newest counts; the others would fill the
+    /// spool where a queue has many jobs that are done.
+    fn drop_old_cursors(&self) -> io::Result<()> {
+        let mut newer = BTreeSet::new();
+        let mut is_synced = false;
+        for round in self.rounds()?.into_iter().rev() {
+            let folder = self.round(round);
+            for name in entries(&folder).unwrap_or_default() {
+                if !name.starts_with(CURSOR) || newer.insert(name.clone()) {
+                    continue;
+                }
+                if !std::mem::replace(&mut is_synced, true) {
+                    // The newer one must be there for good.
+                    sync(&self.pending)?;
+                }
+                let _ = fs::remove_file(folder.join(name));
+            }
+        }
+        Ok(())
+    }
+
+    /// What can be dropped. What cannot be looked at is left out: it cannot be dropped, either.
     fn all(&self) -> io::Result<Vec<Found>> {
         let mut all = Vec::new();
         let mut order = SystemTime::UNIX_EPOCH;
         for waiting in self.waiting()? {
-            let folder = self.round(waiting.round);
-            let batch = fs::metadata(self.file(&waiting, BATCH))?;
-            order = order.max(batch.modified()?);
+            let Some((written, _)) = looked_at(&self.file(&waiting, BATCH)) else {
+                continue;
+            };
+            order = order.max(written);
             all.push(Found {
-                written: batch.modified()?,
+                written,
                 order,
-                bytes: on_disk(&folder)?,
+                bytes: on_disk(&self.round(waiting.round)),
                 item: Item::Waiting(waiting),
             });
         }
-        for id in self.rejected()? {
-            let file = fs::metadata(self.rejected_file(id))?;
-            all.push(Found {
-                written: file.modified()?,
-                order: file.modified()?,
-                bytes: file.blocks() * 512,
-                item: Item::Rejected(id),
-            });
-        }
-        for name in entries(&self.damaged)? {
-            let path = self.damaged.join(name);
-            let file = fs::symlink_metadata(&path)?;
-            if file.is_dir() {
-                // Somebody else's.
-                continue;
+        let rejected = self.rejected()?.into_iter();
+        let rejected = rejected.map(|id| (self.rejected_file(id), Item::Rejected(id)));
+        let damaged = self.damaged()?.into_iter();
+        let damaged = damaged.map(|name| (self.damaged.join(&name), Item::Damaged(name)));
+        for (path, item) in rejected.chain(damaged) {
+            if let Some((written, bytes)) = looked_at(&path) {
+                all.push(Found {
+                    item,
+                    written,
+                    order: written,
+                    bytes,
+                });
             }
-            all.push(Found {
-                written: file.modified()?,
-                order: file.modified()?,
-                bytes: file.blocks() * 512,
-                item: Item::Damaged(path),
-            });
         }
         Ok(all)
     }
@@ -122,39 +130,44 @@ impl Spool {
     fn give_up(&self, item: &Item, why: &str) -> io::Result<GivenUp> {
         let (documents, of) = match item {
             Item::Waiting(waiting) => {
-                let counted = self.open(waiting);
+                let counted = self.open(waiting).and_then(|(reader, done)| {
+                    Ok((
+                        reader.header.collected,
+                        done.left(),
+                        self.kinds_left(waiting)?,
+                    ))
+                });
                 self.end(waiting)?;
                 match counted {
-                    Ok((reader, done)) => (
-                        done.left(),
+                    Ok((collected, left, kinds)) => (
+                        left,
                         format!(
-                            "{} documents of {} ({}) that were not delivered",
-                            done.left(),
-                            reader.header.collected,
-                            described(&reader.header.kinds)
+                            "{left} documents of {collected} ({}) that were not delivered",
+                            described(&kinds)
                         ),
                     ),
                     Err(why) => (0, format!("a batch that cannot be read ({why})")),
                 }
             }
             Item::Rejected(id) => {
-                let counted = self.read_rejected(*id);
+                let counted = self.open_rejected(*id).and_then(|mut reader| {
+                    let (count, kinds) = reader.count()?;
+                    Ok((reader.header.collected, count, kinds))
+                });
                 self.drop_rejected(*id)?;
                 match counted {
-                    Ok(rejected) => (
-                        rejected.header.documents,
+                    Ok((collected, count, kinds)) => (
+                        count,
                         format!(
-                            "{} rejected documents of {} ({})",
-                            rejected.header.documents,
-                            rejected.header.collected,
-                            described(&rejected.header.kinds)
+                            "{count} rejected documents of {collected} ({})",
+                            described(&kinds)
                         ),
                     ),
                     Err(why) => (0, format!("rejected documents that cannot be read ({why})")),
                 }
             }
-            Item::Damaged(path) => {
-                fs::remove_file(path)?;
+            Item::Damaged(name) => {
+                self.drop_damaged(name)?;
                 (0, "a damaged batch".to_owned())
             }
         };
@@ -174,11 +187,67 @@ pub fn described(kinds: &std::collections::BTreeMap<String, u64>) -> String {
     kinds.join(", ")
 }
 
+/// When a file was written, and what it takes on the disk; `None`: it cannot be looked at, or it is a
+/// folder, which is none of ours.
+fn looked_at(path: &Path) -> Option<(SystemTime, u64)> {
+    let file = fs::symlink_metadata(path).ok()?;
+    match file.is_dir() {
+        true => None,
+        false => Some((file.modified().ok()?, file.blocks() * 512)),
+    }
+}
+
 /// What a folder and the files in it take.
-fn on_disk(folder: &Path) -> io::Result<u64> {
-    let mut blocks = fs::metadata(folder)?.blocks();
-    for name in entries(folder)? {
+fn on_disk(folder: &Path) -> u64 {
+    let mut blocks = fs::metadata(folder).map_or(0, |folder| folder.blocks());
+    for name in entries(folder).unwrap_or_default() {
         blocks += fs::metadata(folder.join(name)).map_or(0, |file| file.blocks());
     }
-    Ok(blocks * 512)
+    blocks * 512
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use jiff::Timestamp;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::spool::{Found, Header};
+
+    #[test]
+    fn pending_rounds_do_not_each_keep_a_cursor() {
+        const ROUNDS: u64 = 20;
+        let folder = tempfile::tempdir().unwrap();
+        let spool = Spool::below(folder.path());
+        let large = "x".repeat(100 << 10);
+        for round in 1..=ROUNDS {
+            let mut header = Header::new(Timestamp::UNIX_EPOCH);
+            header.documents = 1;
+            let cursor = Value::from(format!("{large}{round}"));
+            let cursors = BTreeMap::from([("canary".to_owned(), cursor)]);
+            spool
+                .store("canary", &header, &mut &b"{}\n"[..], &cursors)
+                .unwrap();
+        }
+        let turn = spool.take_turn().unwrap();
+        let bounds = Bounds {
+            size: 1 << 20,
+            age: Duration::MAX,
+        };
+        let gone = spool.keep_within(bounds, SystemTime::UNIX_EPOCH).unwrap();
+        assert!(gone.is_empty(), "{gone:?}");
+        drop(turn);
+        assert_eq!(spool.waiting().unwrap().len() as u64, ROUNDS);
+        let newest = Value::from(format!("{large}{ROUNDS}"));
+        assert_eq!(
+            spool.cursor("canary").unwrap(),
+            Found::Cursor(newest.clone())
+        );
+        for waiting in spool.waiting().unwrap() {
+            spool.end(&waiting).unwrap();
+        }
+        assert_eq!(spool.cursor("canary").unwrap(), Found::Cursor(newest));
+    }
 }

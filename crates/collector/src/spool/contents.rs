@@ -1,19 +1,16 @@
 //! What is in the spool, described for a person. Nothing here changes anything, and what is gone
 //! meanwhile or makes no sense hides nothing else.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, BufRead as _, BufReader, Read as _};
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::rejected::{Refused, kind_of};
-use super::{BATCH, DONE, Done, Header, Reader, Spool, Unreadable, Waiting, entries};
-
-/// Beside what was set aside: why.
-const REASON: &str = ".reason.txt";
+use super::rejected::kind_of;
+use super::{BATCH, DONE, Done, Header, REASON, Reader, Spool, Unreadable, Waiting};
 
 /// Something in the spool, by where it lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,36 +51,12 @@ impl Entry {
     }
 }
 
-/// Reads what was refused of a batch, a document at a time.
-pub struct RejectedReader {
-    /// Of the batch that they were in.
-    pub header: Header,
-    lines: io::Split<BufReader<File>>,
-    seen: BTreeSet<u64>,
-}
-
-impl RejectedReader {
-    /// The next document, each once. Lines that a crash cut are left out: their documents still
-    /// wait.
-    pub fn next(&mut self) -> io::Result<Option<Refused>> {
-        for line in self.lines.by_ref() {
-            if let Ok(refused) = serde_json::from_slice::<Refused>(&line?)
-                && self.seen.insert(refused.index)
-            {
-                return Ok(Some(refused));
-            }
-        }
-        Ok(None)
-    }
-}
-
 impl Spool {
     /// All that is in the spool, oldest first.
     pub fn contents(&self) -> io::Result<Vec<Entry>> {
         let mut all = Vec::new();
         for round in self.rounds()? {
-            // None, if it was ended meanwhile or is another's.
-            for waiting in self.batches_of(round).unwrap_or_default() {
+            for waiting in self.batches_or_itself(round) {
                 all.extend(self.waiting_entry(waiting));
             }
         }
@@ -141,17 +114,6 @@ impl Spool {
         entry
     }
 
-    /// Opens what was refused of a batch.
-    pub fn open_rejected(&self, id: Uuid) -> io::Result<RejectedReader> {
-        let mut lines = BufReader::new(File::open(self.rejected_file(id))?).split(b'\n');
-        let first = lines.next().transpose()?.unwrap_or_default();
-        Ok(RejectedReader {
-            header: serde_json::from_slice(&first).map_err(io::Error::other)?,
-            lines,
-            seen: BTreeSet::new(),
-        })
-    }
-
     fn count_rejected(&self, id: Uuid, entry: &mut Entry) -> io::Result<()> {
         let mut reader = self.open_rejected(id)?;
         let mut answers: BTreeMap<String, u64> = BTreeMap::new();
@@ -178,19 +140,8 @@ impl Spool {
     }
 
     fn damaged_entries(&self) -> io::Result<Vec<Entry>> {
-        let mut names = entries(&self.damaged)?;
-        names.sort_unstable();
-        let belongs_to_another = |name: &str| {
-            [DONE, REASON].iter().any(|extension| {
-                let stem = name.strip_suffix(extension);
-                stem.is_some_and(|stem| names.contains(&format!("{stem}{BATCH}")))
-            })
-        };
-        Ok(names
-            .iter()
-            .filter(|name| !belongs_to_another(name))
-            .map(|name| self.damaged_entry(name))
-            .collect())
+        let names = self.damaged()?;
+        Ok(names.iter().map(|name| self.damaged_entry(name)).collect())
     }
 
     fn damaged_entry(&self, name: &str) -> Entry {
@@ -236,18 +187,6 @@ impl Spool {
             }
         }
         Ok(kinds)
-    }
-
-    /// Removes a file that was set aside, and what lies beside it. Whoever calls holds the turn.
-    pub fn drop_damaged(&self, name: &str) -> io::Result<()> {
-        fs::remove_file(self.damaged.join(name))?;
-        if let Some(stem) = name.strip_suffix(BATCH) {
-            for extension in [DONE, REASON] {
-                // Of no use without the batch.
-                let _ = fs::remove_file(self.damaged.join(format!("{stem}{extension}")));
-            }
-        }
-        Ok(())
     }
 }
 

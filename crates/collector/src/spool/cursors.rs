@@ -60,8 +60,8 @@ fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<Content<T>, String> 
 type Look = (PathBuf, Result<Content<Value>, String>);
 
 impl Spool {
-    /// The cursor under this name that counts: the one of the highest round. A damaged one comes
-    /// first: it may have been the one.
+    /// The cursor under this name that counts: the one of the highest round. A damaged one in a round that
+    /// waits is not passed over for an older one; one in `cursors/` is, as rounds go oldest first.
     pub fn cursor(&self, name: &str) -> io::Result<Found> {
         Ok(match self.look_for(name)? {
             None => Found::Nothing,
@@ -78,10 +78,11 @@ impl Spool {
     /// Pending rounds are looked through first: a round that is ended meanwhile moves its cursor to where
     /// is looked last, so it cannot be missed.
     fn look_for(&self, name: &str) -> io::Result<Option<Look>> {
-        let mut newest = None;
+        let (mut newest, mut of_round) = (None, 0);
         for round in self.rounds()?.into_iter().rev() {
             newest = look(self.round(round).join(format!("{CURSOR}{name}.json")))?;
             if newest.is_some() {
+                of_round = round;
                 break;
             }
         }
@@ -90,8 +91,8 @@ impl Spool {
             return Ok(newest.or(kept));
         };
         let is_kept_newer = match (&newest.1, &kept.1) {
-            (Ok(newest), Ok(kept)) => kept.round >= newest.round,
-            _ => false,
+            (_, Ok(kept)) => kept.round >= of_round,
+            (_, Err(_)) => false,
         };
         Ok(Some(if is_kept_newer { kept } else { newest }.clone()))
     }

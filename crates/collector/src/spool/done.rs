@@ -19,6 +19,8 @@ pub struct Done {
     documents: u64,
     /// Documents that are not done with.
     left: u64,
+    /// What the file says makes no sense: it is written anew.
+    is_disbelieved: bool,
 }
 
 impl Done {
@@ -35,7 +37,8 @@ impl Done {
         let bytes = usize::try_from(documents.div_ceil(8)).map_err(io::Error::other)?;
         let beyond = bits.get(bytes.saturating_sub(1)).unwrap_or(&0);
         let is_too_much = !documents.is_multiple_of(8) && beyond >> (documents % 8) != 0;
-        if bits.len() > bytes || is_too_much {
+        let is_disbelieved = bits.len() > bytes || is_too_much;
+        if is_disbelieved {
             bits.clear();
         }
         bits.resize(bytes, 0);
@@ -44,6 +47,7 @@ impl Done {
             bits,
             documents,
             left: 0,
+            is_disbelieved,
         };
         done.left = (0..documents).filter(|index| !done.is_done(*index)).count() as u64;
         Ok(done)
@@ -81,7 +85,7 @@ impl Done {
                 File::options()
                     .write(true)
                     .create(true)
-                    .truncate(false)
+                    .truncate(self.is_disbelieved)
                     .mode(0o600)
                     .open(path)?,
             ),

@@ -21,8 +21,8 @@
 //!    `damaged/`).
 //! 3. A cursor never goes back: before a round goes, its cursors are moved to `cursors/`, unless those
 //!    there are of a later round. The cursor that counts is that of the highest round, pending or not.
-//! 4. A round's number is higher than those of all pending rounds and of the cursors that it moves on,
-//!    whatever the clock says. Batches are delivered, and given up for room, in this order.
+//! 4. A round's number is higher than the last one's, and than those of all pending rounds and of the cursors
+//!    that it moves on, whatever the clock says. Batches are delivered, and given up for room, in this order.
 //! 5. What is not ours in these folders is left alone and stops nobody.
 //!
 //! # What a crash leaves
@@ -80,6 +80,8 @@ const BATCH: &str = ".ndjson.zst";
 const DONE: &str = ".done";
 const TRIED: &str = ".tried.json";
 const CURSOR: &str = "cursor-";
+/// Beside what was set aside: why.
+const REASON: &str = ".reason.txt";
 /// No round gets such a number: what has a higher one is not ours.
 const HIGHEST: u64 = 1_000_000_000_000_000;
 
@@ -278,9 +280,20 @@ impl Spool {
     pub fn waiting(&self) -> io::Result<Vec<Waiting>> {
         let mut waiting = Vec::new();
         for round in self.rounds()? {
-            waiting.extend(self.batches_of(round)?);
+            waiting.extend(self.batches_or_itself(round));
         }
         Ok(waiting)
+    }
+
+    /// The batches of a round; one without a name where it cannot be listed (it is another user's), so that
+    /// it is in nobody's way and yet not forgotten.
+    fn batches_or_itself(&self, round: u64) -> Vec<Waiting> {
+        self.batches_of(round).unwrap_or_else(|_| {
+            vec![Waiting {
+                round,
+                name: String::new(),
+            }]
+        })
     }
 
     /// None, if another program has ended the round meanwhile.
@@ -346,9 +359,11 @@ impl Spool {
         let turn = try_lock(&self.delivering)?;
         if turn.is_some() {
             self.remove(".old-");
+            // If that fails, its documents stay aside until the next turn.
+            let _ = self.end_retries();
             for round in self.rounds()? {
                 // Of a crash between its last batch and its own end; or of cursors alone.
-                if self.batches_of(round)?.is_empty() {
+                if self.batches_or_itself(round).is_empty() {
                     // One that does not go is no reason not to deliver the others.
                     let _ = self.end_round(round);
                 }
@@ -412,13 +427,42 @@ impl Spool {
             .write(true)
             .create_new(true)
             .mode(0o600)
-            .open(self.damaged.join(format!("{name}.reason.txt")))
+            .open(self.damaged.join(format!("{name}{REASON}")))
             .and_then(|mut file| writeln!(file, "{why}"));
         sync(&self.damaged)?;
         match self.batches_of(batch.round)?.is_empty() {
             true => self.end_round(batch.round),
             false => Ok(()),
         }
+    }
+
+    /// The names of what was set aside, without what only belongs to it.
+    pub(super) fn damaged(&self) -> io::Result<Vec<String>> {
+        let mut names = entries(&self.damaged)?;
+        names.sort_unstable();
+        let belongs_to_another = |name: &str| {
+            [DONE, REASON].iter().any(|extension| {
+                let stem = name.strip_suffix(extension);
+                stem.is_some_and(|stem| names.contains(&format!("{stem}{BATCH}")))
+            })
+        };
+        Ok(names
+            .iter()
+            .filter(|name| !belongs_to_another(name))
+            .cloned()
+            .collect())
+    }
+
+    /// Removes a file that was set aside, and what lies beside it. Whoever calls holds the turn.
+    pub fn drop_damaged(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.damaged.join(name))?;
+        if let Some(stem) = name.strip_suffix(BATCH) {
+            for extension in [DONE, REASON] {
+                // Of no use without the batch.
+                let _ = fs::remove_file(self.damaged.join(format!("{stem}{extension}")));
+            }
+        }
+        Ok(())
     }
 
     /// What a batch is called in `damaged/`, where another of its round's number may lie.

@@ -331,8 +331,7 @@ impl Model {
         self.delivery = None;
         let _turn = self.spool.take_turn().unwrap().unwrap();
         let id = *which.get(&rejected);
-        let waits_again = self.spool.waits_again().unwrap();
-        let count = self.spool.retry(id, &waits_again).unwrap();
+        let count = self.spool.retry(id).unwrap();
         let waiting = self.spool.waiting().unwrap();
         let (mut reader, _) = self.spool.open(waiting.last().unwrap()).unwrap();
         assert_eq!(reader.header.documents, count);
@@ -364,10 +363,14 @@ impl Model {
     }
 
     fn rejected(&self) -> BTreeSet<String> {
-        let ids = self.spool.rejected().unwrap().into_iter();
-        ids.flat_map(|id| self.spool.read_rejected(id).unwrap().documents)
-            .map(|(_, refused)| refused.document.get().to_owned())
-            .collect()
+        let mut all = BTreeSet::new();
+        for id in self.spool.rejected().unwrap() {
+            let mut reader = self.spool.open_rejected(id).unwrap();
+            while let Some(refused) = reader.next().unwrap() {
+                all.insert(refused.document.get().to_owned());
+            }
+        }
+        all
     }
 
     fn held(&self) -> BTreeSet<String> {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -14,15 +14,6 @@ use uuid::Uuid;
 
 use super::{Header, Spool, sync};
 
-/// The documents of a batch that were refused.
-#[derive(Debug)]
-pub struct Rejected {
-    /// Of the batch that they were in, with the counts of those that were refused.
-    pub header: Header,
-    /// By their index in that batch.
-    pub documents: BTreeMap<u64, Refused>,
-}
-
 /// A document that was refused.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Refused {
@@ -30,6 +21,77 @@ pub struct Refused {
     /// What the endpoint answered.
     pub answer: String,
     pub document: Box<RawValue>,
+}
+
+/// What the file of rejected documents is called that is being made a batch again.
+const RETRYING: &str = ".retrying-";
+
+/// Reads what was refused of a batch, a document at a time.
+pub struct RejectedReader {
+    /// Of the batch that they were in.
+    pub header: Header,
+    lines: io::Split<BufReader<File>>,
+    seen: BTreeSet<u64>,
+    /// Lines that make no sense.
+    pub skipped: u64,
+}
+
+impl RejectedReader {
+    fn open(path: &Path) -> io::Result<Self> {
+        // Not as text: a crash may have cut a character.
+        let mut lines = BufReader::new(File::open(path)?).split(b'\n');
+        let first = lines.next().transpose()?.unwrap_or_default();
+        Ok(Self {
+            header: serde_json::from_slice(&first).map_err(io::Error::other)?,
+            lines,
+            seen: BTreeSet::new(),
+            skipped: 0,
+        })
+    }
+
+    /// The next document, each once. Lines that a crash cut are left out: their documents still
+    /// wait.
+    pub fn next(&mut self) -> io::Result<Option<Refused>> {
+        for line in self.lines.by_ref() {
+            match serde_json::from_slice::<Refused>(&line?) {
+                Ok(refused) if self.seen.insert(refused.index) => return Ok(Some(refused)),
+                Ok(_) => {}
+                Err(_) => self.skipped += 1,
+            }
+        }
+        Ok(None)
+    }
+
+    /// How many documents there are, all in all and by kind.
+    pub fn count(&mut self) -> io::Result<(u64, BTreeMap<String, u64>)> {
+        let mut kinds = BTreeMap::new();
+        let mut count = 0;
+        while let Some(refused) = self.next()? {
+            *kinds.entry(kind_of(&refused.document)).or_default() += 1;
+            count += 1;
+        }
+        Ok((count, kinds))
+    }
+}
+
+/// The documents alone, a line each.
+struct Documents {
+    reader: RejectedReader,
+    line: io::Cursor<Vec<u8>>,
+}
+
+impl io::Read for Documents {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.line.read(into)?;
+        if read > 0 {
+            return Ok(read);
+        }
+        let Some(refused) = self.reader.next()? else {
+            return Ok(0);
+        };
+        self.line = io::Cursor::new(format!("{}\n", refused.document.get()).into_bytes());
+        self.line.read(into)
+    }
 }
 
 impl Spool {
@@ -81,57 +143,70 @@ impl Spool {
         Ok(ids)
     }
 
-    /// The documents of a batch that were refused. Lines that a crash cut are left out: their
-    /// documents still wait.
-    pub fn read_rejected(&self, id: Uuid) -> io::Result<Rejected> {
-        // Not as text: a crash may have cut a character.
-        let mut lines = BufReader::new(File::open(self.rejected_file(id))?).split(b'\n');
-        let first = lines.next().transpose()?.unwrap_or_default();
-        let mut header: Header = serde_json::from_slice(&first).map_err(io::Error::other)?;
-        let mut documents = BTreeMap::new();
-        for line in lines {
-            if let Ok(refused) = serde_json::from_slice::<Refused>(&line?) {
-                documents.insert(refused.index, refused);
-            }
-        }
-        header.documents = documents.len() as u64;
-        header.kinds.clear();
-        for refused in documents.values() {
-            *header.kinds.entry(kind_of(&refused.document)).or_default() += 1;
-        }
-        Ok(Rejected { header, documents })
+    /// Opens what was refused of a batch.
+    pub fn open_rejected(&self, id: Uuid) -> io::Result<RejectedReader> {
+        RejectedReader::open(&self.rejected_file(id))
     }
 
-    /// Makes a batch of documents that were refused, to be tried once more, unless that
-    /// was done before (`waits_again`); returns how many they are. Whoever calls holds the turn.
-    pub fn retry(&self, id: Uuid, waits_again: &BTreeSet<Uuid>) -> io::Result<u64> {
-        let Rejected { header, documents } = self.read_rejected(id)?;
-        if !documents.is_empty() && !waits_again.contains(&id) {
-            let mut lines = Vec::new();
-            for refused in documents.values() {
-                lines.extend_from_slice(refused.document.get().as_bytes());
-                lines.push(b'\n');
-            }
-            let name = super::batch_name(&header.endpoint);
-            let header = Header {
-                id: Uuid::now_v7(),
-                retry_of: Some(id),
-                ..header
+    /// Makes a batch of documents that were refused, to be tried once more; returns how many they are.
+    /// Whoever calls holds the turn.
+    ///
+    /// What is refused meanwhile of the same batch goes to a new file; and a crash in between is mended by
+    /// the next one to take the turn, before anything is delivered.
+    pub fn retry(&self, id: Uuid) -> io::Result<u64> {
+        let attempt = Uuid::now_v7();
+        let path = self.rejected.join(format!("{RETRYING}{attempt}.ndjson"));
+        RejectedReader::open(&self.rejected_file(id))?;
+        fs::rename(self.rejected_file(id), &path)?;
+        sync(&self.rejected)?;
+        self.retry_from(&path, attempt)
+    }
+
+    /// Ends what a crash left of [`Spool::retry`].
+    pub(super) fn end_retries(&self) -> io::Result<()> {
+        for name in super::entries(&self.rejected)? {
+            let attempt = name.strip_prefix(RETRYING);
+            let attempt = attempt.and_then(|rest| rest.strip_suffix(".ndjson")?.parse().ok());
+            let Some(attempt) = attempt else {
+                continue;
             };
-            self.store(&name, &header, &mut &lines[..], &BTreeMap::new())?;
+            let path = self.rejected.join(&name);
+            let is_stored = self.waiting()?.iter().any(|waiting| {
+                self.open(waiting)
+                    .is_ok_and(|(reader, _)| reader.header.id == attempt)
+            });
+            match is_stored {
+                true => fs::remove_file(path)?,
+                false => drop(self.retry_from(&path, attempt)?),
+            }
         }
-        self.drop_rejected(id)?;
-        Ok(documents.len() as u64)
+        Ok(())
     }
 
-    /// The batches whose refused documents are stored once more already: a crash came between storing
-    /// and removing.
-    pub fn waits_again(&self) -> io::Result<BTreeSet<Uuid>> {
-        let waiting = self.waiting()?;
-        let headers = waiting.iter().filter_map(|waiting| self.open(waiting).ok());
-        Ok(headers
-            .filter_map(|(reader, _)| reader.header.retry_of)
-            .collect())
+    /// The new batch is called as the file that it is made from.
+    fn retry_from(&self, path: &Path, attempt: Uuid) -> io::Result<u64> {
+        let mut counted = RejectedReader::open(path)?;
+        let mut header = counted.header.clone();
+        header.retry_of = Some(std::mem::replace(&mut header.id, attempt));
+        (header.documents, header.kinds) = counted.count()?;
+        if header.documents > 0 {
+            let name = super::batch_name(&header.endpoint);
+            let mut lines = BufReader::new(Documents {
+                reader: RejectedReader::open(path)?,
+                line: io::Cursor::default(),
+            });
+            self.store(&name, &header, &mut lines, &BTreeMap::new())?;
+        }
+        match counted.skipped {
+            0 => fs::remove_file(path)?,
+            // Cut by a crash, and then they still wait; or damaged, and then a person may read them.
+            _ => fs::rename(
+                path,
+                self.damaged.join(format!("rejected-{attempt}.ndjson")),
+            )?,
+        }
+        sync(&self.rejected)?;
+        Ok(header.documents)
     }
 
     /// Removes what was refused of a batch.
@@ -170,6 +245,102 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
+    use crate::spool::Reader;
+
+    fn header() -> Header {
+        let mut header = Header::new(Timestamp::UNIX_EPOCH);
+        header.endpoint = "https://canary.example.org/".to_owned();
+        header
+    }
+
+    fn document(number: u64) -> String {
+        format!(r#"{{"cluster":"CANARY-AF","kind":"canary","n":{number}}}"#)
+    }
+
+    fn reject(spool: &Spool, header: &Header, numbers: std::ops::Range<u64>) {
+        for number in numbers {
+            let line = document(number);
+            spool
+                .reject(header, &[(number, line.as_bytes(), "400: no")])
+                .unwrap();
+        }
+    }
+
+    /// All documents that wait.
+    fn waiting(spool: &Spool) -> Vec<String> {
+        let mut lines = Vec::new();
+        for waiting in spool.waiting().unwrap() {
+            let (mut reader, _): (Reader, _) = spool.open(&waiting).unwrap();
+            while let Some(frame) = reader.next().unwrap() {
+                let text = String::from_utf8(frame.lines).unwrap();
+                lines.extend(text.lines().map(str::to_owned));
+            }
+        }
+        lines
+    }
+
+    #[test]
+    fn what_is_refused_after_a_retry_of_its_batch_is_retried_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = Spool::below(folder.path());
+        spool.make().unwrap();
+        let header = header();
+        reject(&spool, &header, 0..2);
+        assert_eq!(spool.retry(header.id).unwrap(), 2);
+        reject(&spool, &header, 5..8);
+        assert_eq!(spool.retry(header.id).unwrap(), 3);
+        let expected: Vec<String> = [0, 1, 5, 6, 7].map(document).into();
+        assert_eq!(waiting(&spool), expected);
+        assert!(spool.rejected().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_crash_in_a_retry_makes_no_document_twice_and_loses_none() {
+        for is_stored in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            let spool = Spool::below(folder.path());
+            spool.make().unwrap();
+            let header = header();
+            reject(&spool, &header, 0..3);
+            let attempt = Uuid::now_v7();
+            let path = spool.rejected.join(format!("{RETRYING}{attempt}.ndjson"));
+            fs::rename(spool.rejected_file(header.id), &path).unwrap();
+            if is_stored {
+                let copy = spool.rejected.join("copy");
+                fs::copy(&path, &copy).unwrap();
+                spool.retry_from(&path, attempt).unwrap();
+                fs::rename(copy, &path).unwrap();
+            }
+            drop(spool.take_turn().unwrap());
+            assert_eq!(waiting(&spool), [0, 1, 2].map(document));
+            assert!(!path.exists());
+        }
+    }
+
+    #[test]
+    fn a_line_that_makes_no_sense_is_kept_for_a_person() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = Spool::below(folder.path());
+        spool.make().unwrap();
+        let header = header();
+        reject(&spool, &header, 0..1);
+        let mut file = File::options()
+            .append(true)
+            .open(spool.rejected_file(header.id))
+            .unwrap();
+        file.write_all(b"{\"index\":1,\"answ\xff\n").unwrap();
+        assert_eq!(spool.retry(header.id).unwrap(), 1);
+        assert_eq!(spool.damaged().unwrap().len(), 1);
+    }
+
+    /// What was refused of a batch, by its index.
+    fn all(spool: &Spool, id: Uuid) -> BTreeMap<u64, String> {
+        let mut reader = spool.open_rejected(id).unwrap();
+        assert_eq!(reader.header.id, id);
+        std::iter::from_fn(|| reader.next().unwrap())
+            .map(|refused| (refused.index, refused.document.get().to_owned()))
+            .collect()
+    }
 
     #[test]
     fn a_file_that_a_crash_cut_anywhere_takes_what_is_refused_next() {
@@ -191,9 +362,8 @@ mod tests {
         for cut in 0..=whole.len() {
             fs::write(&path, &whole[..cut]).unwrap();
             refuse(1);
-            let found = spool.read_rejected(header.id).unwrap();
-            assert_eq!(found.header.id, header.id);
-            let indices: Vec<u64> = found.documents.keys().copied().collect();
+            let found = all(&spool, header.id);
+            let indices: Vec<u64> = found.keys().copied().collect();
             // Its line end is all that the last cut takes.
             let is_whole = cut + 1 >= whole.len() && cut > first_line;
             assert_eq!(
@@ -201,7 +371,7 @@ mod tests {
                 if is_whole { vec![0, 1] } else { vec![1] },
                 "{cut}"
             );
-            assert_eq!(found.documents[&1].document.get(), document(1));
+            assert_eq!(found[&1], document(1));
         }
     }
 }

@@ -24,10 +24,9 @@ pub fn retry(opened: &Opened, word: Option<&str>) -> Result<bool> {
         remark("nothing was rejected");
         return Ok(true);
     }
-    let waits_again = spool.waits_again().with_context(cannot)?;
     let mut is_done = true;
     for id in ids {
-        match spool.retry(id, &waits_again) {
+        match spool.retry(id) {
             Ok(documents) => {
                 is_done &= print(|out| writeln!(out, "{id}: {documents} documents wait again"));
             }
