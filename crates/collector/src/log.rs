@@ -40,12 +40,14 @@ pub fn open(level: LevelFilter, root: Option<&Path>) {
 
 fn own_file(root: &Path) -> Option<File> {
     let folder = root.join(FOLDER);
-    if !folder.is_dir() {
-        return None;
-    }
+    let owner = fs::metadata(&folder)
+        .ok()
+        .filter(fs::Metadata::is_dir)?
+        .uid();
     let file = fs::OpenOptions::new()
         .append(true)
-        .create(true)
+        // A file of root's, who looked once by hand, would keep the job of another user from writing.
+        .create(owner == nix::unistd::geteuid().as_raw())
         .mode(0o640)
         .open(folder.join(FILE))
         .ok()?;

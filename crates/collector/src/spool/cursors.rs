@@ -80,13 +80,21 @@ impl Spool {
     fn look_for(&self, name: &str) -> io::Result<Option<Look>> {
         let (mut newest, mut of_round) = (None, 0);
         for round in self.rounds()?.into_iter().rev() {
-            newest = look(self.round(round).join(format!("{CURSOR}{name}.json")))?;
+            let path = self.round(round).join(format!("{CURSOR}{name}.json"));
+            newest = look(path).map_err(|why| {
+                let place = format!("in round {round} of spool/pending");
+                io::Error::new(why.kind(), format!("{place}: {why}"))
+            })?;
             if newest.is_some() {
                 of_round = round;
                 break;
             }
         }
-        let kept = look(self.cursor_file(name))?;
+        let kept = match look(self.cursor_file(name)) {
+            // Rounds go oldest first: what is kept is of an older one.
+            Err(_) if newest.is_some() => None,
+            kept => kept?,
+        };
         let (Some(newest), Some(kept)) = (&newest, &kept) else {
             return Ok(newest.or(kept));
         };
