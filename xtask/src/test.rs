@@ -1,6 +1,7 @@
 //! `cargo xtask test`: every test there is, with what they need installed first.
 
 use std::process::Command;
+use std::thread::available_parallelism;
 
 use anyhow::Result;
 
@@ -18,9 +19,19 @@ pub fn run(words: &[String]) -> Result<()> {
     ends_well(&mut test)
 }
 
-/// `cargo test` of the whole workspace.
+/// `cargo test` of the whole workspace, with more threads than cores: most tests wait.
 pub fn workspace_tests() -> Command {
+    const THREADS: &str = "RUST_TEST_THREADS";
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "how the tests are run is said in the environment"
+    )]
+    let is_said = std::env::var_os(THREADS).is_some();
     let mut test = program("cargo");
     test.args(["test", "--workspace"]);
+    if !is_said {
+        let cores = available_parallelism().map_or(1, usize::from);
+        test.env(THREADS, (2 * cores).max(4).to_string());
+    }
     test
 }

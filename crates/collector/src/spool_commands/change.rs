@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use tracing::error;
 use uuid::Uuid;
 
@@ -15,10 +15,15 @@ pub fn retry(opened: &Opened, word: Option<&str>) -> Result<bool> {
         return Ok(false);
     };
     let spool = &opened.spool;
-    let cannot = || format!("the spool in {} cannot be read", opened.dir.path.display());
     let ids = match word {
-        Some(word) => vec![of_rejected(spool, word)?],
-        None => spool.rejected().with_context(cannot)?,
+        Some(word) => match opened.readable(spool.contents()) {
+            Some(entries) => Some(vec![of_rejected(entries, word)?]),
+            None => None,
+        },
+        None => opened.readable(spool.rejected()),
+    };
+    let Some(ids) = ids else {
+        return Ok(false);
     };
     if ids.is_empty() {
         remark("nothing was rejected");
@@ -39,8 +44,8 @@ pub fn retry(opened: &Opened, word: Option<&str>) -> Result<bool> {
     Ok(is_done)
 }
 
-fn of_rejected(spool: &Spool, word: &str) -> Result<Uuid> {
-    let mut rejected = spool.contents()?;
+fn of_rejected(entries: Vec<Entry>, word: &str) -> Result<Uuid> {
+    let mut rejected = entries;
     rejected.retain(|entry| matches!(entry.item, Item::Rejected(_)));
     match named(&rejected, word, "that was rejected")?.item {
         Item::Rejected(id) => Ok(id),
@@ -53,10 +58,9 @@ pub fn discard(opened: &Opened, words: &[String]) -> Result<bool> {
     let Some(_turn) = opened.take_turn()? else {
         return Ok(false);
     };
-    let entries = opened
-        .spool
-        .contents()
-        .with_context(|| format!("the spool in {} cannot be read", opened.dir.path.display()))?;
+    let Some(entries) = opened.readable(opened.spool.contents()) else {
+        return Ok(false);
+    };
     let mut chosen: Vec<&Entry> = Vec::new();
     // All are understood before the first goes.
     for word in words {

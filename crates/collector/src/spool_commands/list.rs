@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -23,13 +23,11 @@ const HEADINGS: [&str; 9] = [
 ];
 
 pub fn list(opened: &Opened, as_json: bool) -> Result<bool> {
-    let shown = opened.dir.path.display();
-    let entries = opened
-        .spool
-        .contents()
-        .with_context(|| format!("the spool in {shown} cannot be read"))?;
+    let Some(entries) = opened.readable(opened.spool.contents()) else {
+        return Ok(false);
+    };
     if entries.is_empty() {
-        remark(&format!("nothing is in the spool of {shown}"));
+        remark(&format!("nothing is in the spool of {}", opened.shown));
         return Ok(true);
     }
     let now = Timestamp::try_from(now()).unwrap_or(Timestamp::UNIX_EPOCH);

@@ -24,42 +24,58 @@ use crate::quote::is_invisible;
 use crate::spool::{Entry, Item, Spool, Turn};
 use crate::{act, level, log};
 
-/// Does what was asked for; returns whether it could be done. An error is one of usage or
-/// configuration.
+/// Does what was asked for; returns whether it could be done, and has logged why if not. An error is one
+/// of usage or configuration.
 pub fn run(what: OnSpool, env: Environment) -> Result<bool> {
     match what.command.unwrap_or(SpoolCommand::List(what.list)) {
-        SpoolCommand::List(list) => list::list(&Opened::of(&list.place, &env)?, list.json),
-        SpoolCommand::Show(show) => show::show(&Opened::of(&show.place, &env)?, &show.id),
-        SpoolCommand::Retry(retry) => {
-            change::retry(&Opened::of(&retry.place, &env)?, retry.id.as_deref())
-        }
-        SpoolCommand::Drop(drop) => change::discard(&Opened::of(&drop.place, &env)?, &drop.ids),
+        SpoolCommand::List(what) => with(&what.place, &env, |it| list::list(it, what.json)),
+        SpoolCommand::Show(what) => with(&what.place, &env, |it| show::show(it, &what.id)),
+        SpoolCommand::Retry(what) => with(&what.place, &env, |it| {
+            change::retry(it, what.id.as_deref())
+        }),
+        SpoolCommand::Drop(what) => with(&what.place, &env, |it| change::discard(it, &what.ids)),
         SpoolCommand::Deliver(deliver) => self::deliver(*deliver, env),
     }
+}
+
+/// Opens the log, which is standard error here, finds the spool and does that with it.
+fn with(
+    place: &Place,
+    env: &Environment,
+    act: impl FnOnce(&Opened) -> Result<bool>,
+) -> Result<bool> {
+    log::open(level(place), None);
+    Opened::find(place, env, false)?.map_or(Ok(false), |opened| act(&opened))
 }
 
 /// A state folder that holds a spool.
 struct Opened {
     dir: StateDir,
+    /// How the log calls the folder.
+    shown: String,
     spool: Spool,
 }
 
 impl Opened {
-    /// Opens the log, which is standard error here, and finds the spool.
-    fn of(place: &Place, env: &Environment) -> Result<Self> {
-        log::open(level(place), None);
-        Self::find(place, env)
-    }
-
-    fn find(place: &Place, env: &Environment) -> Result<Self> {
+    /// The first folder that holds a spool; `None`: one cannot be read, and why has been logged. `hide`:
+    /// paths are not shown, as they name a user's home.
+    fn find(place: &Place, env: &Environment, hide: bool) -> Result<Option<Self>> {
         let mut reasons = Vec::new();
         for dir in state_dirs(place.state_dir.clone(), env, &place.root).value {
+            let shown = match hide {
+                true => dir.rule.to_owned(),
+                false => dir.path.display().to_string(),
+            };
             match lacks(&dir.path) {
-                None => {
+                Ok(None) => {
                     let spool = Spool::below(&dir.path);
-                    return Ok(Self { dir, spool });
+                    return Ok(Some(Self { dir, shown, spool }));
                 }
-                Some(why) => reasons.push(format!("{}: {why}", dir.path.display())),
+                Ok(Some(why)) => reasons.push(format!("{shown}: {why}")),
+                Err(why) => {
+                    error!("{shown} cannot be read: {why}");
+                    return Ok(None);
+                }
             }
         }
         bail!(
@@ -68,28 +84,42 @@ impl Opened {
         )
     }
 
-    /// Whether this process may change the spool without being in its rounds' way.
-    fn check_rights(&self) -> Result<()> {
+    /// What was read of the spool; `None`: it could not be, and why has been logged.
+    fn readable<T>(&self, read: io::Result<T>) -> Option<T> {
+        let shown = &self.shown;
+        read.inspect_err(|why| error!("the spool in {shown} cannot be read: {why}"))
+            .ok()
+    }
+
+    /// Whether this process can change the spool, has been logged if not. An error: it would be in its
+    /// rounds' way.
+    fn check_rights(&self) -> Result<bool> {
         let folder = self.dir.path.join("spool");
-        let shown = self.dir.path.display();
-        let owner = fs::metadata(&folder)?.uid();
+        let shown = &self.shown;
+        let Some(about) = self.readable(fs::metadata(&folder)) else {
+            return Ok(false);
+        };
+        let owner = about.uid();
         if owner != geteuid().as_raw() {
             bail!(
                 "the spool in {shown} belongs to another user, whose rounds could not read what this one writes: run it as that user (sudo -u '#{owner}')"
             );
         }
         if let Err(why) = access(&folder, AccessFlags::W_OK | AccessFlags::X_OK) {
-            bail!(
+            error!(
                 "the spool in {shown} cannot be changed: {}",
                 io::Error::from(why)
             );
+            return Ok(false);
         }
-        Ok(())
+        Ok(true)
     }
 
     /// The right to take batches away; `None`: not now, and why has been logged.
     fn take_turn(&self) -> Result<Option<Turn>> {
-        self.check_rights()?;
+        if !self.check_rights()? {
+            return Ok(None);
+        }
         Ok(match self.spool.take_turn() {
             Ok(Some(turn)) => Some(turn),
             Ok(None) => {
@@ -97,29 +127,32 @@ impl Opened {
                 None
             }
             Err(why) => {
-                error!(
-                    "the spool in {} cannot be used: {why}",
-                    self.dir.path.display()
-                );
+                error!("the spool in {} cannot be used: {why}", self.shown);
                 None
             }
         })
     }
 }
 
-/// Why there is no spool in a state folder.
-fn lacks(dir: &Path) -> Option<String> {
+/// Why there is no spool in a state folder; `None`: there is one. An error: nobody can know.
+fn lacks(dir: &Path) -> io::Result<Option<String>> {
     let why = |why: io::Error, absent: &str| match why.kind() {
-        io::ErrorKind::NotFound => absent.to_owned(),
-        _ => why.to_string(),
+        io::ErrorKind::NotFound => Ok(Some(absent.to_owned())),
+        // Somebody else's, or none.
+        io::ErrorKind::PermissionDenied | io::ErrorKind::NotADirectory => Ok(Some(why.to_string())),
+        _ => Err(why),
     };
     if let Err(error) = fs::metadata(dir) {
-        return Some(why(error, "there is no such folder"));
+        return why(error, "there is no such folder");
     }
-    fs::read_dir(dir.join("spool"))
-        .err()
-        .map(|error| why(error, "no round has stored anything in it"))
+    match fs::read_dir(dir.join("spool")) {
+        Ok(_) => Ok(None),
+        Err(error) => why(error, "no round has stored anything in it"),
+    }
 }
+
+/// So many characters of an id are enough to mean it: fewer are a typing error, or a number's.
+const SHORTEST: usize = 8;
 
 /// What a word of the command line names among these, which are what is `there`; the error says why nothing,
 /// or not one thing.
@@ -127,10 +160,7 @@ fn named<'a>(entries: &'a [Entry], word: &str, there: &str) -> Result<&'a Entry>
     // As the list has it; a round's number also as its folder has it; and the ids of batches that wait.
     let exactly: Vec<&Entry> = entries.iter().filter(|entry| entry.id() == word).collect();
     let found = match exactly.is_empty() {
-        true => entries
-            .iter()
-            .filter(|entry| !word.is_empty() && begins(entry, word))
-            .collect(),
+        true => entries.iter().filter(|entry| begins(entry, word)).collect(),
         false => exactly,
     };
     match found[..] {
@@ -148,12 +178,15 @@ fn named<'a>(entries: &'a [Entry], word: &str, there: &str) -> Result<&'a Entry>
 }
 
 fn begins(entry: &Entry, word: &str) -> bool {
+    // A number is a round's, and never the beginning of something.
+    let is_number = word.bytes().all(|byte| byte.is_ascii_digit());
+    let is_beginning_of = |id: &str| !is_number && word.len() >= SHORTEST && id.starts_with(word);
     let batch = entry.header.as_ref().map(|header| header.id.to_string());
     match &entry.item {
         Item::Waiting(waiting) => {
-            format!("{:08}", waiting.round) == word || batch.is_some_and(|id| id.starts_with(word))
+            format!("{:08}", waiting.round) == word || batch.is_some_and(|id| is_beginning_of(&id))
         }
-        Item::Rejected(_) | Item::Damaged(_) => entry.id().starts_with(word),
+        Item::Rejected(_) | Item::Damaged(_) => is_beginning_of(&entry.id()),
     }
 }
 
@@ -212,15 +245,23 @@ fn remark(text: &str) {
 
 fn deliver(deliver: Deliver, env: Environment) -> Result<bool> {
     log::open(level(&deliver.place), Some(&deliver.place.root));
-    let opened = Opened::find(&deliver.place, &env)?;
-    opened.check_rights()?;
+    let hide = deliver.obfuscate_users || deliver.obfuscate_hosts.is_some();
+    let Some(opened) = Opened::find(&deliver.place, &env, hide)? else {
+        return Ok(false);
+    };
+    if !opened.check_rights()? {
+        return Ok(false);
+    }
     let config = Config::for_delivery(deliver, opened.dir.clone(), env)?;
-    let all_is_for_others = is_all_for_others(&opened.spool, &config)?;
+    let others = is_all_for_others(&opened.spool, &config);
+    let Some(all_is_for_others) = opened.readable(others) else {
+        return Ok(false);
+    };
     Ok(act(&config)? && !all_is_for_others)
 }
 
 /// Whether something waits and none of it would be delivered: a flag was forgotten.
-fn is_all_for_others(spool: &Spool, config: &Config) -> Result<bool> {
+fn is_all_for_others(spool: &Spool, config: &Config) -> io::Result<bool> {
     let Target::Endpoint(to) = &config.target else {
         return Ok(false);
     };

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use serde::Serialize;
 use tracing::error;
 use uuid::Uuid;
@@ -11,10 +11,9 @@ use super::{Opened, named, print, remark, visible};
 use crate::spool::{Done, Entry, Item, Reader, Unreadable};
 
 pub fn show(opened: &Opened, word: &str) -> Result<bool> {
-    let entries = opened
-        .spool
-        .contents()
-        .with_context(|| format!("the spool in {} cannot be read", opened.dir.path.display()))?;
+    let Some(entries) = opened.readable(opened.spool.contents()) else {
+        return Ok(false);
+    };
     let entry = named(&entries, word, "in the spool")?;
     Ok(match &entry.item {
         Item::Waiting(waiting) => batch(entry, opened.spool.open(waiting).map_err(unreadable)),

@@ -7,10 +7,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use jiff::Timestamp;
 use serde_json::Value;
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::support::endpoint::{Endpoint, Protocol, Received, Reply};
-use crate::support::program::{Run, TOKEN, World, jobs};
+use crate::support::namespace::within;
+use crate::support::program::{Run, Started, TOKEN, World, jobs};
 
 /// A batch head node with so many jobs and nothing else.
 fn node(count: usize) -> World {
@@ -501,22 +503,21 @@ fn a_killed_round_repeats_at_most_what_was_in_flight() {
         (Protocol::Http1, "--max-connections"),
         (Protocol::Http2, "--max-streams"),
     ] {
-        let endpoint = Endpoint::start(protocol, |_, _| Reply::After(Duration::from_millis(20)));
+        // However fast or slow the machine is: it is not done when it is killed.
+        let endpoint = Endpoint::start(protocol, |number, _| match number {
+            0..150 => Reply::ok(),
+            _ => Reply::Hang,
+        });
         let mut world = node(400);
         let ca = endpoint.ca.path().to_str().unwrap();
         let to = ["-b", "-t", TOKEN, "-u", &endpoint.url, "--ca-file", ca];
-        let mut child = world
-            .command(&[&to[..], &[limit, "8"]].concat())
-            .spawn()
-            .unwrap();
-        let begun = Instant::now();
-        while endpoint.requests().len() < 150 && begun.elapsed() < Duration::from_secs(60) {
-            thread::sleep(Duration::from_millis(5));
-        }
-        child.kill().unwrap();
-        child.wait().unwrap();
-        let before = endpoint.requests().len();
-        assert!((150..400).contains(&before), "{before} requests");
+        let mut round = Started::of(&mut world.command(&[&to[..], &[limit, "8"]].concat()));
+        let all_are_in_flight = || endpoint.requests().len() >= 158;
+        assert!(within(Duration::from_secs(25), all_are_in_flight));
+        round.kill();
+        assert_eq!(round.ends().status, -1);
+        assert_eq!(endpoint.requests().len(), 158);
+        endpoint.answers(|_, _| Reply::ok());
         world.batch_node("[\n]\n");
         world.deliver(&endpoint, &["-b", "-v"]).exits(0);
         let requests = endpoint.requests();
@@ -578,18 +579,17 @@ fn clear_names_from_before_do_not_leave_once_names_are_hidden() {
 
 #[test]
 fn a_round_leaves_its_documents_to_one_that_is_delivering_which_sends_them() {
-    let endpoint = Endpoint::start(Protocol::Http1, |number, _| match number {
-        0 => Reply::After(Duration::from_secs(4)),
+    let (lets_go, is_time) = watch::channel(false);
+    let endpoint = Endpoint::start(Protocol::Http1, move |number, _| match number {
+        0 => Reply::When(is_time.clone()),
         _ => Reply::ok(),
     });
     let mut world = node(1);
     let ca = endpoint.ca.path().to_str().unwrap();
     let to = ["-b", "-t", TOKEN, "-u", &endpoint.url, "--ca-file", ca];
-    let mut first = world.command(&to).spawn().unwrap();
-    let begun = Instant::now();
-    while endpoint.requests().is_empty() && begun.elapsed() < Duration::from_secs(60) {
-        thread::sleep(Duration::from_millis(5));
-    }
+    let first = Started::of(&mut world.command(&to));
+    let is_asked = || !endpoint.requests().is_empty();
+    assert!(within(Duration::from_secs(60), is_asked));
     world.batch_node(&jobs(3, "canary-1"));
     let run = world.deliver(&endpoint, &["-b", "-v"]).exits(1);
     run.says("another round is delivering just now")
@@ -599,7 +599,8 @@ fn a_round_leaves_its_documents_to_one_that_is_delivering_which_sends_them() {
         1,
         "the first round has ended too early"
     );
-    assert!(first.wait().unwrap().success());
+    lets_go.send(true).unwrap();
+    first.ends().exits(0);
     assert_eq!(endpoint.requests().len(), 4);
     assert_eq!(world.names("state/spool/pending").len(), 0);
 }

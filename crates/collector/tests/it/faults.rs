@@ -7,7 +7,7 @@ use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, SystemTime};
@@ -17,13 +17,14 @@ use nix::unistd::Pid;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use crate::state::as_somebody_else;
 use crate::support::authority::{Authority, Identity};
 use crate::support::endpoint::{Endpoint, Protocol, Received, Reply};
 use crate::support::namespace::{Namespace, plain, within};
 use crate::support::needs;
-use crate::support::program::{Run, TOKEN, World, names};
+use crate::support::program::{Run, Started, TOKEN, World, names};
 use crate::support::proxy::Proxy;
 
 const NOTHING: [&str; 0] = [];
@@ -34,6 +35,8 @@ const ARRAYS: [&str; 2] = ["--batch-size", "500"];
 struct Gate {
     endpoint: Endpoint,
     status: Arc<AtomicU16>,
+    /// So many requests get an answer.
+    most: Arc<AtomicUsize>,
     accepted: Arc<Mutex<Vec<Received>>>,
 }
 
@@ -44,14 +47,30 @@ impl Gate {
 
     /// Each answer takes so long.
     fn slow(time: Duration) -> Self {
+        Self::replying(move || Reply::After(time))
+    }
+
+    /// No answer before the sender says so.
+    fn held() -> (Self, watch::Sender<bool>) {
+        let (lets_go, is_time) = watch::channel(false);
+        (
+            Self::replying(move || Reply::When(is_time.clone())),
+            lets_go,
+        )
+    }
+
+    fn replying(reply: impl Fn() -> Reply + Send + Sync + 'static) -> Self {
         let status = Arc::new(AtomicU16::new(200));
         let accepted = Arc::new(Mutex::new(Vec::new()));
+        let most = Arc::new(AtomicUsize::new(usize::MAX));
         let (now, book) = (Arc::clone(&status), Arc::clone(&accepted));
-        let endpoint = Endpoint::start(Protocol::PlainHttp, move |_, request| {
+        let until = Arc::clone(&most);
+        let endpoint = Endpoint::start(Protocol::PlainHttp, move |number, request| {
             match now.load(Ordering::SeqCst) {
+                200 if number >= until.load(Ordering::SeqCst) => Reply::Hang,
                 200 => {
                     book.lock().unwrap().push(request.clone());
-                    Reply::After(time)
+                    reply()
                 }
                 status => Reply::Status(status, "closed".to_owned()),
             }
@@ -59,12 +78,18 @@ impl Gate {
         Self {
             endpoint,
             status,
+            most,
             accepted,
         }
     }
 
     fn answers(&self, status: u16) {
         self.status.store(status, Ordering::SeqCst);
+    }
+
+    /// The first so many requests get an answer, and the others none.
+    fn answers_only(&self, most: usize) {
+        self.most.store(most, Ordering::SeqCst);
     }
 
     /// Documents that it took, in the order in which they came.
@@ -289,20 +314,17 @@ fn a_disk_that_gets_full_while_documents_are_sent_costs_nothing() {
     let to = ["-b", "-v", "-t", TOKEN, "-u", &endpoint.url];
     let args = [&to[..], &["--state-dir", full.to_str().unwrap()]].concat();
     let world = node(1, 20);
-    let first = namespace
-        .inside(&world.command(&args))
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut command = namespace.inside(&world.command(&args));
+    let first = Started::of(command.stderr(Stdio::piped()));
     assert!(within(Duration::from_secs(20), || !endpoint
         .requests()
         .is_empty()));
     namespace.sh("cat /dev/zero > $1/full/file || true");
-    let output = first.wait_with_output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("No space left on device"), "{said}");
-    assert!(said.contains("; 19 accepted, 1 rejected"), "{said}");
+    first
+        .ends()
+        .exits(1)
+        .says("No space left on device")
+        .says("; 19 accepted, 1 rejected");
     assert_jobs(&endpoint.documents(), &[1], 20);
 
     // The refused one could not be kept, so it waits, and all of its batch with it as far as the disk knows.
@@ -553,31 +575,33 @@ fn eight_rounds_at_once_deliver_every_document_once() {
         &format!("exec /usr/bin/sed s/424242/$PPID/ {}", queue.display()),
     );
     let args = [&gate.to()[..], &["-b", "-v", "--max-connections", "4"]].concat();
-    let rounds: Vec<_> = (0..8)
-        .map(|_| {
-            let round = world.command(&args).stderr(Stdio::piped()).spawn().unwrap();
-            // Not all in the first collector's lock.
-            thread::sleep(Duration::from_millis(150));
-            round
-        })
-        .collect();
+    let start = || Started::of(world.command(&args).stderr(Stdio::piped()));
+    // The number of the last one that was stored.
+    let last = || fs::read(world.path("state/spool/storing.lock")).unwrap_or_default();
+    let mut rounds = Vec::new();
+    for _ in 0..4 {
+        // Two at a time, until one is stored: not all in the first collector's lock.
+        let before = last();
+        rounds.extend([start(), start()]);
+        assert!(within(Duration::from_secs(30), || last() != before));
+    }
     let mut collected = 0;
     for round in rounds {
-        let output = round.wait_with_output().unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
+        let Run { status, stderr, .. } = round.ends();
+        let said = stderr;
         let count = said.split("collected ").nth(1).unwrap();
         let count: usize = count.split(' ').next().unwrap().parse().unwrap();
         collected += count;
-        match output.status.code() {
-            Some(0) => {}
-            Some(1) => assert!(
+        match status {
+            0 => {}
+            1 => assert!(
                 said.contains("WARN another round is delivering just now"),
                 "{said}"
             ),
             _ => panic!("{said}"),
         }
     }
-    assert!(collected >= 10, "{collected}");
+    assert!(collected >= 20, "{collected}");
     // All that was stored was delivered by those that were there.
     assert_eq!(world.names("state/spool/pending"), NOTHING);
     let documents = gate.documents();
@@ -597,10 +621,10 @@ fn queue_of_placeholders() -> String {
 
 #[test]
 fn what_is_stored_while_the_last_answer_is_awaited_is_delivered_too() {
-    let gate = Gate::slow(Duration::from_secs(2));
+    let (gate, lets_go) = Gate::held();
     let mut world = node(1, 1);
     let args = [&gate.to()[..], &["-b", "-v"]].concat();
-    let first = world.command(&args).stderr(Stdio::piped()).spawn().unwrap();
+    let first = Started::of(world.command(&args).stderr(Stdio::piped()));
     assert!(within(Duration::from_secs(20), || !gate
         .documents()
         .is_empty()));
@@ -612,10 +636,11 @@ fn what_is_stored_while_the_last_answer_is_awaited_is_delivered_too() {
         .exits(1)
         .says("WARN another round is delivering just now")
         .says("; 0 accepted, 1 wait in the spool");
-    let output = first.wait_with_output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(0), "{said}");
-    assert!(said.contains("2 accepted (1 of earlier rounds)"), "{said}");
+    lets_go.send(true).unwrap();
+    first
+        .ends()
+        .exits(0)
+        .says("2 accepted (1 of earlier rounds)");
     assert_jobs(&gate.documents(), &[1, 2], 1);
     assert_eq!(world.names("state/spool/pending"), NOTHING);
 }
@@ -629,15 +654,12 @@ fn a_round_that_cannot_wait_to_be_stored_is_not_stored_later() {
     let lock = File::create(world.path("state/spool/storing.lock")).unwrap();
     lock.lock().unwrap();
     let args = [&gate.to()[..], &["-b", "-v", "--silence", "2"]].concat();
-    let round = world.command(&args).stderr(Stdio::piped()).spawn().unwrap();
+    let round = Started::of(world.command(&args).stderr(Stdio::piped()));
     assert!(within(Duration::from_secs(20), || !gate
         .documents()
         .is_empty()));
     lock.unlock().unwrap();
-    let output = round.wait_with_output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(0), "{said}");
-    assert!(said.contains("no answer within 2 s"), "{said}");
+    round.ends().exits(0).says("no answer within 2 s");
     delivered(&mut world, &gate, 0);
     assert_jobs(&gate.documents(), &[1], 1);
 }
@@ -645,7 +667,8 @@ fn a_round_that_cannot_wait_to_be_stored_is_not_stored_later() {
 #[test]
 fn documents_are_kept_until_the_way_to_the_endpoint_is_mended() {
     let authority = Authority::new();
-    let name = "collector.example.org";
+    // Nowhere is there such a name.
+    let name = "collector.invalid";
     let start = |identity| {
         Endpoint::of(&authority, identity, Protocol::Http1, None, |_, _| {
             Reply::ok()
@@ -656,7 +679,7 @@ fn documents_are_kept_until_the_way_to_the_endpoint_is_mended() {
         ("expired", start(authority.sign_expired(&[name]))),
         (
             "not valid for name",
-            start(authority.sign(&["example.org"])),
+            start(authority.sign(&["other.invalid"])),
         ),
         ("UnknownIssuer", start(self_signed(name))),
     ];
@@ -1294,19 +1317,17 @@ fn zstdcat_and_jq_read_a_batch() {
 
 #[test]
 fn sigterm_in_the_middle_of_delivery_loses_nothing() {
-    let gate = Gate::slow(Duration::from_millis(50));
+    let gate = Gate::open();
+    // However fast or slow the machine is: it is not done when the signal comes.
+    gate.answers_only(60);
     let mut world = node(1, 200);
     let args = [&gate.to()[..], &["-b", "-v"]].concat();
-    let round = world.command(&args).stderr(Stdio::piped()).spawn().unwrap();
-    assert!(within(Duration::from_secs(20), || gate.documents().len() >= 40));
+    let round = Started::of(world.command(&args).stderr(Stdio::piped()));
+    assert!(within(Duration::from_secs(20), || gate.documents().len() == 60));
     let pid = Pid::from_raw(i32::try_from(round.id()).unwrap());
     kill(pid, Signal::SIGTERM).unwrap();
-    let output = round.wait_with_output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("ended by SIGTERM"), "{said}");
-    let before = gate.documents().len();
-    assert!(before < 200, "{before}: the test came too late");
+    round.ends().exits(1).says("ended by SIGTERM");
+    gate.answers_only(usize::MAX);
     delivered(&mut world, &gate, 0).says("of earlier rounds)");
     assert_jobs(&gate.each_once(), &[1], 200);
     let twice = gate.documents().len() - 200;

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::UNIX_EPOCH;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
@@ -63,6 +63,34 @@ fn jobs(round: usize, count: u32) -> String {
         })
         .collect();
     format!("[\n{}\n]\n", jobs.join("\n,\n"))
+}
+
+/// Of each round, in the history.
+const FINISHED: std::ops::Range<u32> = 90..93;
+
+/// Gives the node a history of the jobs that finished in rounds 0 to `last`, just now.
+fn finished(world: &mut World, last: usize) {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the program that is tested looks at the same clock"
+    )]
+    let now = SystemTime::now();
+    let now = now.duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let jobs: Vec<String> = (0..=last)
+        .rev()
+        .flat_map(|round| FINISHED.rev().map(move |proc| (round, proc)))
+        .map(|(round, proc)| {
+            format!(
+                "{{\n  \"ClusterId\": {round},\n  \"CompletionDate\": {now},\n  \"EnteredCurrentStatus\": {now},\n  \"GlobalJobId\": \"canary-1#{round}.{proc}#1795378484\",\n  \"JobFinishedHookDone\": {now},\n  \"JobStatus\": 4,\n  \"Owner\": \"canary-1\",\n  \"ProcId\": {proc},\n  \"RemoteWallClockTime\": 22.0\n}}\n"
+            )
+        })
+        .collect();
+    let path = world.path("history.json");
+    fs::write(&path, format!("[\n{}]\n", jobs.join(",\n"))).unwrap();
+    world.program(
+        "condor_history",
+        &format!("exec /usr/bin/cat {}", path.display()),
+    );
 }
 
 /// What `/proc/uptime` says in a round: by this its cursor is known.
@@ -135,6 +163,7 @@ fn history() -> History {
         ledger.door(move || if is_down { Door::Shut } else { Door::Http1 });
         ledger.judge(move |asked| deed(round, &asked.documents[0]));
         world.batch_node(&jobs(round, DOCUMENTS));
+        finished(&mut world, round);
         world.file("/proc/uptime", format!("{}.00 10.00\n", uptime(round)));
         let token = format!("round-{round}");
         let mut args = args(&ledger, state.to_str().unwrap(), &token);
@@ -304,6 +333,7 @@ fn check(history: &History, moment: &Moment, number: usize) {
     let what = format!("{steps} steps, {left:?}: {:#?}", tree.keys());
     let mut world = World::new();
     world.batch_node(&jobs(1000 + number, 1));
+    finished(&mut world, history.phases.len() - 1);
     let state = world.path("state/lib/afmetrics");
     disk::write(tree, &world.path("state"));
     let stored: BTreeSet<usize> = (0..history.phases.len())
@@ -347,6 +377,7 @@ fn check(history: &History, moment: &Moment, number: usize) {
     let rejected = text_in(&state.join("spool/rejected"));
     let has_damaged =
         state.join("spool/damaged").is_dir() && !names(&state.join("spool/damaged")).is_empty();
+    check_finished(history, moment, &token, &rejected, has_damaged, &run);
     for round in 0..history.phases.len() {
         let mut missing: Vec<String> = (0..DOCUMENTS)
             .map(|proc| format!("{round}.{proc}"))
@@ -371,6 +402,45 @@ fn check(history: &History, moment: &Moment, number: usize) {
             "lost of round {round}: {missing:?}\n{what}\n{}",
             run.stderr
         );
+    }
+}
+
+/// The cursor of the history is as far as what was stored with it: each job is reported, and not in two
+/// batches.
+fn check_finished(
+    history: &History,
+    Moment { steps, left, .. }: &Moment,
+    token: &str,
+    rejected: &str,
+    has_damaged: bool,
+    run: &Run,
+) {
+    // The time of the last step that counts.
+    let until = history.disk.times[steps - 1];
+    let book = history.ledger.book();
+    for round in 0..history.phases.len() {
+        for proc in FINISHED {
+            let id = format!("{round}.{proc}");
+            let what = || format!("{id}: {steps} steps, {left:?}\n{}", run.stderr);
+            let is_before =
+                |at: SystemTime| at.duration_since(UNIX_EPOCH).unwrap().as_secs_f64() <= until;
+            let taken = book.documents.get(&id).into_iter().flatten();
+            let (now, before): (Vec<_>, Vec<_>) = taken
+                .filter(|taken| {
+                    let is_of_history = taken.token.starts_with("round-");
+                    taken.token == token || is_of_history && is_before(taken.at)
+                })
+                .partition(|taken| taken.token == token);
+            let batches: BTreeSet<&String> = now.iter().chain(&before).map(|t| &t.key.0).collect();
+            assert!(batches.len() <= 1, "in {batches:?}: {}", what());
+            let is_damaged = round == 4 && *steps >= history.damaged - 1 && has_damaged;
+            let is_rejected = rejected.contains(&format!("\"Id\":\"{id}\""));
+            assert!(
+                !batches.is_empty() || is_rejected || is_damaged,
+                "lost: {}",
+                what()
+            );
+        }
     }
 }
 

@@ -511,12 +511,11 @@ fn an_id_that_names_nothing_or_several_changes_nothing() {
             &id(7),
         ] {
             let run = world.spool(&[command, word]).exits(2).lacks("\u{1b}");
-            let says = match word {
-                "01" => "names more than one thing: 1 (batch",
-                _ => "names nothing in the spool",
-            };
+            let says = "names nothing in the spool";
             assert_eq!(run.lines_with(says), 1, "{command} {word}: {}", run.stderr);
         }
+        let run = world.spool(&[command, "0198c3f0"]).exits(2);
+        run.says("names more than one thing: 1 (batch");
     }
     world
         .spool(&["drop", "1", "nonsense"])
@@ -530,6 +529,82 @@ fn an_id_that_names_nothing_or_several_changes_nothing() {
     world.spool(&["drop"]).exits(2);
     world.spool(&["show"]).exits(2);
     world.spool(&["show", "1", "2"]).exits(2);
+}
+
+#[test]
+fn a_short_word_and_a_number_are_never_the_beginning_of_something() {
+    let world = world();
+    batch(1).waits(&world);
+    let damaged = batch(2).is_damaged(&world, b"no batch", "it is cut");
+    // An id that begins with digits alone.
+    let mut text = batch(3).header();
+    text["id"] = json!("01980000-0000-7000-8000-000000000003");
+    let rejected = world.path("state/spool/rejected");
+    fs::create_dir(&rejected).unwrap();
+    fs::write(
+        rejected.join("01980000-0000-7000-8000-000000000003.ndjson"),
+        format!("{text}\n"),
+    )
+    .unwrap();
+    for word in ["0", "00", "0198c3f", "00000002", "01980000", "0000000"] {
+        for command in ["drop", "show"] {
+            world
+                .spool(&[command, word])
+                .exits(2)
+                .says("names nothing in the spool");
+        }
+        world.spool(&["retry", word]).exits(2);
+    }
+    assert_eq!(list(&world).len(), 3);
+    world
+        .spool(&["drop", &damaged[..10], "0198c3f0", "01980000-"])
+        .exits(0);
+    assert!(list(&world).is_empty());
+}
+
+#[test]
+fn a_spool_that_cannot_be_read_is_a_failure_and_no_wrong_usage() {
+    let world = world();
+    batch(1).waits(&world);
+    batch(2).is_rejected(&world, "answered 422");
+    let pending = world.path("state/spool/pending");
+    fs::rename(&pending, world.path("state/spool/away")).unwrap();
+    // A folder that is no folder: as wrong as one on a broken disk.
+    fs::write(&pending, "canary").unwrap();
+    let up = Endpoint::ok(Protocol::PlainHttp);
+    for run in [
+        world.spool(&["list"]),
+        world.spool(&["show", "1"]),
+        world.spool(&["retry"]),
+        world.spool(&["retry", &id(1)]),
+        world.spool(&["drop", "1"]),
+        deliver(&world, &up, &[]),
+    ] {
+        run.exits(1).says("ERROR the spool in ");
+    }
+    // Nor is a state folder that is a link to itself.
+    let round = world.path("round");
+    std::os::unix::fs::symlink(&round, &round).unwrap();
+    let place = ["spool", "list", "--state-dir", round.to_str().unwrap()];
+    let run = Run::of(world.bare_command(&place)).exits(1);
+    run.says("cannot be read: ");
+}
+
+#[test]
+fn no_path_is_shown_where_names_are_hidden() {
+    let mut world = World::new();
+    let home = world.path("home/canary-1");
+    fs::create_dir(&home).unwrap();
+    world.env("HOME", &home);
+    let root = world.path("root");
+    for hidden in [&["-o"][..], &["-O", "example.org"]] {
+        let place = ["--root", root.to_str().unwrap(), "-t", TOKEN];
+        let args = [&["spool", "deliver"], hidden, &place].concat();
+        Run::of(world.bare_command(&args))
+            .exits(2)
+            .says("~/.local/state/afmetrics: there is no such folder")
+            .lacks("canary-1");
+    }
 }
 
 #[test]
@@ -603,6 +678,7 @@ fn list_and_show_write_nothing() {
     fs::create_dir_all(&log).unwrap();
     let before = tree(&world.path("state"));
     let pending = world.path("state/spool/pending");
+    let mode = fs::metadata(&pending).unwrap().permissions();
     fs::set_permissions(&pending, fs::Permissions::from_mode(0o500)).unwrap();
     for args in [
         &["list"][..],
@@ -614,7 +690,7 @@ fn list_and_show_write_nothing() {
     ] {
         world.spool(args);
     }
-    fs::set_permissions(&pending, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(&pending, mode).unwrap();
     assert_eq!(tree(&world.path("state")), before);
     assert!(tree(&log).is_empty());
 }
@@ -777,7 +853,8 @@ fn thousands_of_batches_are_a_list_oldest_first() {
         .map(|row| row.split(' ').next().unwrap().parse().unwrap())
         .collect();
     assert!(numbers.is_sorted(), "{numbers:?}");
-    world.spool(&["drop", "01"]).exits(2).says(" and 1997 more");
+    let run = world.spool(&["drop", "0198c3f0"]).exits(2);
+    run.says(" and 1997 more");
 }
 
 #[test]

@@ -20,7 +20,7 @@ use hyper_util::server::conn::auto;
 use serde_json::Value;
 use tempfile::NamedTempFile;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio_rustls::TlsAcceptor;
 
 use super::authority::{Authority, Identity, server_config};
@@ -80,6 +80,8 @@ pub enum Reply {
     With(u16, Vec<(&'static str, String)>, String),
     /// 200, but not before so long.
     After(Duration),
+    /// 200, but not before the test says so.
+    When(watch::Receiver<bool>),
     /// No answer; the connection stays open.
     Hang,
     /// No answer; the connection is closed.
@@ -345,6 +347,11 @@ async fn respond(reply: Reply) -> Result<Response<UnsyncBoxBody<Bytes, CutOff>>,
         Reply::With(status, headers, text) => (status, headers, text),
         Reply::After(time) => {
             tokio::time::sleep(time).await;
+            (200, Vec::new(), "ok".to_owned())
+        }
+        Reply::When(mut is_time) => {
+            // An error: the test has ended.
+            let _ = is_time.wait_for(|is_time| *is_time).await;
             (200, Vec::new(), "ok".to_owned())
         }
         Reply::Hang => {

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -25,6 +25,54 @@ pub struct Run {
     pub status: i32,
     pub stdout: String,
     pub stderr: String,
+}
+
+/// A program under way. Whatever ends the test, it does not outlive it.
+pub struct Started(Option<Child>);
+
+impl Started {
+    pub fn of(command: &mut Command) -> Self {
+        Self(Some(command.spawn().unwrap()))
+    }
+
+    pub fn id(&self) -> u32 {
+        self.0.as_ref().unwrap().id()
+    }
+
+    pub fn kill(&mut self) {
+        self.0.as_mut().unwrap().kill().unwrap();
+    }
+
+    /// How it ended, if it has: 0 to 255, or -1 if a signal ended it.
+    pub fn ended(&mut self) -> Option<i32> {
+        let status = self.0.as_mut().unwrap().try_wait().unwrap()?;
+        Some(status.code().unwrap_or(-1))
+    }
+
+    /// Waits for its end; of its output there is what goes to a pipe.
+    pub fn ends(mut self) -> Run {
+        Run::from(self.0.take().unwrap().wait_with_output().unwrap())
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            // It may have ended by itself.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+impl From<Output> for Run {
+    fn from(output: Output) -> Self {
+        Self {
+            status: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
 }
 
 impl World {
@@ -212,12 +260,7 @@ pub fn jobs(count: usize, owner: &str) -> String {
 impl Run {
     /// Runs a command to its end.
     pub fn of(mut command: Command) -> Self {
-        let output = command.output().unwrap();
-        Self {
-            status: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
+        Self::from(command.output().unwrap())
     }
 
     /// The documents on standard output (`--print`).
