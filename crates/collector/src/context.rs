@@ -34,6 +34,9 @@ pub struct Context {
     /// Of the jobs that `condor_jobs` has reported as done, those that `condor_history` has met in this
     /// round, by the hash of what names them: they will not be met again.
     pub passed: RefCell<HashSet<u64>>,
+    /// The newest records that `condor_history` has met in this round, by the same hash: after a crash
+    /// of the schedd such a job can be in the queue again.
+    pub recorded: RefCell<HashSet<u64>>,
     /// When the round began.
     pub now: SystemTime,
 }
@@ -41,10 +44,10 @@ pub struct Context {
 impl Context {
     /// How far an earlier round has read, as it said under this name
     /// ([`crate::documents::Documents::advance`]).
-    pub async fn cursor<T: DeserializeOwned>(&self, name: &str) -> Left<T> {
+    pub async fn cursor<T: DeserializeOwned>(&self, name: &str) -> Result<Left<T>, CollectError> {
         match &self.state {
             Some(state) => state.cursor(name, &self.facility).await,
-            None => Left::Nothing,
+            None => Ok(Left::Nothing),
         }
     }
 

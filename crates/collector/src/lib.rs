@@ -267,6 +267,7 @@ async fn context(config: &Config) -> Result<Context, UnknownGroup> {
         node_names,
         state,
         passed: RefCell::default(),
+        recorded: RefCell::default(),
         now: now(),
         names: Names::new(publisher, config.group.as_deref(), config.limits.silence).await?,
     })

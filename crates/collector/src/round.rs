@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::context::Context;
 use crate::documents::{Documents, Problem, Stored};
 use crate::error::CollectError;
+use crate::state::State;
 
 /// What a collector brought.
 pub struct Collected {
@@ -42,8 +43,8 @@ pub async fn collect(config: &Config, cx: Rc<Context>, folder: &Path) -> Vec<Col
         .filter_map(|spec| Some((spec, (spec.build)(config)?)))
         .collect();
     if let Some(state) = &cx.state {
-        let names = chosen.iter().map(|(spec, _)| spec.name).collect();
-        let busy = state.take_turns(names, &cx.facility).await;
+        let specs = chosen.iter().map(|(spec, _)| *spec).collect();
+        let busy = busy(state, specs, &cx.facility).await;
         chosen.retain(|(spec, _)| !busy.contains(&spec.name));
         if !busy.is_empty() {
             warn!(
@@ -93,6 +94,29 @@ pub async fn collect(config: &Config, cx: Rc<Context>, folder: &Path) -> Vec<Col
             collected
         })
         .await
+}
+
+/// Those that another round is running just now. One that follows another is run where that one is, or
+/// two rounds could each run one of the two. Who does not have the first does not try the second, or
+/// each round could keep the other from both.
+async fn busy(state: &State, specs: Vec<&'static Spec>, facility: &str) -> Vec<&'static str> {
+    let (followers, first): (Vec<_>, Vec<_>) =
+        specs.into_iter().partition(|spec| spec.after.is_some());
+    let names = first.iter().map(|spec| spec.name).collect();
+    let mut busy = state.take_turns(names, facility).await;
+    let (left, followers): (Vec<_>, Vec<_>) = followers
+        .into_iter()
+        .partition(|spec| spec.after.is_some_and(|name| busy.contains(&name)));
+    busy.extend(left.iter().map(|spec| spec.name));
+    let names = followers.iter().map(|spec| spec.name).collect();
+    let taken = state.take_turns(names, facility).await;
+    for spec in followers {
+        if taken.contains(&spec.name) {
+            busy.extend(spec.after);
+        }
+    }
+    busy.extend(taken);
+    busy
 }
 
 async fn run(

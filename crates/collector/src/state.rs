@@ -18,7 +18,8 @@ use tracing::{debug, warn};
 
 use crate::aside::Desk;
 use crate::config::StateDir;
-use crate::spool::{Found, Header, Spool, Turn, batch_name, file_name, try_lock};
+use crate::error::CollectError;
+use crate::spool::{Found, Header, Spool, Turn, batch_name, file_name, try_lock, what_is_wrong};
 
 /// The folder of the files that a round locks for the collectors that it runs.
 const LOCKS: &str = "locks";
@@ -41,7 +42,7 @@ pub struct State {
 #[derive(Debug)]
 pub enum Left<T> {
     Nothing,
-    /// Something that cannot be read or understood; why has been logged.
+    /// Something that cannot be understood; why has been logged.
     Unusable,
     Value(T),
 }
@@ -130,13 +131,18 @@ impl State {
         self.turns.borrow_mut().clear();
     }
 
-    /// The cursor that an earlier round left under this name for a facility.
-    pub async fn cursor<T: DeserializeOwned>(&self, name: &str, facility: &str) -> Left<T> {
+    /// The cursor that an earlier round left under this name for a facility. One that cannot be read just
+    /// now is an error and not none: who began anew would lose what lies between.
+    pub async fn cursor<T: DeserializeOwned>(
+        &self,
+        name: &str,
+        facility: &str,
+    ) -> Result<Left<T>, CollectError> {
         let (spool, name) = (self.spool.clone(), cursor_name(name, facility));
         let file = format!("{}/cursors/{name}.json", self.shown);
         let asked = name.clone();
         let found = self.desk.ask(move || spool.cursor(&asked)).await;
-        match found.flatten() {
+        Ok(match found.flatten() {
             Ok(Found::Nothing) => Left::Nothing,
             Ok(Found::Cursor(cursor)) => match serde_json::from_value(cursor) {
                 Ok(cursor) => Left::Value(cursor),
@@ -144,15 +150,15 @@ impl State {
                     let spool = self.spool.clone();
                     let place = self.desk.ask(move || spool.place_of_cursor(&name)).await;
                     let place = place.flatten().ok().flatten();
-                    self.unusable(&file, place, &why.to_string()).await
+                    self.unusable(&file, place, &what_is_wrong(&why)).await
                 }
             },
             Ok(Found::Damaged(path, why)) => self.unusable(&file, Some(path), &why).await,
             Err(why) => {
-                warn!("cannot read the cursor {file}: {why}");
-                Left::Unusable
+                let why = format!("cannot read the cursor {file}: {why}");
+                return Err(CollectError::Failed(why));
             }
-        }
+        })
     }
 
     async fn unusable<T>(&self, file: &str, path: Option<PathBuf>, why: &str) -> Left<T> {

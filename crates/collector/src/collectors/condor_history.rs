@@ -31,7 +31,7 @@ use crate::documents::Documents;
 use crate::error::CollectError;
 use crate::sources::htcondor::completed::{self, Completed};
 use crate::sources::htcondor::history::{Cursor, Reading, Record};
-use crate::sources::htcondor::jobs::{Ad, FINISHED, Job, Reporter, WINDOW};
+use crate::sources::htcondor::jobs::{Ad, FINISHED, Job, Reporter};
 use crate::sources::htcondor::query;
 use crate::state::Left;
 
@@ -64,25 +64,25 @@ const ATTRIBUTES: &str = "GlobalJobId,Owner,ClusterId,ProcId,RemoteWallClockTime
 #[async_trait(?Send)]
 impl Collector for CondorHistory {
     async fn collect(&self, cx: &Context, out: &mut Documents) -> Result<(), CollectError> {
-        let cursor = match cx.cursor::<Cursor>(CURSOR).await {
-            Left::Value(cursor) => Some(cursor),
-            Left::Nothing | Left::Unusable => None,
+        let cursor = match cx.cursor::<Cursor>(CURSOR).await? {
+            Left::Value(cursor) => cursor,
+            Left::Nothing | Left::Unusable => Cursor::default(),
         };
-        let reported = match cx.cursor(completed::CURSOR).await {
+        let reported = match cx.cursor(completed::CURSOR).await? {
             Left::Value(cursor) => Completed::new(cursor),
             Left::Nothing | Left::Unusable => Completed::default(),
         };
         let begin = out.mark();
         let mut passed = HashSet::new();
-        let mut reading = Reading::new(cursor.as_ref());
+        let mut reading = Reading::new(&cursor, cx.unix_seconds());
         self.read(&mut reading, &reported, &mut passed, cx, out)
             .await?;
         if reading.is_of_another_schedd() {
             warn!(
-                "condor_history: the last round with this state folder read the history of another schedd; beginning with the last 360 s (--state-dir gives each schedd its own)"
+                "condor_history: the last round with this state folder read the history of another schedd; beginning with the last 360 s of this one"
             );
             out.take_back(begin)?;
-            reading = Reading::new(None);
+            reading = Reading::anew(&cursor, cx.unix_seconds());
             self.read(&mut reading, &reported, &mut passed, cx, out)
                 .await?;
         } else if reading.misses_the_newest() {
@@ -90,7 +90,7 @@ impl Collector for CondorHistory {
                 "condor_history: the newest known record is not there; reading once more, as files may have been rotated meanwhile"
             );
             out.take_back(begin)?;
-            reading = Reading::new(cursor.as_ref());
+            reading = Reading::new(&cursor, cx.unix_seconds());
             self.read(&mut reading, &reported, &mut passed, cx, out)
                 .await?;
         }
@@ -99,11 +99,15 @@ impl Collector for CondorHistory {
                 "condor_history: no record that the last round read is there any more: others may have been rotated away unread (MAX_HISTORY_LOG, MAX_HISTORY_ROTATIONS)"
             );
         }
-        if cx.state.is_some() {
-            out.advance(CURSOR, &reading.cursor())?;
+        let recorded = reading.newest().iter().copied().collect();
+        if cx.state.is_some()
+            && let Some(cursor) = reading.cursor()
+        {
+            out.advance(CURSOR, &cursor)?;
         }
         // Only now: had it failed, the next round would meet them again.
         *cx.passed.borrow_mut() = passed;
+        *cx.recorded.borrow_mut() = recorded;
         Ok(())
     }
 }
@@ -113,7 +117,7 @@ impl CondorHistory {
     /// cannot read the files it asks the schedd, which scans them.
     async fn read(
         &self,
-        reading: &mut Reading,
+        reading: &mut Reading<'_>,
         reported: &Completed,
         passed: &mut HashSet<u64>,
         cx: &Context,
@@ -124,7 +128,7 @@ impl CondorHistory {
         let mut reporter = Reporter::new("condor_history", &self.excluded_owners, cx);
         let mut last_known = out.mark();
         while let Some(job) = jobs.next(Ad::job).await? {
-            match reading.take(&job.key, job.ended_since(cx.now, WINDOW)) {
+            match reading.take(&job.key, job.ended) {
                 Record::New if reported.contains(job.hash()) => {
                     passed.insert(job.hash());
                 }

@@ -3,6 +3,7 @@
 //! ```text
 //! {
 //!   "ClusterId": 1,
+//!   "GlobalJobId": "login01.canary.example#1.2#1795378484",
 //!   "JobStatus": 2,
 //!   "Owner": "canary-1",
 //!   "ProcId": 2,
@@ -14,7 +15,8 @@
 //! sum of past runs, 0 for a job on its first. Local- and scheduler-universe jobs are in the list, too.
 //! A job that is done can stay in the queue for days (leave_in_queue, as remote submission sets it):
 //! it is sent when it is first seen, and not in every round. `condor_history` has it when it leaves, and
-//! looks here whether it was sent.
+//! looks here whether it was sent. After a crash of the schedd it can be here again though the history
+//! has it: then it is kept in mind, and not sent.
 
 use async_trait::async_trait;
 
@@ -56,7 +58,7 @@ const ATTRIBUTES: &str =
 #[async_trait(?Send)]
 impl Collector for CondorJobs {
     async fn collect(&self, cx: &Context, out: &mut Documents) -> Result<(), CollectError> {
-        let (is_first, mut completed) = match cx.cursor(CURSOR).await {
+        let (is_first, mut completed) = match cx.cursor(CURSOR).await? {
             Left::Value(cursor) => (false, Completed::new(cursor)),
             Left::Nothing | Left::Unusable => (true, Completed::default()),
         };
@@ -67,6 +69,7 @@ impl Collector for CondorJobs {
             if !job.is_completed() {
                 reporter.push(&job, out).await?;
             } else if completed.take(job.hash())
+                && !cx.recorded.borrow().contains(&job.hash())
                 && !(is_first && job.completed_before(cx.now, WINDOW))
             {
                 reporter.push_once(&job, FINISHED, out).await?;

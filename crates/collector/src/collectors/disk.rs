@@ -313,6 +313,7 @@ tank/data /tank zfs rw 0 0
             facility: "UC-AF".to_owned(),
             state: None,
             passed: std::cell::RefCell::default(),
+            recorded: std::cell::RefCell::default(),
             now: SystemTime::UNIX_EPOCH,
         };
         let disk = Disk {

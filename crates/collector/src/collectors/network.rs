@@ -49,7 +49,7 @@ const SAMPLE: Duration = Duration::from_secs(1);
 impl Collector for Network {
     async fn collect(&self, cx: &Context, out: &mut Documents) -> Result<(), CollectError> {
         let first = Counters::read(cx)?;
-        let (now, traffic) = match since_last_round(cx, &first).await {
+        let (now, traffic) = match since_last_round(cx, &first).await? {
             Some(traffic) => (first, traffic),
             None => sample(cx, first).await?,
         };
@@ -85,10 +85,12 @@ async fn sample(cx: &Context, before: Counters) -> Result<(Counters, Traffic), C
 }
 
 /// `None`: there is nothing to count from, or it says nothing about now.
-async fn since_last_round(cx: &Context, now: &Counters) -> Option<Traffic> {
+async fn since_last_round(cx: &Context, now: &Counters) -> Result<Option<Traffic>, CollectError> {
     // Without a folder the old script's state would be the beginning of every round.
-    cx.state.as_ref()?;
-    let traffic = match cx.cursor::<Counters>(CURSOR).await {
+    if cx.state.is_none() {
+        return Ok(None);
+    }
+    let traffic = match cx.cursor::<Counters>(CURSOR).await? {
         Left::Value(before) => {
             let traffic = now.since(&before);
             if traffic.is_none() {
@@ -96,7 +98,7 @@ async fn since_last_round(cx: &Context, now: &Counters) -> Option<Traffic> {
                     "network: the node was rebooted or a counter was reset since the last round; taking two samples a second apart"
                 );
             }
-            return traffic;
+            return Ok(traffic);
         }
         Left::Nothing => from_old_script(cx, now),
         Left::Unusable => None,
@@ -104,7 +106,7 @@ async fn since_last_round(cx: &Context, now: &Counters) -> Option<Traffic> {
     if traffic.is_none() {
         info!("network: no counters of an earlier round; taking two samples a second apart");
     }
-    traffic
+    Ok(traffic)
 }
 
 fn from_old_script(cx: &Context, now: &Counters) -> Option<Traffic> {

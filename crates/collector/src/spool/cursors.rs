@@ -1,18 +1,19 @@
 //! Cursors: how far collectors have read, each in a file with the number of the round that says so.
 
-use std::fs::{self, File};
-use std::io::{self, BufWriter};
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Read};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use serde::de::IgnoredAny;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::error::Category;
 
 use super::{CURSOR, HIGHEST, Spool};
 
 /// What is in the file.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Content<T> {
     /// The round whose documents go up to here.
     round: u64,
@@ -43,16 +44,31 @@ pub fn write(path: &Path, round: u64, cursor: &Value) -> io::Result<File> {
 
 /// The round of the cursor in a file; `None` where there is none that can be understood.
 pub fn round_of(path: &Path) -> Option<u64> {
-    let bytes = fs::read(path).ok()?;
-    let content: Content<IgnoredAny> = parse(&bytes).ok()?;
+    let content: Content<IgnoredAny> = parse(File::open(path).ok()?).ok()?.ok()?;
     Some(content.round)
 }
 
-fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<Content<T>, String> {
-    let content: Content<T> = serde_json::from_slice(bytes).map_err(|why| why.to_string())?;
-    match content.round < HIGHEST {
-        true => Ok(content),
-        false => Err(format!("there is no round {}", content.round)),
+/// Piece by piece, as it was written. The outer error: it cannot be read; the inner one: what is wrong
+/// with it.
+fn parse<T: DeserializeOwned>(file: impl Read) -> io::Result<Result<Content<T>, String>> {
+    Ok(match serde_json::from_reader(BufReader::new(file)) {
+        Ok(Content { round, .. }) if round >= HIGHEST => Err(format!("there is no round {round}")),
+        Ok(content) => Ok(content),
+        Err(why) if why.is_io() => return Err(why.into()),
+        Err(why) => Err(what_is_wrong(&why)),
+    })
+}
+
+/// Why something is no cursor, without a word of what is in it: that can name hosts.
+pub fn what_is_wrong(why: &serde_json::Error) -> String {
+    let what = match why.classify() {
+        Category::Eof => "it is cut",
+        Category::Data => "it is not what this version writes",
+        Category::Io | Category::Syntax => "it is no JSON",
+    };
+    match (why.line(), why.column()) {
+        (0, _) => what.to_owned(),
+        (line, column) => format!("{what}, line {line} column {column}"),
     }
 }
 
@@ -95,21 +111,18 @@ impl Spool {
             Err(_) if newest.is_some() => None,
             kept => kept?,
         };
-        let (Some(newest), Some(kept)) = (&newest, &kept) else {
-            return Ok(newest.or(kept));
+        let is_kept_newer = match (&newest, &kept) {
+            (Some(_), Some((_, Ok(kept)))) => kept.round >= of_round,
+            (newest, _) => newest.is_none(),
         };
-        let is_kept_newer = match (&newest.1, &kept.1) {
-            (_, Ok(kept)) => kept.round >= of_round,
-            (_, Err(_)) => false,
-        };
-        Ok(Some(if is_kept_newer { kept } else { newest }.clone()))
+        Ok(if is_kept_newer { kept } else { newest })
     }
 }
 
 /// `None`: there is none.
 fn look(path: PathBuf) -> io::Result<Option<Look>> {
-    match fs::read(&path) {
-        Ok(bytes) => Ok(Some((path, parse(&bytes)))),
+    match File::open(&path).and_then(parse) {
+        Ok(content) => Ok(Some((path, content))),
         Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(why) if why.kind() == io::ErrorKind::IsADirectory => {
             Ok(Some((path, Err(why.to_string()))))
@@ -120,6 +133,8 @@ fn look(path: PathBuf) -> io::Result<Option<Look>> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -142,5 +157,26 @@ mod tests {
         fs::write(place(6), "{").unwrap();
         let found = spool.cursor("canary").unwrap();
         assert!(matches!(found, Found::Damaged(path, _) if path == place(6)));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_cursor_does_not_quote_it() {
+        for (bytes, what) in [
+            (
+                r#"{"round": "canary-1", "cursor": 1}"#,
+                "it is not what this version writes, line 1 column 20",
+            ),
+            (
+                r#"{"round": 1, "cursor": canary"#,
+                "it is no JSON, line 1 column 24",
+            ),
+            (
+                r#"{"round": 1, "cursor": "canary"#,
+                "it is cut, line 1 column 30",
+            ),
+        ] {
+            let found = parse::<Value>(bytes.as_bytes()).unwrap();
+            assert_eq!(found.unwrap_err(), what);
+        }
     }
 }

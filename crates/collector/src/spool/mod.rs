@@ -72,7 +72,7 @@ use serde_json::Value;
 pub use self::batch::{Header, Reader, Unreadable};
 pub use self::bounds::{Bounds, described};
 pub use self::contents::{Entry, Item};
-pub use self::cursors::Found;
+pub use self::cursors::{Found, what_is_wrong};
 pub use self::done::Done;
 pub use self::names::{batch_name, file_name};
 

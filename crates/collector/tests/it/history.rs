@@ -249,7 +249,8 @@ fn rounds_at_once_report_each_job_once() {
             })
             .collect();
         for mut round in rounds {
-            round.wait().unwrap();
+            let status = round.wait().unwrap();
+            assert!(matches!(status.code(), Some(0 | 1)), "{status}");
         }
     }
     pool.good_round();
@@ -301,6 +302,95 @@ fn a_rotated_history_costs_no_job() {
     pool.finish(1);
     pool.good_round();
     pool.reports_each_once();
+}
+
+/// Another round has one of the two lists: the other one is its, too.
+#[test]
+fn history_and_queue_are_read_by_the_same_round() {
+    let mut pool = Pool::new();
+    pool.good_round();
+    for busy in ["condor_history", "condor_jobs"] {
+        pool.finish(1);
+        let path = pool.world.path(&format!("state/locks/{busy}@UC-AF"));
+        let lock = fs::File::options().write(true).open(path).unwrap();
+        lock.lock().unwrap();
+        let run = pool.round().exits(0).says("WARN left to another round");
+        for collector in ["condor_history", "condor_jobs"] {
+            assert_eq!(run.lines_with(collector), 1, "{}", run.stderr);
+        }
+        drop(lock);
+        pool.good_round();
+        pool.reports_each_once();
+    }
+}
+
+/// As where its folder is away for a moment.
+#[test]
+fn a_history_that_is_empty_for_once_makes_no_old_job_new() {
+    let mut pool = Pool::new();
+    // In the first round, too.
+    pool.good_round();
+    pool.finish_ago(40, HOUR);
+    pool.wanted.clear();
+    pool.finish(3);
+    pool.good_round();
+    pool.reports_each_once();
+    let history = std::mem::take(&mut pool.history);
+    for _ in 0..2 {
+        pool.round().exits(0).says("WARN condor_history: no record");
+    }
+    pool.history = history;
+    pool.finish_ago(2, HOUR);
+    pool.finish(2);
+    pool.good_round();
+    pool.reports_each_once();
+}
+
+#[test]
+fn a_job_that_is_in_the_queue_again_after_a_crash_is_not_reported_once_more() {
+    let mut pool = Pool::new();
+    pool.good_round();
+    pool.finish(2);
+    pool.good_round();
+    pool.finish(1);
+    pool.queue.extend(pool.history.clone());
+    for _ in 0..2 {
+        pool.good_round();
+        pool.reports_each_once();
+    }
+    let queue = std::mem::take(&mut pool.queue);
+    pool.history.extend(queue);
+    for _ in 0..2 {
+        pool.good_round();
+        pool.reports_each_once();
+    }
+}
+
+/// A file that nobody writes to: it is there, and cannot be read now.
+#[test]
+fn a_cursor_that_cannot_be_read_for_once_costs_no_job() {
+    let mut pool = Pool::new();
+    pool.finish(2);
+    pool.good_round();
+    for collector in ["condor_history", "condor_jobs"] {
+        pool.finish_ago(2, HOUR);
+        let job = pool.job(HOUR);
+        pool.want(&job, "finished");
+        pool.queue.push(job);
+        let file = cursor_file(&pool, collector);
+        let content = fs::read(&file).unwrap();
+        fs::remove_file(&file).unwrap();
+        let mode = nix::sys::stat::Mode::from_bits_truncate(0o600);
+        nix::unistd::mkfifo(&file, mode).unwrap();
+        pool.args = vec!["--silence", "2"];
+        let why = format!("ERROR {collector}: cannot read the cursor ");
+        pool.round().exits(1).says(&why);
+        pool.args.clear();
+        fs::remove_file(&file).unwrap();
+        fs::write(&file, content).unwrap();
+        pool.good_round();
+        pool.reports_each_once();
+    }
 }
 
 /// Files are rotated between the tool's look at their names and its opening of them: one is missed.
@@ -507,13 +597,15 @@ fn a_tool_that_fails_in_one_round_costs_no_job() {
 #[test]
 fn a_cursor_that_is_damaged_costs_no_job_of_six_minutes_and_repeats_no_older_one() {
     let mut pool = Pool::new();
+    pool.finish_ago(1, HOUR);
+    pool.wanted.clear();
     pool.good_round();
     for (collector, damage) in [
         ("condor_history", "{\"round\": 1, \"curs"),
         ("condor_jobs", "\u{0}\u{0}"),
         (
             "condor_history",
-            "{\"round\": 99, \"cursor\": {\"records\": 7}}",
+            "{\"round\": 99, \"cursor\": {\"schedds\": {\"a\": {\"read_at\": 7, \"records\": \"1\"}}}}",
         ),
         (
             "condor_jobs",
@@ -550,7 +642,7 @@ fn the_history_of_another_schedd_is_not_new_as_a_whole() {
         pool.wanted.remove(&format!("{job}.0"));
     }
     pool.finish(2);
-    pool.history.drain(..3);
+    let own: Vec<Value> = pool.history.drain(..3).collect();
     for record in &mut pool.history {
         let key = record["GlobalJobId"].as_str().unwrap();
         record["GlobalJobId"] = json!(key.replace("login01", "login02"));
@@ -559,6 +651,16 @@ fn the_history_of_another_schedd_is_not_new_as_a_whole() {
     pool.round().exits(0).says(why);
     pool.good_round();
     pool.reports_each_once();
+    // From now on each goes on where it was.
+    let other = std::mem::replace(&mut pool.history, own);
+    pool.finish_ago(2, HOUR);
+    pool.good_round();
+    pool.reports_each_once();
+    pool.history = other;
+    pool.good_round();
+    pool.reports_each_once();
+    let text = fs::read_to_string(cursor_file(&pool, "condor_history")).unwrap();
+    assert!(!text.contains("login"), "{text}");
 }
 
 /// Reading ends where all is known, and so does the tool.

@@ -2,12 +2,11 @@
 //! from the history, and not again.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fmt;
 use std::time::Duration;
 
-use serde::de::{Deserializer, Error, Unexpected};
-use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
+
+use super::keys::Keys;
 
 /// The cursor of `condor_jobs`, which `condor_history` reads, too.
 pub const CURSOR: &str = "condor_jobs";
@@ -26,42 +25,6 @@ pub struct Cursor {
     left: BTreeMap<u64, Keys>,
 }
 
-/// Keys in order, written as one string of 16 hex digits each.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Keys(Vec<u64>);
-
-const DIGITS: usize = 16;
-
-impl fmt::Display for Keys {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|key| write!(f, "{key:016x}"))
-    }
-}
-
-impl Serialize for Keys {
-    /// Not by way of a string of its own, which would be as large as the cursor.
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Keys {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let wrong = || D::Error::invalid_value(Unexpected::Str("keys"), &"16 hex digits a key");
-        if !text.len().is_multiple_of(DIGITS) || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(wrong());
-        }
-        let mut keys = (0..text.len())
-            .step_by(DIGITS)
-            .map(|at| u64::from_str_radix(&text[at..at + DIGITS], 16).map_err(|_| wrong()))
-            .collect::<Result<Vec<_>, _>>()?;
-        keys.sort_unstable();
-        keys.dedup();
-        Ok(Self(keys))
-    }
-}
-
 /// The completed jobs of a queue, as a round meets them.
 #[derive(Debug, Default)]
 pub struct Completed {
@@ -76,9 +39,12 @@ pub struct Completed {
 impl Completed {
     pub fn new(cursor: Cursor) -> Self {
         let left = cursor.left.into_iter();
+        let mut known = cursor.finished.0;
+        known.sort_unstable();
+        known.dedup();
         Self {
-            still: vec![false; cursor.finished.0.len()],
-            known: cursor.finished.0,
+            still: vec![false; known.len()],
+            known,
             left: left
                 .flat_map(|(since, keys)| keys.0.into_iter().map(move |key| (key, since)))
                 .collect(),

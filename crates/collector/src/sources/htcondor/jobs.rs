@@ -121,7 +121,7 @@ pub struct Job {
     /// When it was done, in seconds since 1970: one that was removed after that has it, too.
     completed: Option<u64>,
     /// When it ended, in whatever way.
-    ended: Option<u64>,
+    pub ended: Option<u64>,
 }
 
 impl Job {
@@ -152,13 +152,6 @@ impl Job {
     pub fn completed_before(&self, now: SystemTime, window: Duration) -> bool {
         self.completed
             .is_some_and(|at| is_before(at, now, window) == Some(true))
-    }
-
-    /// Whether it ended within `window` before now, or later. One that ended at an unknown time did not:
-    /// a history is long.
-    pub fn ended_since(&self, now: SystemTime, window: Duration) -> bool {
-        self.ended
-            .is_some_and(|at| is_before(at, now, window) == Some(false))
     }
 
     /// The key, short.
@@ -240,8 +233,6 @@ mod tests {
         ] {
             let job = job(&format!(r#""CompletionDate": {completed}"#));
             assert_eq!(job.completed_before(now, WINDOW), is_old, "{job:?}");
-            let is_recent = job.completed.is_some() && !is_old;
-            assert_eq!(job.ended_since(now, WINDOW), is_recent, "{job:?}");
         }
     }
 

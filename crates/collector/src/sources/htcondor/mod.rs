@@ -23,6 +23,7 @@
 pub mod completed;
 pub mod history;
 pub mod jobs;
+mod keys;
 mod list;
 mod values;
 
