@@ -45,8 +45,6 @@ use crate::quote::{Quoting, chain};
 const ARRAYS_AT_A_TIME: usize = 8;
 /// Of an answer, more than this is not read.
 const LONGEST_ANSWER: usize = 64 << 10;
-/// How often the client's own tasks get a turn after an answer over HTTP/1.1.
-const TURNS_TO_THE_POOL: usize = 1;
 /// After so many requests in a row without success the endpoint is taken to be down.
 const GIVE_UP_AFTER: usize = 5;
 /// How often a request is sent in one round, at most.
@@ -137,7 +135,11 @@ impl Endpoint {
         delivering.complaints.sum_up();
         let mut outcome = delivering.outcome;
         match source.ask(|source| source.end()).await {
-            Ok(left) => outcome.left = left,
+            Ok(left) => {
+                // They wait, and the next round will say what becomes of them.
+                outcome.rejected = outcome.rejected.saturating_sub(left.not_put_aside);
+                outcome.left = left;
+            }
             Err(why) => {
                 error!("the spool does not answer, so nobody knows what waits: {why}");
                 outcome.is_unknown = true;
@@ -200,11 +202,9 @@ impl Endpoint {
             }
         }
         if version != Version::HTTP_2 {
-            // Lets the connection get back to its pool, which takes the client's own tasks some
-            // turns, before another request looks there: it would open one more.
-            for _ in 0..TURNS_TO_THE_POOL {
-                tokio::task::yield_now().await;
-            }
+            // Lets the connection get back to its pool, which takes the client's own tasks a
+            // turn, before another request looks there: it would open one more.
+            tokio::task::yield_now().await;
         }
         let said = match location {
             _ if status.is_success() => String::new(),
@@ -408,7 +408,9 @@ impl<'a> Delivering<'a> {
                     match parcels {
                         Ok(parcels) => {
                             self.is_all = parcels.is_empty();
-                            self.is_sure = in_flight.is_empty() && self.again.is_empty();
+                            self.is_sure = in_flight.is_empty()
+                                && self.again.is_empty()
+                                && self.ready.is_empty();
                             self.ready.extend(parcels);
                         }
                         Err(why) => self.stop(&format!("the spool does not answer: {why}")),
@@ -426,8 +428,9 @@ impl<'a> Delivering<'a> {
             }
         }
         warn!(
-            "{} is too slow: stopped delivering after {} s (--deliver-for)",
+            "{} {}: stopped delivering after {} s (--deliver-for)",
             without_password(endpoint.url.as_str()),
+            self.what_took_so_long(),
             endpoint.deliver_for.as_secs()
         );
         self.give_back();
@@ -436,6 +439,14 @@ impl<'a> Delivering<'a> {
         }
         let answered = std::mem::take(&mut self.answered);
         let _ = source.ask(|source| source.answered(answered)).await;
+    }
+
+    fn what_took_so_long(&self) -> &'static str {
+        match self.left_alone_until {
+            Some(_) => "asked to be left alone for a while (Retry-After)",
+            None if self.failures > 0 => "does not take what it is sent",
+            None => "is too slow",
+        }
     }
 
     /// The next parcel that may be sent now. Of what is new first; while the endpoint fails, from the end,
