@@ -163,7 +163,7 @@ impl Endpoint {
                     }
                     reply
                 }
-                Err(why) => Reply::None(self.no_answer(why)),
+                Err(why) => self.no_answer(why),
             },
         };
         (parcel, sent, reply)
@@ -184,7 +184,7 @@ impl Endpoint {
         };
         let mut response = match request.send().await {
             Ok(response) => response,
-            Err(why) => return Reply::None(self.no_answer(why)),
+            Err(why) => return self.no_answer(why),
         };
         let (status, version) = (response.status(), response.version());
         let text_of = |name| {
@@ -223,7 +223,14 @@ impl Endpoint {
         }
     }
 
-    fn no_answer(&self, why: reqwest::Error) -> String {
+    fn no_answer(&self, why: reqwest::Error) -> Reply {
+        Reply::None {
+            is_connected: !why.is_connect(),
+            why: self.described(why),
+        }
+    }
+
+    fn described(&self, why: reqwest::Error) -> String {
         let url = without_password(self.url.as_str());
         if why.is_timeout() {
             return match why.is_connect() {
@@ -281,7 +288,11 @@ enum Reply {
         /// The body was sent packed.
         is_packed: bool,
     },
-    None(String),
+    None {
+        why: String,
+        /// The request may have been what it was about.
+        is_connected: bool,
+    },
 }
 
 /// How a parcel that was not accepted is sent once more in this round.
@@ -556,9 +567,14 @@ impl<'a> Delivering<'a> {
             self.probes -= 1;
         }
         let (status, said, retry_after_text) = match reply {
-            Reply::None(why) => {
+            Reply::None { why, is_connected } => {
                 self.complaints.add(Weight::Look, why.clone(), "");
-                return self.later(parcel, sent, why, Again::Whole);
+                let again = match is_connected {
+                    // Something between may cut off what it finds too long.
+                    true if parcel.tries > 0 && parcel.count > 1 => Again::Halves,
+                    _ => Again::Whole,
+                };
+                return self.later(parcel, sent, why, again);
             }
             Reply::Answer {
                 version,
@@ -775,6 +791,26 @@ mod tests {
         delivering.left_alone_until = Some(later);
         assert_eq!(delivering.wake_at(0, deadline), later);
         assert!(delivering.next_to_send(0).is_none());
+    }
+
+    #[test]
+    fn an_array_that_gets_no_answer_twice_is_halved_unless_nobody_was_there() {
+        let endpoint = endpoint();
+        for (is_connected, tries, counts) in
+            [(true, 0, &[4][..]), (true, 1, &[2, 2]), (false, 1, &[4])]
+        {
+            let mut delivering = Delivering::new(&endpoint);
+            let mut array = parcel(0);
+            (array.count, array.tries) = (4, tries);
+            array.lines = b"{}\n{}\n{}\n{}\n".to_vec();
+            let reply = Reply::None {
+                why: "reset".to_owned(),
+                is_connected,
+            };
+            delivering.take(array, SENT, reply, endpoint.deadline());
+            let again: Vec<u64> = delivering.again.iter().map(|(_, p, _)| p.count).collect();
+            assert_eq!(again, counts, "{is_connected} {tries}");
+        }
     }
 
     #[test]
