@@ -293,7 +293,7 @@ impl<'a> Sender<'a> {
             text.push_str(&format!(", {too_clear} not sent for their clear names"));
         }
         if given_up > 0 {
-            text.push_str(&format!(", {given_up} dropped"));
+            text.push_str(&format!(", {given_up} given up"));
         }
         if lost > 0 {
             text.push_str(&format!(", {lost} lost"));
