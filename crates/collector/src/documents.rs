@@ -185,6 +185,7 @@ impl Documents {
             lines: self.lines,
             once: self.once,
             problems: self.problems,
+            goes_with_cursors: !self.cursors.is_empty(),
             cursors: self.cursors,
         })
     }
@@ -219,8 +220,10 @@ pub struct Stored {
     pub count: u64,
     pub kinds: Kinds,
     pub problems: Vec<Problem>,
-    /// By name, how far it has read.
+    /// By name, how far it has read; who stores them takes them from here.
     pub cursors: Vec<(String, Value)>,
+    /// There were such cursors.
+    pub goes_with_cursors: bool,
 }
 
 impl Stored {
@@ -233,6 +236,7 @@ impl Stored {
     /// returns how many those are.
     pub fn without_cursors(&mut self) -> io::Result<u64> {
         self.cursors.clear();
+        self.goes_with_cursors = false;
         let given_up = std::mem::take(&mut self.once.kept).documents;
         self.once.rewind()?;
         self.count -= given_up;

@@ -70,12 +70,16 @@ impl<'a> Sender<'a> {
         collected.sort_by_key(Collected::count);
         self.own_documents = collected.iter().map(Collected::count).sum();
         let stored = match &self.cx.state {
-            Some(state) => self.store(state, &collected).await,
+            Some(state) => self.store(state, &mut collected).await,
             None => Stored::No,
         };
+        // However long storing took.
+        self.deadline = self.endpoint.deadline();
         if matches!(stored, Stored::No) {
             self.deliver_from_memory(&mut collected).await?;
         }
+        // What is stored needs no memory and no temporary file while it is delivered.
+        drop(collected);
         if let Some(state) = &self.cx.state {
             state.end_turns();
             let own = match stored {
@@ -98,7 +102,7 @@ impl<'a> Sender<'a> {
         Ok((well && is_done, text))
     }
 
-    async fn store(&self, state: &State, collected: &[Collected]) -> Stored {
+    async fn store(&self, state: &State, collected: &mut [Collected]) -> Stored {
         let (header, cursors) = self.described(collected);
         if header.documents == 0 && cursors.is_empty() {
             return Stored::Yes(None);
@@ -119,7 +123,10 @@ impl<'a> Sender<'a> {
         }
     }
 
-    fn described(&self, collected: &[Collected]) -> (Header, BTreeMap<String, serde_json::Value>) {
+    fn described(
+        &self,
+        collected: &mut [Collected],
+    ) -> (Header, BTreeMap<String, serde_json::Value>) {
         let publisher = &self.config.publisher;
         let named = |hidden, how: &str| if hidden { how } else { CLEAR }.to_owned();
         let at = Timestamp::try_from(self.cx.now)
@@ -132,12 +139,12 @@ impl<'a> Sender<'a> {
         header.users = named(publisher.hides_users(), "hashed");
         header.hosts = named(publisher.hides_hosts(), "renamed");
         let mut cursors = BTreeMap::new();
-        for documents in collected.iter().filter_map(|c| c.documents.as_ref()) {
+        for documents in collected.iter_mut().filter_map(|c| c.documents.as_mut()) {
             header.documents += documents.count;
             for (kind, count) in &documents.kinds {
                 *header.kinds.entry((*kind).to_owned()).or_default() += count;
             }
-            cursors.extend(documents.cursors.iter().cloned());
+            cursors.extend(std::mem::take(&mut documents.cursors));
         }
         (header, cursors)
     }
@@ -146,7 +153,7 @@ impl<'a> Sender<'a> {
     /// the next round reads them again.
     async fn deliver_from_memory(&mut self, collected: &mut [Collected]) -> Result<()> {
         for documents in collected.iter_mut().filter_map(|c| c.documents.as_mut()) {
-            if !documents.cursors.is_empty() {
+            if documents.goes_with_cursors {
                 self.held_back += documents
                     .without_cursors()
                     .context("a temporary file cannot be cut")?;
@@ -163,7 +170,9 @@ impl<'a> Sender<'a> {
     async fn deliver_from_spool(&mut self, state: &State, own: Option<u64>) {
         let mut has_more = self.one_turn(state, own).await;
         while has_more && Instant::now() < self.deadline {
+            // Who has the turn by now delivers what this one found behind its own.
             has_more = self.one_turn(state, None).await;
+            self.had_no_turn = false;
         }
     }
 
@@ -187,7 +196,7 @@ impl<'a> Sender<'a> {
             // Nothing was ever stored.
             Err(why) if why.kind() == io::ErrorKind::NotFound && own.is_none() => return false,
             Err(why) => {
-                self.had_no_turn = true;
+                self.outcome.left.has_failed = true;
                 error!("the spool in {} cannot be used: {why}", state.shown());
                 self.outcome.left.waiting += own.map_or(0, |_| self.own_documents);
                 return false;
@@ -230,6 +239,11 @@ impl<'a> Sender<'a> {
         sum.left.waiting += outcome.left.waiting;
         sum.left.since = outcome.left.since.or(sum.left.since.take());
         sum.left.damaged += outcome.left.damaged;
+        sum.left.given_up += outcome.left.given_up;
+        sum.left.has_failed |= outcome.left.has_failed;
+        // These are still there in each turn.
+        sum.left.unreadable = outcome.left.unreadable;
+        sum.left.too_clear = outcome.left.too_clear;
         sum.is_unknown |= outcome.is_unknown;
         outcome.left.has_more
     }
@@ -245,6 +259,11 @@ impl<'a> Sender<'a> {
                     since,
                     lost,
                     damaged,
+                    unreadable,
+                    too_clear,
+                    given_up,
+                    not_put_aside: _,
+                    has_failed,
                     has_more: _,
                 },
             is_unknown,
@@ -267,12 +286,31 @@ impl<'a> Sender<'a> {
         if damaged > 0 {
             text.push_str(&format!(", {damaged} damaged batches set aside"));
         }
+        if unreadable > 0 {
+            text.push_str(&format!(", {unreadable} batches cannot be read"));
+        }
+        if too_clear > 0 {
+            text.push_str(&format!(", {too_clear} not sent for their clear names"));
+        }
+        if given_up > 0 {
+            text.push_str(&format!(", {given_up} given up"));
+        }
         if lost > 0 {
             text.push_str(&format!(", {lost} lost"));
             error!("{lost} documents were not accepted and could not be stored: they are lost");
         }
-        let amiss = rejected + waiting + self.held_back + damaged + lost;
-        (amiss == 0 && !is_unknown, text)
+        let amiss = [
+            rejected,
+            waiting,
+            self.held_back,
+            damaged,
+            unreadable,
+            too_clear,
+            given_up,
+            lost,
+        ];
+        let is_well = amiss.iter().all(|count| *count == 0) && !has_failed && !is_unknown;
+        (is_well, text)
     }
 }
 

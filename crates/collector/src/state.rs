@@ -1,16 +1,18 @@
 //! The state folder: cursors, which one round leaves for the next, the spool, and who is at what.
 //!
 //! The folder can be on a dead mount (a home usually is on a network's): so nothing touches it on the
-//! thread of the round.
+//! thread of the round. One thing does: documents that are too many for memory go to a temporary file in
+//! it, a piece at a time, as a temporary folder elsewhere may itself be memory.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, BufRead};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::io::{self, BufRead, ErrorKind};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::unistd::{AccessFlags, access};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -228,7 +230,50 @@ fn usable(dir: &Path, read_only: bool) -> io::Result<()> {
         return Err(io::Error::other("is not a folder"));
     }
     access(dir, AccessFlags::W_OK | AccessFlags::X_OK)?;
+    if read_only {
+        return Ok(());
+    }
+    // A folder in it may be another user's: then nothing could be stored or read here, and each round
+    // would leave what goes with a cursor to the next one, for ever. What is in the way for once, as a
+    // lack of room, is no reason to begin anew elsewhere.
+    match Spool::below(dir).make() {
+        Err(why)
+            if !matches!(
+                why.kind(),
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded
+            ) =>
+        {
+            return Err(why);
+        }
+        _ => {}
+    }
+    for name in ["spool/storing.lock", "spool/delivering.lock"] {
+        let lock = fs::File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(dir.join(name));
+        match lock {
+            Err(why) if why.kind() == ErrorKind::PermissionDenied => {
+                return Err(in_it(name, &why));
+            }
+            _ => {}
+        }
+    }
+    for name in ["cursors", "spool/pending"] {
+        let may = AccessFlags::R_OK | AccessFlags::W_OK | AccessFlags::X_OK;
+        if let Err(why @ Errno::EACCES) = access(&dir.join(name), may) {
+            return Err(in_it(name, &why.into()));
+        }
+    }
     Ok(())
+}
+
+/// What is wrong with something in the folder.
+fn in_it(name: &str, why: &io::Error) -> io::Error {
+    io::Error::new(why.kind(), format!("{name}: {why}"))
 }
 
 fn make_private(folder: &Path) -> io::Result<()> {

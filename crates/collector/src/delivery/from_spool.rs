@@ -6,11 +6,10 @@ use std::time::SystemTime;
 use jiff::Timestamp;
 use tracing::{error, info, warn};
 
-use super::parcels::{Answer, Answered, Left, Origin, Packer, Parcel, Source, Wrapping, lines};
+use super::parcels::{
+    AT_ONCE, Answer, Answered, Left, Origin, Packer, Parcel, Source, Wrapping, lines,
+};
 use crate::spool::{Bounds, Done, Header, Reader, Spool, Turn, Unreadable, Waiting};
-
-/// So many bytes of documents are handed out at once, and little more.
-const AT_ONCE: usize = 1 << 20;
 
 /// Which batches may be sent now: others wait for who sends them.
 #[derive(Debug, Clone)]
@@ -60,9 +59,13 @@ pub struct FromSpool {
     /// For telling batches apart.
     opened: u64,
     /// Batches with clear names where names are hidden now.
-    too_clear: u64,
+    too_clear: BTreeSet<Waiting>,
     /// Batches that were set aside.
     damaged: u64,
+    /// Refused documents that could not be put aside.
+    not_put_aside: u64,
+    /// The spool could not be listed.
+    has_failed: bool,
     /// What cannot be written is said once.
     has_warned: bool,
 }
@@ -111,8 +114,10 @@ impl FromSpool {
             reading: None,
             open: BTreeMap::new(),
             opened: 0,
-            too_clear: 0,
+            too_clear: BTreeSet::new(),
             damaged: 0,
+            not_put_aside: 0,
+            has_failed: false,
             has_warned: false,
         }
     }
@@ -127,7 +132,10 @@ impl FromSpool {
                         waiting.retain(|waiting| self.seen.insert(waiting.clone()));
                         self.queue.extend(waiting);
                     }
-                    Err(why) => self.warn(&format!("the spool cannot be listed: {why}")),
+                    Err(why) => {
+                        self.has_failed = true;
+                        self.warn(&format!("the spool cannot be listed: {why}"));
+                    }
                 }
             }
             let Some(waiting) = self.queue.pop_front() else {
@@ -135,7 +143,9 @@ impl FromSpool {
             };
             match self.spool.open(&waiting) {
                 Ok((reader, _)) if !self.wanted.has(&reader.header) => {}
-                Ok((reader, _)) if !self.wanted.may_leave(&reader.header) => self.too_clear += 1,
+                Ok((reader, _)) if !self.wanted.may_leave(&reader.header) => {
+                    self.too_clear.insert(waiting);
+                }
                 Ok((reader, done)) => {
                     self.start(waiting, reader, done);
                     return true;
@@ -288,6 +298,7 @@ impl FromSpool {
             }
             Err(why) => {
                 open.last = refused.last().map(|(_, answer)| answer.clone());
+                self.not_put_aside += refused.iter().map(|(parcel, _)| parcel.count).sum::<u64>();
                 self.warn(&format!(
                     "rejected documents cannot be stored in spool/rejected, and will be tried again: {why}"
                 ));
@@ -360,30 +371,57 @@ impl Source for FromSpool {
                 let _ = self.spool.try_again_later(&open.waiting, last);
             }
         }
-        if self.too_clear > 0 {
+        if !self.too_clear.is_empty() {
             error!(
                 "{} batches in the spool hold clear names, from before -o or -O: they are not sent; `afmetrics_collector spool list` shows them",
-                self.too_clear
+                self.too_clear.len()
             );
         }
+        let mut left = Left {
+            damaged: self.damaged,
+            not_put_aside: self.not_put_aside,
+            has_failed: self.has_failed,
+            ..Left::default()
+        };
         // Behind delivery: what could be delivered just now was not too much.
         match self.spool.keep_within(self.bounds, self.now) {
-            Ok(given_up) => given_up.iter().for_each(|gone| error!("{}", gone.what)),
-            Err(why) => self.warn(&format!("the spool cannot be kept within bounds: {why}")),
+            Ok(given_up) => {
+                for gone in given_up {
+                    error!("{}", gone.what);
+                    left.given_up += gone.documents;
+                    left.has_failed = true;
+                }
+            }
+            Err(why) => {
+                left.has_failed = true;
+                self.warn(&format!("the spool cannot be kept within bounds: {why}"));
+            }
         }
         // From here on another round delivers what it stores, or has left it to this one.
         self.turn = None;
-        let mut left = Left {
-            damaged: self.damaged,
-            ..Left::default()
-        };
         let mut for_others = 0_u64;
-        for waiting in self.spool.waiting().unwrap_or_default() {
-            let Ok((reader, done)) = self.spool.open(&waiting) else {
-                continue;
+        let all = self.spool.waiting().unwrap_or_else(|why| {
+            left.has_failed = true;
+            self.warn(&format!("the spool cannot be listed: {why}"));
+            Vec::new()
+        });
+        for waiting in all {
+            let (reader, done) = match self.spool.open(&waiting) {
+                Ok(found) => found,
+                // Another round has ended it since.
+                Err(Unreadable::Io(why)) if why.kind() == std::io::ErrorKind::NotFound => continue,
+                // It is still there, and nobody knows what is left of it.
+                Err(_) => {
+                    left.unreadable += 1;
+                    continue;
+                }
             };
             if !self.wanted.has(&reader.header) {
                 for_others += 1;
+                continue;
+            }
+            if self.too_clear.contains(&waiting) {
+                left.too_clear += done.left();
                 continue;
             }
             if self.seen.contains(&waiting) {

@@ -45,8 +45,6 @@ use crate::quote::{Quoting, chain};
 const ARRAYS_AT_A_TIME: usize = 8;
 /// Of an answer, more than this is not read.
 const LONGEST_ANSWER: usize = 64 << 10;
-/// How often the client's own tasks get a turn after an answer over HTTP/1.1.
-const TURNS_TO_THE_POOL: usize = 1;
 /// After so many requests in a row without success the endpoint is taken to be down.
 const GIVE_UP_AFTER: usize = 5;
 /// How often a request is sent in one round, at most.
@@ -137,7 +135,11 @@ impl Endpoint {
         delivering.complaints.sum_up();
         let mut outcome = delivering.outcome;
         match source.ask(|source| source.end()).await {
-            Ok(left) => outcome.left = left,
+            Ok(left) => {
+                // They wait, and the next round will say what becomes of them.
+                outcome.rejected = outcome.rejected.saturating_sub(left.not_put_aside);
+                outcome.left = left;
+            }
             Err(why) => {
                 error!("the spool does not answer, so nobody knows what waits: {why}");
                 outcome.is_unknown = true;
@@ -161,7 +163,7 @@ impl Endpoint {
                     }
                     reply
                 }
-                Err(why) => Reply::None(self.no_answer(why)),
+                Err(why) => self.no_answer(why),
             },
         };
         (parcel, sent, reply)
@@ -182,7 +184,7 @@ impl Endpoint {
         };
         let mut response = match request.send().await {
             Ok(response) => response,
-            Err(why) => return Reply::None(self.no_answer(why)),
+            Err(why) => return self.no_answer(why),
         };
         let (status, version) = (response.status(), response.version());
         let text_of = |name| {
@@ -200,11 +202,9 @@ impl Endpoint {
             }
         }
         if version != Version::HTTP_2 {
-            // Lets the connection get back to its pool, which takes the client's own tasks some
-            // turns, before another request looks there: it would open one more.
-            for _ in 0..TURNS_TO_THE_POOL {
-                tokio::task::yield_now().await;
-            }
+            // Lets the connection get back to its pool, which takes the client's own tasks a
+            // turn, before another request looks there: it would open one more.
+            tokio::task::yield_now().await;
         }
         let said = match location {
             _ if status.is_success() => String::new(),
@@ -223,7 +223,14 @@ impl Endpoint {
         }
     }
 
-    fn no_answer(&self, why: reqwest::Error) -> String {
+    fn no_answer(&self, why: reqwest::Error) -> Reply {
+        Reply::None {
+            is_connected: !why.is_connect(),
+            why: self.described(why),
+        }
+    }
+
+    fn described(&self, why: reqwest::Error) -> String {
         let url = without_password(self.url.as_str());
         if why.is_timeout() {
             return match why.is_connect() {
@@ -281,7 +288,11 @@ enum Reply {
         /// The body was sent packed.
         is_packed: bool,
     },
-    None(String),
+    None {
+        why: String,
+        /// The request may have been what it was about.
+        is_connected: bool,
+    },
 }
 
 /// How a parcel that was not accepted is sent once more in this round.
@@ -408,7 +419,9 @@ impl<'a> Delivering<'a> {
                     match parcels {
                         Ok(parcels) => {
                             self.is_all = parcels.is_empty();
-                            self.is_sure = in_flight.is_empty() && self.again.is_empty();
+                            self.is_sure = in_flight.is_empty()
+                                && self.again.is_empty()
+                                && self.ready.is_empty();
                             self.ready.extend(parcels);
                         }
                         Err(why) => self.stop(&format!("the spool does not answer: {why}")),
@@ -426,8 +439,9 @@ impl<'a> Delivering<'a> {
             }
         }
         warn!(
-            "{} is too slow: stopped delivering after {} s (--deliver-for)",
+            "{} {}: stopped delivering after {} s (--deliver-for)",
             without_password(endpoint.url.as_str()),
+            self.what_took_so_long(),
             endpoint.deliver_for.as_secs()
         );
         self.give_back();
@@ -436,6 +450,14 @@ impl<'a> Delivering<'a> {
         }
         let answered = std::mem::take(&mut self.answered);
         let _ = source.ask(|source| source.answered(answered)).await;
+    }
+
+    fn what_took_so_long(&self) -> &'static str {
+        match self.left_alone_until {
+            Some(_) => "asked to be left alone for a while (Retry-After)",
+            None if self.failures > 0 => "does not take what it is sent",
+            None => "is too slow",
+        }
     }
 
     /// The next parcel that may be sent now. Of what is new first; while the endpoint fails, from the end,
@@ -545,9 +567,14 @@ impl<'a> Delivering<'a> {
             self.probes -= 1;
         }
         let (status, said, retry_after_text) = match reply {
-            Reply::None(why) => {
+            Reply::None { why, is_connected } => {
                 self.complaints.add(Weight::Look, why.clone(), "");
-                return self.later(parcel, sent, why, Again::Whole);
+                let again = match is_connected {
+                    // Something between may cut off what it finds too long.
+                    true if parcel.tries > 0 && parcel.count > 1 => Again::Halves,
+                    _ => Again::Whole,
+                };
+                return self.later(parcel, sent, why, again);
             }
             Reply::Answer {
                 version,
@@ -764,6 +791,26 @@ mod tests {
         delivering.left_alone_until = Some(later);
         assert_eq!(delivering.wake_at(0, deadline), later);
         assert!(delivering.next_to_send(0).is_none());
+    }
+
+    #[test]
+    fn an_array_that_gets_no_answer_twice_is_halved_unless_nobody_was_there() {
+        let endpoint = endpoint();
+        for (is_connected, tries, counts) in
+            [(true, 0, &[4][..]), (true, 1, &[2, 2]), (false, 1, &[4])]
+        {
+            let mut delivering = Delivering::new(&endpoint);
+            let mut array = parcel(0);
+            (array.count, array.tries) = (4, tries);
+            array.lines = b"{}\n{}\n{}\n{}\n".to_vec();
+            let reply = Reply::None {
+                why: "reset".to_owned(),
+                is_connected,
+            };
+            delivering.take(array, SENT, reply, endpoint.deadline());
+            let again: Vec<u64> = delivering.again.iter().map(|(_, p, _)| p.count).collect();
+            assert_eq!(again, counts, "{is_connected} {tries}");
+        }
     }
 
     #[test]

@@ -10,6 +10,8 @@ use crate::secret::Secret;
 
 /// An array is at most this long, in bytes: a proxy in front may refuse bodies over 1 MB.
 const LONGEST_ARRAY: usize = 900_000;
+/// So many bytes of documents are handed out at once, and little more.
+pub const AT_ONCE: usize = 1 << 20;
 
 /// The batch that documents are of.
 #[derive(Debug)]
@@ -70,8 +72,8 @@ impl Parcel {
     }
 }
 
-/// How parcels become bodies of requests.
-#[derive(Debug, Clone)]
+/// How parcels become bodies of requests. It holds the token, so it cannot be printed.
+#[derive(Clone)]
 pub struct Wrapping {
     /// `{"token":"...",`
     token: Vec<u8>,
@@ -232,6 +234,16 @@ pub struct Left {
     pub lost: u64,
     /// Batches that could not be read to their ends.
     pub damaged: u64,
+    /// Batches that could not be read just now; how much waits in them cannot be known.
+    pub unreadable: u64,
+    /// Documents that hold clear names where names are hidden now: they wait for a person.
+    pub too_clear: u64,
+    /// Documents that were dropped as there was no room for them or they were too old.
+    pub given_up: u64,
+    /// Refused documents that could not be put aside, so that they wait.
+    pub not_put_aside: u64,
+    /// Something else went wrong, which has been logged.
+    pub has_failed: bool,
     /// Another round has stored some when this one had looked for the last time.
     pub has_more: bool,
 }
@@ -275,10 +287,14 @@ impl Source for FromMemory {
     fn next(&mut self, about: usize) -> Vec<Parcel> {
         let mut parcels = Vec::new();
         let mut line = Vec::new();
-        while parcels.len() < about {
+        let mut bytes = 0;
+        while parcels.len() < about && bytes < AT_ONCE {
             match self.line(&mut line) {
                 Ok(true) => {
-                    parcels.extend(self.packer.add(self.next, &line));
+                    if let Some(parcel) = self.packer.add(self.next, &line) {
+                        bytes += parcel.lines.len();
+                        parcels.push(parcel);
+                    }
                     self.next += 1;
                 }
                 Ok(false) => {
@@ -339,6 +355,28 @@ mod tests {
         let found: Vec<(u64, u64)> = parcels.iter().map(|p| (p.first, p.count)).collect();
         assert_eq!(found, [(0, 3), (3, 1), (5, 2), (7, 1), (8, 1)]);
         assert_eq!(packer.rest().map(|p| p.count), None);
+    }
+
+    #[test]
+    fn memory_hands_out_a_little_at_a_time_and_all_of_it() {
+        let wrapping = Wrapping::new(&Secret::new("t0ken"), None);
+        let line = format!("{{\"n\":\"{}\"}}\n", "x".repeat(1000));
+        let mut source = FromMemory::new(
+            Box::new(io::Cursor::new(line.repeat(3000).into_bytes())),
+            3000,
+            &wrapping,
+        );
+        let mut documents = 0;
+        loop {
+            let parcels = source.next(usize::MAX);
+            if parcels.is_empty() {
+                break;
+            }
+            let bytes: usize = parcels.iter().map(|parcel| parcel.lines.len()).sum();
+            assert!(bytes < AT_ONCE + LONGEST_ARRAY, "{bytes}");
+            documents += parcels.iter().map(|parcel| parcel.count).sum::<u64>();
+        }
+        assert_eq!(documents, 3000);
     }
 
     #[test]

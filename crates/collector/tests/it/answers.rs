@@ -568,7 +568,7 @@ fn clear_names_from_before_do_not_leave_once_names_are_hidden() {
         .deliver(&endpoint, &hidden)
         .exits(1)
         .says("1 batches in the spool hold clear names, from before -o or -O: they are not sent")
-        .says("; 2 accepted, 2 wait in the spool since ")
+        .says("; 2 accepted, 2 not sent for their clear names")
         .lacks("canary-1");
     let requests = &endpoint.requests()[before..];
     assert_eq!(requests.len(), 2);

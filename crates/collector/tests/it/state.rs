@@ -897,6 +897,13 @@ fn the_first_folder_that_can_be_written_is_chosen() {
     block(&world, "services");
     assert_eq!(chosen(&world).0, ["root/var/lib/afmetrics"]);
 
+    // One that could be written, but for what somebody else has put in it.
+    let mut world = host("5000.00", &[("lo", 100, 100)]);
+    both(&mut world);
+    fs::create_dir(world.path("services")).unwrap();
+    fs::write(world.path("services/spool"), "canary-1").unwrap();
+    assert_eq!(chosen(&world).0, ["root/var/lib/afmetrics"]);
+
     let mut world = host("5000.00", &[("lo", 100, 100)]);
     both(&mut world);
     block(&world, "services");
