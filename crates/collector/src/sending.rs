@@ -274,11 +274,17 @@ impl<'a> Sender<'a> {
         }
         if rejected > 0 {
             text.push_str(&format!(", {rejected} rejected"));
+            warn!(
+                "{rejected} documents were rejected and put aside: `afmetrics_collector spool list` shows them, `spool retry` or `spool drop` ends it"
+            );
         }
         let since = since.map_or(String::new(), |since| format!(" since {since}"));
         if waiting > 0 {
             text.push_str(&format!(", {waiting} wait in the spool{since}"));
-            warn!("{waiting} documents wait in the spool{since}; the next round tries again");
+            // Else another round has it in hand, as has been said.
+            if !self.had_no_turn {
+                warn!("{waiting} documents wait in the spool{since}; the next round tries again");
+            }
         }
         if self.held_back > 0 {
             text.push_str(&format!(", {} left to the next round", self.held_back));

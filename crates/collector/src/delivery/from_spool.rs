@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::SystemTime;
 
 use jiff::Timestamp;
-use tracing::{error, info, warn};
+use tracing::{error, warn};
 
 use super::parcels::{
     AT_ONCE, Answer, Answered, Left, Origin, Packer, Parcel, Source, Wrapping, lines,
@@ -239,7 +239,9 @@ impl FromSpool {
             },
             // Ended by somebody else, who had the right to.
             Unreadable::Io(why) if why.kind() == std::io::ErrorKind::NotFound => {}
-            Unreadable::Io(why) => warn!("{of} cannot be read: {why}"),
+            Unreadable::Io(why) => error!(
+                "{of} cannot be read: {why}; if it is another user's, give it to this job's (chown -R)"
+            ),
         }
     }
 
@@ -373,7 +375,7 @@ impl Source for FromSpool {
         }
         if !self.too_clear.is_empty() {
             error!(
-                "{} batches in the spool hold clear names, from before -o or -O: they are not sent; `afmetrics_collector spool list` shows them",
+                "{} batches in the spool hold clear names, from before -o or -O: they are not sent; `afmetrics_collector spool drop` them, or `spool deliver` them once without -o and -O",
                 self.too_clear.len()
             );
         }
@@ -435,8 +437,9 @@ impl Source for FromSpool {
             }
         }
         if for_others > 0 {
-            info!(
-                "{for_others} batches in the spool are for another endpoint or facility; `afmetrics_collector spool list` shows them"
+            warn!(
+                "{for_others} batches in the spool are for another endpoint or facility, and wait for a round of it; \
+                 `afmetrics_collector spool list` shows them, and if the endpoint has moved, `spool deliver --any-endpoint` sends them"
             );
         }
         // Where something waits, the endpoint takes nothing just now.

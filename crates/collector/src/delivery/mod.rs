@@ -45,7 +45,7 @@ use crate::quote::{Quoting, chain};
 const ARRAYS_AT_A_TIME: usize = 8;
 /// Of an answer, more than this is not read.
 const LONGEST_ANSWER: usize = 64 << 10;
-/// After so many requests in a row without success the endpoint is taken to be down.
+/// After so many requests in a row without success the endpoint is left alone until the next round.
 const GIVE_UP_AFTER: usize = 5;
 /// How often a request is sent in one round, at most.
 const TRIES: u32 = 5;
@@ -686,7 +686,7 @@ impl<'a> Delivering<'a> {
         if self.failures >= GIVE_UP_AFTER && !self.is_over {
             self.is_over = true;
             warn!(
-                "{GIVE_UP_AFTER} requests in a row without success: {} is taken to be down until the next round",
+                "{GIVE_UP_AFTER} requests in a row without success: {} is left alone until the next round",
                 without_password(self.endpoint.url.as_str())
             );
         }

@@ -211,7 +211,7 @@ fn it_gives_up_after_five_requests_without_answer() {
             .exits(1)
             .says(said)
             .says("5 requests in a row without success: http")
-            .says(" is taken to be down until the next round")
+            .says(" is left alone until the next round")
             .says("; 0 accepted, 30 wait in the spool since ");
         assert!(begun.elapsed() < Duration::from_secs(25));
         assert_eq!(endpoint.requests().len(), 5);
