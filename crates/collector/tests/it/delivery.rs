@@ -1,6 +1,7 @@
 //! Delivery to a real endpoint on loopback.
 
 use std::net::{TcpListener, TcpStream};
+use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -237,10 +238,16 @@ fn a_request_without_answer_costs_the_others_nothing() {
 #[test]
 fn a_connection_that_breaks_between_answers_loses_nothing() {
     for protocol in [Protocol::PlainHttp, Protocol::Http1, Protocol::Http2] {
-        let endpoint = Endpoint::start(protocol, |number, _| match number {
-            // Of those in flight at the same time, more than after which it gives up.
-            100..112 => Reply::Cut,
-            _ => Reply::After(Duration::from_millis(2)),
+        // All that are in flight just then, which may be more than after how many it gives up; what comes
+        // later finds it up again.
+        let down = OnceLock::new();
+        let endpoint = Endpoint::start(protocol, move |number, _| {
+            let is_down = number >= 100
+                && down.get_or_init(Instant::now).elapsed() < Duration::from_millis(20);
+            match is_down {
+                true => Reply::Cut,
+                false => Reply::After(Duration::from_millis(2)),
+            }
         });
         node(400)
             .deliver(&endpoint, &["-b", "-v"])
