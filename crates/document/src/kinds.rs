@@ -89,6 +89,9 @@ pub const JOB_STATES: [&str; 8] = [
 /// `state` of a job whose JobStatus is missing or not one of [`JOB_STATES`].
 pub const UNKNOWN_STATE: &str = "unknown";
 
+/// States that a job does not leave.
+pub const END_STATES: [&str; 2] = ["finished", "removed"];
+
 /// Fields of every document.
 pub const COMMON: &[Field] = &[
     field(

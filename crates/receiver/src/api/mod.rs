@@ -1,0 +1,15 @@
+//! `/api/v1`: questions and their answers, as JSON or CSV. A file for each question.
+
+mod facilities;
+mod viewer;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::get;
+
+use crate::app::App;
+
+pub fn routes() -> Router<Arc<App>> {
+    Router::new().route("/facilities", get(facilities::answer))
+}

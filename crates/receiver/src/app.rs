@@ -1,0 +1,67 @@
+//! Every route, in one list; and what they share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::Router;
+use axum::routing::{get, post};
+use tokio::sync::Semaphore;
+
+use crate::config::Limits;
+use crate::ingest::rate::Rates;
+use crate::store::Store;
+use crate::tokens::Tokens;
+use crate::{api, health, ingest};
+
+/// What the routes share.
+pub struct App {
+    pub store: Store,
+    pub tokens: Tokens,
+    pub limits: Limits,
+    pub accept_unknown_kinds: bool,
+    pub trust_loopback: bool,
+    pub rates: Rates,
+    /// Memory for bodies, in kB.
+    pub room: Arc<Semaphore>,
+    stopping: AtomicBool,
+}
+
+impl App {
+    pub fn new(
+        store: Store,
+        limits: Limits,
+        accept_unknown_kinds: bool,
+        trust_loopback: bool,
+    ) -> Self {
+        Self {
+            store,
+            tokens: Tokens::default(),
+            limits,
+            accept_unknown_kinds,
+            trust_loopback,
+            rates: Rates::new(limits.rate),
+            room: Arc::new(Semaphore::new(limits.bodies / 1024)),
+            stopping: AtomicBool::new(false),
+        }
+    }
+
+    /// From now on new documents are answered 503.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+}
+
+pub fn routes(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/", post(ingest::take).get(health::front))
+        .route("/v1/documents", post(ingest::take))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .nest("/api/v1", api::routes())
+        .fallback(health::nothing_here)
+        .with_state(app)
+}

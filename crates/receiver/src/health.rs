@@ -1,0 +1,36 @@
+//! Whether the receiver is alive and ready, and the front page.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+use crate::answer;
+use crate::app::App;
+
+/// `GET /healthz`: the process answers.
+pub async fn alive() -> &'static str {
+    "ok\n"
+}
+
+/// `GET /readyz`: documents are taken and the store can be written.
+pub async fn ready(State(app): State<Arc<App>>) -> Response {
+    if app.is_stopping() {
+        return answer::error(StatusCode::SERVICE_UNAVAILABLE, "stopping");
+    }
+    match app.store.settle().await {
+        Ok(()) => "ready\n".into_response(),
+        Err(why) => answer::error(StatusCode::SERVICE_UNAVAILABLE, format!("{why:#}")),
+    }
+}
+
+/// `GET /`: what this is.
+pub async fn front() -> &'static str {
+    concat!("afmetrics_receiver ", env!("CARGO_PKG_VERSION"), "\n")
+}
+
+/// Any other path.
+pub async fn nothing_here() -> Response {
+    answer::error(StatusCode::NOT_FOUND, "nothing here")
+}

@@ -1,0 +1,246 @@
+//! `POST /`: a body becomes documents, whole or not at all, and is answered when they are stored.
+
+pub mod body;
+pub mod rate;
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use hyper::body::Body as _;
+use serde_json::json;
+
+use crate::app::App;
+use crate::documents::{Answer, Documents, Fault, Form, Taking, taking::Gate};
+use crate::store::ranges::Key;
+use crate::store::{Kept, Received, Refusal};
+use crate::tokens::Pass;
+use crate::{answer, clock};
+use body::{Packing, Room, Unread};
+
+/// A body longer than this is read on a thread that others do not wait for.
+const LONG: usize = 64 * 1024;
+
+/// Takes a request's documents.
+pub async fn take(State(app): State<Arc<App>>, request: Request) -> Response {
+    match stored(&app, request).await {
+        Ok(kept) => Json(json!({"stored": kept.stored, "repeated": kept.repeated})).into_response(),
+        Err(refused) => refused.into_response(),
+    }
+}
+
+/// Why a request is not taken.
+enum Refused {
+    Stopping,
+    ContentType(String),
+    Key(&'static str),
+    Token,
+    Unread(Unread),
+    Fault(Fault),
+    Rate(std::time::Duration),
+    Store(Refusal),
+}
+
+async fn stored(app: &Arc<App>, request: Request) -> Result<Kept, Refused> {
+    if app.is_stopping() {
+        return Err(Refused::Stopping);
+    }
+    let (head, body) = request.into_parts();
+    let headers = &head.headers;
+    let form = form(headers)?;
+    let packing = Packing::of(
+        headers
+            .get(header::CONTENT_ENCODING)
+            .map(HeaderValue::as_bytes),
+    )
+    .map_err(Refused::Unread)?;
+    let key = key(headers)?;
+    let bearer = bearer_pass(app, headers)?;
+    let mut room = Room::new(&app.room);
+    let bytes = bytes(app, headers, body, &mut room).await?;
+    let now = clock::now();
+    let read = || -> Result<(Documents, Vec<Pass>), Refused> {
+        let text = body::text(bytes, packing, &app.limits, &mut room).map_err(Refused::Unread)?;
+        let taking = Taking {
+            now,
+            accept_unknown_kinds: app.accept_unknown_kinds,
+            gate: Some(Gate {
+                pass: &|token| app.tokens.pass(token, now),
+                bearer,
+            }),
+        };
+        let mut passes = Vec::new();
+        let documents = taking
+            .documents(&text, form, &mut passes)
+            .map_err(Refused::Fault)?;
+        Ok((documents, passes))
+    };
+    let is_long = packing != Packing::Plain || room_is_long(headers);
+    let (documents, passes) = match is_long {
+        true => tokio::task::block_in_place(read)?,
+        false => read()?,
+    };
+    if let Some(key) = key
+        && key.count as usize != documents.list.len()
+    {
+        return Err(Refused::Key(
+            "the count in Idempotency-Key is not the number of documents in the body",
+        ));
+    }
+    for pass in &passes {
+        app.rates
+            .take(pass.token, documents.list.len())
+            .map_err(Refused::Rate)?;
+        app.store.used(pass.token, now);
+    }
+    let received = Received {
+        documents,
+        key,
+        now,
+    };
+    // The room is held until the documents are out of memory.
+    let kept = app.store.keep(received).await;
+    drop(room);
+    kept.map_err(Refused::Store)
+}
+
+fn room_is_long(headers: &HeaderMap) -> bool {
+    length(headers).is_none_or(|bytes| bytes > LONG as u64)
+}
+
+fn length(headers: &HeaderMap) -> Option<u64> {
+    headers
+        .get(header::CONTENT_LENGTH)?
+        .to_str()
+        .ok()?
+        .parse()
+        .ok()
+}
+
+async fn bytes(
+    app: &App,
+    headers: &HeaderMap,
+    body: Body,
+    room: &mut Room,
+) -> Result<Vec<u8>, Refused> {
+    let announced = body.size_hint().exact();
+    // Who asked first has sent nothing yet.
+    let lingers = !headers.contains_key(header::EXPECT);
+    body::read(body, announced, lingers, &app.limits, room)
+        .await
+        .map_err(Refused::Unread)
+}
+
+/// How the body is written, by its content type; JSON where none is given.
+fn form(headers: &HeaderMap) -> Result<Form, Refused> {
+    let Some(given) = headers.get(header::CONTENT_TYPE) else {
+        return Ok(Form::Json);
+    };
+    let given = String::from_utf8_lossy(given.as_bytes());
+    let kind = given.split(';').next().unwrap_or_default().trim();
+    match kind.to_ascii_lowercase().as_str() {
+        "application/json" | "text/json" => Ok(Form::Json),
+        "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Ok(Form::Lines),
+        _ => Err(Refused::ContentType(format!(
+            "Content-Type {}: expected application/json or application/x-ndjson",
+            crate::documents::quoted(kind)
+        ))),
+    }
+}
+
+fn key(headers: &HeaderMap) -> Result<Option<Key>, Refused> {
+    headers
+        .get("idempotency-key")
+        .map(|key| {
+            key.to_str()
+                .map_err(|_| "not text")
+                .and_then(str::parse)
+                .map_err(Refused::Key)
+        })
+        .transpose()
+}
+
+fn bearer_pass(app: &App, headers: &HeaderMap) -> Result<Option<Pass>, Refused> {
+    match bearer(headers) {
+        None => Ok(None),
+        Some(token) => match app.tokens.pass(token, clock::now()) {
+            Some(pass) => Ok(Some(pass)),
+            None => Err(Refused::Token),
+        },
+    }
+}
+
+/// The token of an `Authorization: Bearer` header.
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let given = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = given.split_once(' ')?;
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then_some(token.trim())
+}
+
+impl Refused {
+    fn into_response(self) -> Response {
+        use StatusCode as S;
+        match self {
+            Refused::Stopping | Refused::Store(Refusal::Stopping) => {
+                answer::later(S::SERVICE_UNAVAILABLE, "the receiver is stopping", 5)
+            }
+            Refused::ContentType(why) | Refused::Unread(Unread::Encoding(why)) => {
+                let mut response = answer::error(S::UNSUPPORTED_MEDIA_TYPE, why);
+                response.headers_mut().insert(
+                    header::ACCEPT_ENCODING,
+                    HeaderValue::from_static("gzip, zstd"),
+                );
+                response
+            }
+            Refused::Key(why) => answer::error(S::BAD_REQUEST, format!("Idempotency-Key: {why}")),
+            Refused::Token => answer::error(
+                S::UNAUTHORIZED,
+                "Authorization: unknown, expired or revoked token",
+            ),
+            Refused::Unread(Unread::TooLarge(why)) => answer::error(S::PAYLOAD_TOO_LARGE, why),
+            Refused::Unread(Unread::Slow) => {
+                let mut response =
+                    answer::error(S::REQUEST_TIMEOUT, "the body did not arrive in time");
+                response
+                    .headers_mut()
+                    .insert(header::CONNECTION, HeaderValue::from_static("close"));
+                response
+            }
+            Refused::Unread(Unread::Broken(why)) => answer::error(S::BAD_REQUEST, why),
+            Refused::Unread(Unread::Busy) => {
+                answer::later(S::TOO_MANY_REQUESTS, "too many bodies at once", 1)
+            }
+            Refused::Fault(fault) => answer::error(status(fault.answer), fault.to_string()),
+            Refused::Rate(wait) => answer::later(
+                S::TOO_MANY_REQUESTS,
+                "too many documents a second with this token",
+                wait.as_secs() + 1,
+            ),
+            Refused::Store(Refusal::Busy) => answer::later(
+                S::TOO_MANY_REQUESTS,
+                "documents come faster than they can be stored",
+                1,
+            ),
+            Refused::Store(Refusal::NotStored(why)) => answer::later(
+                S::SERVICE_UNAVAILABLE,
+                format!("the documents could not be stored: {why}"),
+                30,
+            ),
+        }
+    }
+}
+
+fn status(answer: Answer) -> StatusCode {
+    match answer {
+        Answer::Malformed => StatusCode::BAD_REQUEST,
+        Answer::Unauthorized => StatusCode::UNAUTHORIZED,
+        Answer::Forbidden => StatusCode::FORBIDDEN,
+        Answer::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Answer::Unprocessable => StatusCode::UNPROCESSABLE_ENTITY,
+    }
+}

@@ -1,0 +1,50 @@
+//! `afmetrics_receiver`: takes documents, keeps them, answers questions about them.
+
+pub mod answer;
+pub mod api;
+pub mod app;
+pub mod cli;
+pub mod clock;
+pub mod commands;
+pub mod config;
+pub mod documents;
+pub mod health;
+pub mod ingest;
+pub mod listen;
+pub mod log;
+pub mod serve;
+pub mod store;
+pub mod tokens;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use cli::{Cli, Command};
+
+/// Runs a command line to its end. Exit status: 0 done, 1 it failed, 2 the command line is wrong.
+pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(words) {
+        Ok(cli) => cli,
+        Err(why) => {
+            let code = if why.use_stderr() { 2 } else { 0 };
+            let _ = why.print();
+            return ExitCode::from(code);
+        }
+    };
+    let done = match &cli.command {
+        Command::Serve(serve) => {
+            log::open(serve.loudness.verbose);
+            serve::run(serve)
+        }
+        Command::Token { command } => commands::token::run(command),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("afmetrics_receiver: {why:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! `afmetrics_receiver serve`: from the flags to the last answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+
+use crate::app::{self, App};
+use crate::cli::Serve;
+use crate::config::{self, Limits};
+use crate::listen::tls::Certificate;
+use crate::store::Store;
+use crate::{listen, tokens};
+
+/// How often a change of the tokens by a command is looked for.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// It could not begin.
+pub fn run(serve: &Serve) -> Result<()> {
+    config::check(serve)?;
+    raise_open_files();
+    let folder = config::folder(&serve.place);
+    let (store, writing) = Store::open(&folder)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        // For reading the store, and long bodies.
+        .max_blocking_threads(16)
+        .build()
+        .context("cannot start")?;
+    let app = Arc::new(App::new(
+        store,
+        Limits::of(serve),
+        serve.accept_unknown_kinds,
+        serve.trust_loopback,
+    ));
+    let served = runtime.block_on(until_told(serve, &app));
+    // With the last handle the writer ends, after what was accepted.
+    runtime.shutdown_timeout(Duration::from_secs(5));
+    drop(app);
+    writing.end();
+    served
+}
+
+async fn until_told(serve: &Serve, app: &Arc<App>) -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let certificate = match (&serve.tls_cert, &serve.tls_key) {
+        (Some(cert), Some(key)) => Some(Certificate::read(cert, key)?),
+        _ => None,
+    };
+    let listener = TcpListener::bind(serve.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", serve.listen))?;
+    let address = listener.local_addr()?;
+    let mut known = refresh(app, None).await?;
+    let tls = match &certificate {
+        Some(certificate) => {
+            tokio::spawn(Arc::clone(certificate).follow());
+            Some(TlsAcceptor::from(Arc::new(certificate.server_config()?)))
+        }
+        None => None,
+    };
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    tracing::info!(
+        "afmetrics_receiver {} listens on {scheme}://{address}/, store in {}",
+        env!("CARGO_PKG_VERSION"),
+        app.store.folder().display()
+    );
+    let (stop, stopped) = watch::channel(false);
+    let most = usize::try_from(serve.max_connections)?;
+    let serving = tokio::spawn(listen::serve(
+        listener,
+        tls,
+        app::routes(Arc::clone(app)),
+        most,
+        stopped,
+    ));
+    let mut look = tokio::time::interval(LOOK_EVERY);
+    let name = loop {
+        tokio::select! {
+            _ = terminate.recv() => break "SIGTERM",
+            _ = interrupt.recv() => break "SIGINT",
+            _ = look.tick() => match refresh(app, Some(known)).await {
+                Ok(now) => known = now,
+                Err(why) => tracing::error!("the tokens cannot be read again: {why:#}"),
+            },
+        }
+    };
+    tracing::info!("{name}: what was accepted is finished");
+    app.stop();
+    stop.send_replace(true);
+    serving.await.context("serving failed")
+}
+
+/// Reads the tokens again if they have changed; returns by what that is seen the next time.
+async fn refresh(app: &App, known: Option<(i64, i64)>) -> Result<(i64, i64)> {
+    let read = app.store.read(move |store| {
+        let now = tokens::revision(store)?;
+        let all = match known == Some(now) {
+            true => None,
+            false => Some(tokens::list(store)?),
+        };
+        Ok((now, all))
+    });
+    let (now, all) = read.await?;
+    if let Some(all) = all {
+        app.tokens.replace(all);
+    }
+    Ok(now)
+}
+
+/// Each connection is an open file, and a login shell's limit is 1,024.
+fn raise_open_files() {
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < hard
+    {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard.min(65_536), hard);
+    }
+}

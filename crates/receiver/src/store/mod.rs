@@ -1,0 +1,305 @@
+//! The store: one SQLite file in one folder, one thread that writes it, a few connections that read.
+
+pub mod backup;
+pub mod block;
+pub mod metric;
+mod open_slots;
+pub mod ranges;
+pub mod schema;
+pub mod slots;
+pub mod summaries;
+pub mod writer;
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+
+use anyhow::{Context as _, Result, bail};
+use nix::fcntl::{Flock, FlockArg};
+use rusqlite::{Connection, OptionalExtension as _};
+use tokio::sync::{Semaphore, oneshot};
+
+pub use metric::Metric;
+
+use crate::documents::Documents;
+use ranges::Key;
+use writer::{Work, Writer};
+
+/// Requests that may wait for the writer.
+const MOST_WAITING: usize = 2_000;
+/// Documents that may wait for the writer: a second's worth.
+const MOST_DOCUMENTS_WAITING: usize = 200_000;
+/// Questions that are answered at a time.
+const READERS: usize = 4;
+
+/// A request's documents, ready to be stored.
+#[derive(Debug)]
+pub struct Received {
+    pub documents: Documents,
+    pub key: Option<Key>,
+    /// When it came, in milliseconds since 1970.
+    pub now: i64,
+}
+
+/// What became of a request's documents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kept {
+    /// Stored now.
+    pub stored: usize,
+    /// Stored before, by the key of their batch.
+    pub repeated: usize,
+}
+
+/// Why nothing of a request was stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// The writer is behind: soon.
+    Busy,
+    /// The store cannot be written (a full disk): later.
+    NotStored(String),
+    /// The receiver ends: later.
+    Stopping,
+}
+
+/// Tokens that were used, and when.
+#[derive(Debug, Default)]
+pub struct Used(Mutex<HashMap<i64, i64>>);
+
+impl Used {
+    pub fn note(&self, token: i64, now: i64) {
+        // To the minute: that is enough to see whether it is in use, and a write a minute at most.
+        locked(&self.0).insert(token, now - now.rem_euclid(60_000));
+    }
+
+    fn take(&self) -> HashMap<i64, i64> {
+        std::mem::take(&mut locked(&self.0))
+    }
+
+    fn put_back(&self, used: HashMap<i64, i64>) {
+        let mut now = locked(&self.0);
+        for (token, time) in used {
+            now.entry(token).or_insert(time);
+        }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|broken| broken.into_inner())
+}
+
+/// A store in use by this process. Clones are the same store; the writer ends when the last is gone.
+#[derive(Clone)]
+pub struct Store {
+    folder: PathBuf,
+    queue: SyncSender<Work>,
+    waiting: Arc<AtomicUsize>,
+    used: Arc<Used>,
+    readers: Arc<Readers>,
+}
+
+#[derive(Debug)]
+struct Readers {
+    places: Semaphore,
+    idle: Mutex<Vec<Connection>>,
+}
+
+/// The thread that writes, and the lock that keeps others from it.
+pub struct Writing {
+    thread: JoinHandle<()>,
+    _lock: Flock<File>,
+}
+
+impl Writing {
+    /// Waits until all that was accepted is stored and settled.
+    pub fn end(self) {
+        if self.thread.join().is_err() {
+            tracing::error!("the writer of the store has failed");
+        }
+    }
+}
+
+impl Store {
+    /// Opens the store of a folder, makes it where there is none, and starts its writer.
+    ///
+    /// # Errors
+    /// Somebody else has it open, or it cannot be used.
+    pub fn open(folder: &Path) -> Result<(Self, Writing)> {
+        let (lock, writer) = Self::open_alone(folder)?;
+        let (waiting, used) = (writer.waiting(), writer.used());
+        let (queue, work) = sync_channel(MOST_WAITING);
+        let thread = std::thread::Builder::new()
+            .name("writer".into())
+            .spawn(move || writer.run(&work))
+            .context("cannot start the writer of the store")?;
+        let store = Self {
+            folder: folder.to_owned(),
+            queue,
+            waiting,
+            used,
+            readers: Arc::new(Readers {
+                places: Semaphore::new(READERS),
+                idle: Mutex::default(),
+            }),
+        };
+        let writing = Writing {
+            thread,
+            _lock: lock,
+        };
+        Ok((store, writing))
+    }
+
+    /// Opens the store of a folder for a command that writes, which nobody else may do meanwhile.
+    ///
+    /// # Errors
+    /// Somebody else has it open, or it cannot be used.
+    pub fn open_alone(folder: &Path) -> Result<(Flock<File>, Writer)> {
+        make_private(folder)?;
+        let lock = lock(folder)?;
+        let store = schema::open(folder)?;
+        let writer = Writer::new(store, Arc::default(), Arc::default())
+            .with_context(|| format!("cannot use the store in {}", folder.display()))?;
+        Ok((lock, writer))
+    }
+
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Documents that wait for the writer.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Notes that a token was used, to be kept with what is stored next.
+    pub fn used(&self, token: i64, now: i64) {
+        self.used.note(token, now);
+    }
+
+    /// Stores documents. When this returns `Ok`, they would survive a power cut.
+    ///
+    /// # Errors
+    /// Nothing was stored.
+    pub async fn keep(&self, received: Received) -> Result<Kept, Refusal> {
+        let documents = received.documents.list.len();
+        let before = self.waiting.fetch_add(documents, Ordering::Relaxed);
+        let (reply, kept) = oneshot::channel();
+        let sent = match before > MOST_DOCUMENTS_WAITING {
+            true => Err(Refusal::Busy),
+            false => self
+                .queue
+                .try_send(Work::Keep(received, reply))
+                .map_err(|why| match why {
+                    TrySendError::Full(_) => Refusal::Busy,
+                    TrySendError::Disconnected(_) => Refusal::Stopping,
+                }),
+        };
+        if let Err(refusal) = sent {
+            self.waiting.fetch_sub(documents, Ordering::Relaxed);
+            return Err(refusal);
+        }
+        kept.await.unwrap_or(Err(Refusal::Stopping))
+    }
+
+    /// Brings the tables that questions are answered from up to date.
+    ///
+    /// # Errors
+    /// The store cannot be written. A writer that is behind is no error: what can be read is some seconds old.
+    pub async fn settle(&self) -> Result<()> {
+        let (reply, settled) = oneshot::channel();
+        if self.queue.try_send(Work::Settle(reply)).is_err() {
+            return Ok(());
+        }
+        match settled.await {
+            Ok(Err(why)) => bail!("the store cannot be written: {why}"),
+            Ok(Ok(())) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Has something done by the writer, between what it stores.
+    ///
+    /// # Errors
+    /// The receiver ends, or so much waits that there is no place.
+    pub async fn on_writer<T: Send + 'static>(
+        &self,
+        what: impl FnOnce(&mut Writer) -> T + Send + 'static,
+    ) -> Result<T> {
+        let (reply, done) = oneshot::channel();
+        let work = Work::Do(Box::new(move |writer| {
+            let _ = reply.send(what(writer));
+        }));
+        if self.queue.try_send(work).is_err() {
+            bail!("the store is busy");
+        }
+        done.await.context("the receiver ends")
+    }
+
+    /// Reads, on a thread that may wait. At most some at a time; others wait for their turn.
+    ///
+    /// # Errors
+    /// What the reading says, or that the store cannot be opened.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        what: impl FnOnce(&mut Connection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let readers = Arc::clone(&self.readers);
+        let folder = self.folder.clone();
+        let _place = self.readers.places.acquire().await?;
+        tokio::task::spawn_blocking(move || {
+            let idle = locked(&readers.idle).pop();
+            let mut store = match idle {
+                Some(store) => store,
+                None => schema::open_to_read(&folder)?,
+            };
+            let read = what(&mut store);
+            locked(&readers.idle).push(store);
+            read
+        })
+        .await?
+    }
+}
+
+/// Nobody else has a business in it: names stand in it.
+fn make_private(folder: &Path) -> Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .with_context(|| format!("cannot make the store's folder {}", folder.display()))
+}
+
+fn lock(folder: &Path) -> Result<Flock<File>> {
+    let path = folder.join("receiver.lock");
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .with_context(|| format!("cannot open {}", path.display()))?;
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => Ok(lock),
+        Err((_, nix::errno::Errno::EWOULDBLOCK)) => bail!(
+            "the store in {} is in use by another afmetrics_receiver: stop it first",
+            folder.display()
+        ),
+        Err((_, why)) => bail!("cannot lock {}: {why}", path.display()),
+    }
+}
+
+/// The id of a name in a table of names, which it gets where it has none.
+fn id_of(store: &Connection, table: &str, name: &str) -> rusqlite::Result<i64> {
+    let known = store
+        .prepare_cached(&format!("SELECT id FROM {table} WHERE name = ?"))?
+        .query_row([name], |row| row.get(0))
+        .optional()?;
+    match known {
+        Some(id) => Ok(id),
+        None => store
+            .prepare_cached(&format!("INSERT INTO {table}(name) VALUES (?)"))?
+            .insert([name]),
+    }
+}

@@ -1,0 +1,147 @@
+//! Jobs by state, exactly: each job counts once in five minutes, in the state that it was last reported in,
+//! however many collectors report it and however often.
+//!
+//! That needs to know which jobs a slot has seen. Those of the slots in use are in memory; others are
+//! read again from the stored documents when a late one comes.
+
+use std::collections::HashMap;
+
+use anyhow::Result;
+use rusqlite::{Connection, params};
+
+use super::block;
+use crate::documents::facts::{Facts, Job};
+use crate::documents::time::{SLOT_MS, slot};
+use crate::documents::{Name, Names, read_again};
+
+/// Beyond so many jobs in memory (some 40 bytes each), slots that were not used for longest go.
+const MOST_JOBS: usize = 1_000_000;
+
+/// Which slot: facility, kind, five minutes since 1970.
+type Which = (i64, i64, i64);
+
+#[derive(Debug, Default)]
+pub struct OpenSlots {
+    slots: HashMap<Which, Slot>,
+    /// Jobs in all of them.
+    jobs: usize,
+    /// Counts uses.
+    uses: u64,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    jobs: HashMap<u64, Where>,
+    used: u64,
+}
+
+/// Under what a job counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Where {
+    pub user: Name,
+    pub state: Name,
+}
+
+/// How the counts change by one report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Change {
+    pub out_of: Option<Where>,
+    pub into: Where,
+}
+
+impl OpenSlots {
+    /// A job is reported; `None`: it counts already under this state. `before`: blocks from this one on are
+    /// not counted yet.
+    ///
+    /// # Errors
+    /// The stored documents of the slot cannot be read.
+    pub fn report(
+        &mut self,
+        store: &Connection,
+        (facility, kind, time): (i64, i64, i64),
+        job: &Job,
+        before: i64,
+        words: &mut Names,
+    ) -> Result<Option<Change>> {
+        let which = (facility, kind, slot(time));
+        self.uses += 1;
+        if !self.slots.contains_key(&which) {
+            let slot = load(store, which, before, words)?;
+            self.jobs += slot.jobs.len();
+            self.slots.insert(which, slot);
+        }
+        let slot = self.slots.entry(which).or_default();
+        slot.used = self.uses;
+        let into = Where {
+            user: job.user,
+            state: job.state,
+        };
+        let out_of = slot.jobs.insert(job.job, into);
+        self.jobs += usize::from(out_of.is_none());
+        if self.jobs > MOST_JOBS {
+            self.make_room(which);
+        }
+        Ok((out_of != Some(into)).then_some(Change { out_of, into }))
+    }
+
+    /// Forgets all: the next report reads them again.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    fn make_room(&mut self, keep: Which) {
+        let mut by_use: Vec<(u64, Which)> = self
+            .slots
+            .iter()
+            .map(|(which, slot)| (slot.used, *which))
+            .filter(|(_, which)| *which != keep)
+            .collect();
+        by_use.sort_unstable();
+        for (_, which) in by_use {
+            if self.jobs <= MOST_JOBS / 2 {
+                break;
+            }
+            if let Some(slot) = self.slots.remove(&which) {
+                self.jobs -= slot.jobs.len();
+            }
+        }
+    }
+}
+
+/// What the stored documents say of a slot.
+fn load(
+    store: &Connection,
+    (facility, kind, slot): Which,
+    before: i64,
+    words: &mut Names,
+) -> Result<Slot> {
+    let mut found = Slot::default();
+    let (from, to) = (slot * SLOT_MS, (slot + 1) * SLOT_MS);
+    let mut blocks = store.prepare_cached(
+        "SELECT data, bytes FROM blocks
+         WHERE facility = ? AND kind = ? AND hour = ? AND last >= ? AND first < ? AND id < ? ORDER BY id",
+    )?;
+    let mut rows = blocks.query(params![
+        facility,
+        kind,
+        slot.div_euclid(12),
+        from,
+        to,
+        before
+    ])?;
+    while let Some(row) = rows.next()? {
+        for line in block::unpack(row.get_ref(0)?.as_blob()?, row.get(1)?)?.lines() {
+            let Ok((_, time, Facts::Job(job))) = read_again(line, words) else {
+                continue;
+            };
+            if (from..to).contains(&time) {
+                let at = Where {
+                    user: job.user,
+                    state: job.state,
+                };
+                found.jobs.insert(job.job, at);
+            }
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,112 @@
+//! The store's file: how it is opened, and how one of an older version becomes one of today.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use rusqlite::{Connection, OpenFlags};
+
+/// The file in the store's folder that holds everything.
+pub const FILE: &str = "afmetrics.db";
+
+/// What makes each version out of the one before; the first makes version 1 out of an empty file.
+const VERSIONS: &[&str] = &[include_str!("schema.sql")];
+
+/// Today's version.
+pub fn version() -> i64 {
+    i64::try_from(VERSIONS.len()).unwrap_or(i64::MAX)
+}
+
+/// Opens the store of a folder for writing, makes it where there is none, and brings it up to date;
+/// a copy of an older one is left beside it.
+///
+/// # Errors
+/// The file cannot be opened or is no store, or it is of a newer version than this program.
+pub fn open(folder: &Path) -> Result<Connection> {
+    let file = folder.join(FILE);
+    let mut store = Connection::open(&file)
+        .with_context(|| format!("cannot open the store {}", file.display()))?;
+    prepare(&store).with_context(|| format!("cannot use the store {}", file.display()))?;
+    migrate(&mut store, &file)?;
+    Ok(store)
+}
+
+fn prepare(store: &Connection) -> rusqlite::Result<()> {
+    store.busy_timeout(Duration::from_secs(10))?;
+    // Only has an effect on a new file. Blocks of 500 documents have 5 kB.
+    store.pragma_update(None, "page_size", 8192)?;
+    store.pragma_update(None, "journal_mode", "wal")?;
+    // An answer of 200 is a promise that outlives a power cut.
+    store.pragma_update(None, "synchronous", "full")?;
+    store.pragma_update(None, "cache_size", -16_384)?;
+    store.pragma_update(None, "wal_autocheckpoint", 2_000)?;
+    // After a burst the log's file goes back to this many bytes.
+    store.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
+    store.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
+
+/// Opens the store of a folder for reading, beside one who writes.
+///
+/// # Errors
+/// There is none, or it cannot be read.
+pub fn open_to_read(folder: &Path) -> Result<Connection> {
+    let file = folder.join(FILE);
+    let store = Connection::open_with_flags(
+        &file,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )
+    .with_context(|| format!("cannot open the store {}", file.display()))?;
+    store.busy_timeout(Duration::from_secs(10))?;
+    store.pragma_update(None, "query_only", true)?;
+    store.pragma_update(None, "cache_size", -8_192)?;
+    store.set_prepared_statement_cache_capacity(64);
+    let found = version_of(&store)?;
+    if found != version() {
+        bail!(
+            "the store {} is of version {found}, this program of version {}",
+            file.display(),
+            version()
+        );
+    }
+    Ok(store)
+}
+
+fn version_of(store: &Connection) -> rusqlite::Result<i64> {
+    store.query_row("PRAGMA user_version", [], |row| row.get(0))
+}
+
+fn migrate(store: &mut Connection, file: &Path) -> Result<()> {
+    let found = version_of(store)?;
+    if found > version() {
+        bail!(
+            "the store {} is of version {found}, newer than this program knows (version {}): use a newer afmetrics_receiver",
+            file.display(),
+            version()
+        );
+    }
+    let done = usize::try_from(found).context("the store has a negative version")?;
+    if (1..VERSIONS.len()).contains(&done) {
+        let copy = copy_of(file, found);
+        super::backup::copy(store, &copy)
+            .with_context(|| format!("cannot copy the store to {}", copy.display()))?;
+        tracing::info!(
+            "the store is brought from version {found} to {}; as it was, it is in {}",
+            version(),
+            copy.display()
+        );
+    }
+    let change = store.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    for step in &VERSIONS[done..] {
+        change
+            .execute_batch(step)
+            .context("cannot bring the store up to date")?;
+    }
+    change.pragma_update(None, "user_version", version())?;
+    change.commit()?;
+    Ok(())
+}
+
+fn copy_of(file: &Path, version: i64) -> PathBuf {
+    file.with_extension(format!("version-{version}.db"))
+}

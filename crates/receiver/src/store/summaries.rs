@@ -1,0 +1,414 @@
+//! What documents add up to, between their commit and the next settling of accounts.
+//!
+//! A document counts here once it is committed; every few seconds, and before a question is answered, what
+//! was added up goes into the tables in one transaction, which also says up to which block. After a crash
+//! the documents of later blocks are added up again, so the tables are exact whenever the power goes.
+
+use std::collections::{BTreeMap, HashMap};
+
+use anyhow::Result;
+use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
+
+use super::metric::Metric;
+use super::open_slots::OpenSlots;
+use super::slots::{Cell, Day};
+use crate::documents::facts::{Facts, Job};
+use crate::documents::time::{SLOTS, day, hour, slot};
+use crate::documents::{Name, Names};
+
+/// A document that came later than this after its time was late.
+const LATE_MS: i64 = 5 * 60_000;
+
+/// Beyond so many names in memory they are dropped at the next settling.
+const MOST_WORDS: usize = 500_000;
+
+/// A committed document.
+#[derive(Debug, Clone, Copy)]
+pub struct Counted<'a> {
+    pub facility: i64,
+    pub kind: i64,
+    /// The kind's name, as one of the words here.
+    pub kind_name: Name,
+    pub time: i64,
+    pub arrived: i64,
+    /// As it is stored.
+    pub line: &'a str,
+    /// Blocks from this one on are not counted yet.
+    pub block: i64,
+}
+
+#[derive(Debug, Default)]
+pub struct Summaries {
+    /// All names here are numbers in this list.
+    pub words: Names,
+    seen: HashMap<(i64, i64, i64, Name), Seen>,
+    series: Series,
+    ended: HashMap<(i64, u128), Vec<Ended>>,
+    latest: HashMap<(i64, i64, Name, Name), (i64, String)>,
+    open: OpenSlots,
+    ids: Ids,
+    /// Documents since the last settling.
+    documents: usize,
+}
+
+type Series = HashMap<(i64, Metric, Name, Name), BTreeMap<i64, Cell>>;
+
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    hours: i64,
+    first: i64,
+    last: i64,
+    documents: i64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Ended {
+    time: i64,
+    user: Name,
+    state: Name,
+    runtime: i64,
+}
+
+/// Row ids that were looked up.
+#[derive(Debug, Default)]
+struct Ids {
+    users: HashMap<Name, i64>,
+    series: HashMap<(i64, Metric, Name, Name), i64>,
+}
+
+impl Summaries {
+    pub fn is_empty(&self) -> bool {
+        self.documents == 0
+    }
+
+    pub fn documents(&self) -> usize {
+        self.documents
+    }
+
+    /// Adds a document up. Its facts' names are words of this.
+    ///
+    /// # Errors
+    /// The stored documents beside it, which say what counts already, cannot be read.
+    pub fn count(
+        &mut self,
+        store: &Connection,
+        document: Counted<'_>,
+        facts: &Facts,
+    ) -> Result<()> {
+        self.documents += 1;
+        let nothing = self.words.of("");
+        self.add(
+            &document,
+            Metric::Documents,
+            document.kind_name,
+            nothing,
+            1.0,
+        );
+        if document.time + LATE_MS < document.arrived {
+            self.add(&document, Metric::Late, document.kind_name, nothing, 1.0);
+        }
+        match facts {
+            Facts::Job(job) => self.job(store, &document, job, nothing)?,
+            Facts::Users { node, users } => {
+                for user in users {
+                    self.saw(&document, *user);
+                }
+                let present = f64::from(u32::try_from(users.len()).unwrap_or(u32::MAX));
+                self.add(
+                    &document,
+                    Metric::UsersPresent,
+                    document.kind_name,
+                    *node,
+                    present,
+                );
+                self.newest(&document, *node, nothing);
+            }
+            Facts::Numbers {
+                node,
+                part,
+                numbers,
+            } => {
+                for (metric, number) in numbers {
+                    self.add(&document, *metric, *node, *part, *number);
+                }
+                self.newest(&document, *node, *part);
+            }
+            Facts::Round { node, saw_jobs } => {
+                if *saw_jobs {
+                    for state in ["idle", "running", "held"] {
+                        let state = self.words.of(state);
+                        self.add(&document, Metric::Jobs, nothing, state, 0.0);
+                    }
+                }
+                self.newest(&document, *node, nothing);
+            }
+            Facts::Nothing => {}
+        }
+        Ok(())
+    }
+
+    fn job(
+        &mut self,
+        store: &Connection,
+        document: &Counted<'_>,
+        job: &Job,
+        nothing: Name,
+    ) -> Result<()> {
+        self.saw(document, job.user);
+        if let Some(ended) = job.ended {
+            let list = self.ended.entry((document.facility, ended)).or_default();
+            list.push(Ended {
+                time: document.time,
+                user: job.user,
+                state: job.state,
+                runtime: job.runtime,
+            });
+        }
+        let which = (document.facility, document.kind, document.time);
+        let change = self
+            .open
+            .report(store, which, job, document.block, &mut self.words)?;
+        if let Some(change) = change {
+            for (place, by) in [(change.out_of, -1.0), (Some(change.into), 1.0)] {
+                if let Some(place) = place {
+                    self.add(document, Metric::Jobs, nothing, place.state, by);
+                    self.add(document, Metric::JobsOfUser, place.user, place.state, by);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, document: &Counted<'_>, metric: Metric, label: Name, part: Name, by: f64) {
+        let key = (document.facility, metric, label, part);
+        add(&mut self.series, key, slot(document.time), by);
+    }
+
+    fn saw(&mut self, document: &Counted<'_>, user: Name) {
+        let Counted { time, .. } = *document;
+        let key = (document.facility, day(time), document.kind, user);
+        let seen = self.seen.entry(key).or_insert(Seen {
+            hours: 0,
+            first: time,
+            last: time,
+            documents: 0,
+        });
+        seen.hours |= 1 << hour(time).rem_euclid(24);
+        seen.first = seen.first.min(time);
+        seen.last = seen.last.max(time);
+        seen.documents += 1;
+    }
+
+    fn newest(&mut self, document: &Counted<'_>, node: Name, part: Name) {
+        let key = (document.facility, document.kind, node, part);
+        let newest = self.latest.entry(key).or_insert((i64::MIN, String::new()));
+        if newest.0 <= document.time {
+            *newest = (document.time, document.line.trim_end().to_owned());
+        }
+    }
+
+    /// Writes what was added up into the tables. It stays here until [`Summaries::settled`] says that it
+    /// was committed, or is written once more.
+    ///
+    /// # Errors
+    /// The store cannot be read or written.
+    pub fn settle(&mut self, store: &Transaction<'_>, last_block: i64) -> Result<()> {
+        let of_ended = self.settle_ended(store)?;
+        for series in [&self.series, &of_ended] {
+            settle_series(store, series, &self.words, &mut self.ids)?;
+        }
+        self.settle_seen(store)?;
+        self.settle_latest(store)?;
+        store
+            .prepare_cached("UPDATE summarised SET block = ?")?
+            .execute([last_block])?;
+        Ok(())
+    }
+
+    /// What was written is committed.
+    pub fn settled(&mut self) {
+        self.seen.clear();
+        self.series.clear();
+        self.ended.clear();
+        self.latest.clear();
+        self.documents = 0;
+        if self.words.len() > MOST_WORDS {
+            self.words = Names::default();
+            self.ids = Ids::default();
+            self.open.clear();
+        }
+    }
+
+    /// What was written was not committed: ids that it made are none.
+    pub fn not_settled(&mut self) {
+        self.ids = Ids::default();
+    }
+
+    /// Keeps those that ended for good and are not known yet; returns what they add up to.
+    fn settle_ended(&mut self, store: &Transaction<'_>) -> Result<Series> {
+        let mut is_known = store.prepare_cached(
+            "SELECT 1 FROM ended WHERE facility = ? AND day BETWEEN ? AND ? AND job = ?",
+        )?;
+        let mut keep = store.prepare_cached("INSERT INTO ended VALUES (?, ?, ?)")?;
+        let mut series = Series::new();
+        let nothing = self.words.of("");
+        for ((facility, job), reports) in &mut self.ended {
+            let job = job.to_be_bytes();
+            reports.sort_by_key(|report| report.time);
+            for report in reports {
+                let day = day(report.time);
+                // The neighbours, too: two collectors may report it on both sides of midnight.
+                if is_known.exists(params![facility, day - 1, day + 1, job])? {
+                    continue;
+                }
+                keep.execute(params![facility, day, job])?;
+                let length = self.words.of(&length_class(report.runtime).to_string());
+                #[expect(clippy::cast_precision_loss, reason = "exact to 285 million years")]
+                let seconds = report.runtime as f64;
+                for (metric, label, part) in [
+                    (Metric::Ended, nothing, report.state),
+                    (Metric::EndedOfUser, report.user, nothing),
+                    (Metric::EndedByLength, length, nothing),
+                ] {
+                    add(
+                        &mut series,
+                        (*facility, metric, label, part),
+                        slot(report.time),
+                        seconds,
+                    );
+                }
+            }
+        }
+        Ok(series)
+    }
+
+    fn settle_seen(&mut self, store: &Transaction<'_>) -> Result<()> {
+        let mut write = store.prepare_cached(
+            "INSERT INTO seen VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+             ON CONFLICT DO UPDATE SET hours = hours | excluded.hours, first = min(first, excluded.first),
+             last = max(last, excluded.last), documents = documents + excluded.documents",
+        )?;
+        for ((facility, day, kind, user), seen) in &self.seen {
+            let user = user_id(store, *user, &self.words, &mut self.ids)?;
+            write.execute(params![
+                facility,
+                day,
+                kind,
+                user,
+                seen.hours,
+                seen.first,
+                seen.last,
+                seen.documents
+            ])?;
+        }
+        Ok(())
+    }
+
+    fn settle_latest(&self, store: &Transaction<'_>) -> Result<()> {
+        let mut write = store.prepare_cached(
+            "INSERT INTO latest VALUES (?, ?, ?, ?, ?, ?)
+             ON CONFLICT DO UPDATE SET time = excluded.time, document = excluded.document
+             WHERE excluded.time >= time",
+        )?;
+        for ((facility, kind, node, part), (time, line)) in &self.latest {
+            let (node, part) = (self.words.text(*node), self.words.text(*part));
+            write.execute(params![facility, kind, node, part, time, line])?;
+        }
+        Ok(())
+    }
+}
+
+fn add(series: &mut Series, key: (i64, Metric, Name, Name), slot: i64, by: f64) {
+    series
+        .entry(key)
+        .or_default()
+        .entry(slot)
+        .and_modify(|cell| cell.add(Cell::one(by), key.1.grain()))
+        .or_insert(Cell::one(by));
+}
+
+/// The power of two that a run time (s) stays below: 0 for less than 1 s, 10 for 512 to 1023 s.
+pub fn length_class(runtime: i64) -> u32 {
+    i64::BITS - runtime.max(0).leading_zeros()
+}
+
+fn settle_series(
+    store: &Transaction<'_>,
+    series: &Series,
+    words: &Names,
+    ids: &mut Ids,
+) -> Result<()> {
+    let mut read = store.prepare_cached("SELECT slots FROM days WHERE id = ?")?;
+    let mut write =
+        store.prepare_cached("INSERT OR REPLACE INTO days VALUES (?, ?, ?, ?, ?, ?)")?;
+    for (key, cells) in series {
+        let grain = key.1.grain();
+        let id = series_id(store, *key, words, ids)?;
+        let mut cells = cells.iter().peekable();
+        while let Some((first, _)) = cells.peek() {
+            let today = first.div_euclid(i64::from(SLOTS));
+            let row = id * 65_536 + today;
+            let mut stored = match read
+                .query_row([row], |row| row.get::<_, Vec<u8>>(0))
+                .optional()?
+            {
+                Some(packed) => Day::unpack(packed.as_slice())?,
+                None => Day::default(),
+            };
+            while let Some((slot, cell)) =
+                cells.next_if(|(slot, _)| slot.div_euclid(i64::from(SLOTS)) == today)
+            {
+                let slot = u16::try_from(slot.rem_euclid(i64::from(SLOTS)))?;
+                stored.add(slot, *cell, grain);
+            }
+            let total = stored.total();
+            write.execute(params![
+                row,
+                total.n,
+                total.sum,
+                total.min,
+                total.max,
+                stored.pack()?
+            ])?;
+        }
+    }
+    Ok(())
+}
+
+fn series_id(
+    store: &Transaction<'_>,
+    key: (i64, Metric, Name, Name),
+    words: &Names,
+    ids: &mut Ids,
+) -> Result<i64> {
+    if let Some(id) = ids.series.get(&key) {
+        return Ok(*id);
+    }
+    let (facility, metric, label, part) = key;
+    let row = params![facility, metric.name(), words.text(label), words.text(part)];
+    let known = store
+        .prepare_cached(
+            "SELECT id FROM series WHERE facility = ? AND metric = ? AND label = ? AND part = ?",
+        )?
+        .query_row(row, |row| row.get(0))
+        .optional()?;
+    let id = match known {
+        Some(id) => id,
+        None => store
+            .prepare_cached(
+                "INSERT INTO series(facility, metric, label, part) VALUES (?, ?, ?, ?)",
+            )?
+            .insert(row)?,
+    };
+    ids.series.insert(key, id);
+    Ok(id)
+}
+
+fn user_id(store: &Transaction<'_>, user: Name, words: &Names, ids: &mut Ids) -> Result<i64> {
+    if let Some(id) = ids.users.get(&user) {
+        return Ok(*id);
+    }
+    let id = super::id_of(store, "users", words.text(user))?;
+    ids.users.insert(user, id);
+    Ok(id)
+}
