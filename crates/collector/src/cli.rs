@@ -54,6 +54,10 @@ pub struct Cli {
     #[arg(long, help_heading = COLLECT)]
     pub host: bool,
 
+    /// Add a document about the round itself, also if there is nothing else: what became of each collector
+    #[arg(long, help_heading = COLLECT)]
+    pub heartbeat: bool,
+
     /// With -j: the namespace of the facility's own notebooks [default: af-jupyter]
     #[arg(short = 'n', long, value_name = "NAMESPACE", help_heading = COLLECT)]
     pub namespace: Option<String>,
@@ -87,7 +91,7 @@ pub struct Cli {
     pub delivery: Delivery,
 
     /// Send nothing: append the documents, pretty-printed, to ssh.json, jupyter-debug.json,
-    /// condor.json and host.json in the current directory
+    /// condor.json, host.json and round.json (--heartbeat) in the current directory
     #[arg(short = 'd', long, conflicts_with = "print", help_heading = DELIVER)]
     pub debug: bool,
 
@@ -337,7 +341,7 @@ Environment:
 Files:
   spool/, cursors/, locks/ in the state folder   what waits for delivery; how far collectors have read
   /var/log/afmetrics/afmetrics.log    the log, besides standard error, if it can be written
-  ssh.json, jupyter-debug.json, condor.json, host.json   what -d appends to";
+  ssh.json, jupyter-debug.json, condor.json, host.json, round.json   what -d appends to";
 
 const COLLECT: &str = "What to collect";
 const DELIVER: &str = "Where it goes";

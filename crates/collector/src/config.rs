@@ -138,6 +138,8 @@ pub struct Config {
     pub jupyter: bool,
     pub batch: bool,
     pub host: bool,
+    /// The round leaves a document about itself.
+    pub heartbeat: bool,
     pub namespace: Asked<String>,
     pub label: Label,
     pub exclude_finished_pods: bool,
@@ -216,9 +218,9 @@ impl Config {
     /// Checks the flags of a round. Errors are one sentence that says what to do; they are exit status
     /// 2.
     pub fn new(cli: Cli, env: Environment) -> Result<Self> {
-        if !(cli.ssh || cli.ssh_history || cli.jupyter || cli.batch || cli.host) {
+        if !(cli.ssh || cli.ssh_history || cli.jupyter || cli.batch || cli.host || cli.heartbeat) {
             bail!(
-                "nothing to collect: choose at least one of -s (ssh), -S (ssh with history), -j (Jupyter), -b (batch), --host"
+                "nothing to collect: choose at least one of -s (ssh), -S (ssh with history), -j (Jupyter), -b (batch), --host (or --heartbeat)"
             );
         }
         Self::checked(cli, env)
@@ -248,7 +250,7 @@ impl Config {
 
     /// Whether this is a round; otherwise what waits is delivered.
     pub fn collects(&self) -> bool {
-        self.ssh || self.jupyter || self.batch || self.host
+        self.ssh || self.jupyter || self.batch || self.host || self.heartbeat
     }
 
     fn checked(cli: Cli, env: Environment) -> Result<Self> {
@@ -339,6 +341,7 @@ impl Config {
             jupyter: cli.jupyter,
             batch: cli.batch,
             host: cli.host,
+            heartbeat: cli.heartbeat,
             namespace: Asked {
                 by_name: cli.namespace.is_some(),
                 value: cli.namespace.unwrap_or_else(|| "af-jupyter".to_owned()),

@@ -1,5 +1,7 @@
 //! Why a source could not be read, in words for the log.
 
+use afmetrics_document::CollectorResult;
+
 /// Why a source could not be read. No data is not an error.
 #[derive(Debug, thiserror::Error)]
 pub enum CollectError {
@@ -21,6 +23,16 @@ pub enum CollectError {
 }
 
 impl CollectError {
+    /// The same as a heartbeat says it: the text may hold a name, and stays in the log.
+    pub fn result(&self) -> CollectorResult {
+        match self {
+            Self::NotHere(_) | Self::Misnamed(_) => CollectorResult::NotHere,
+            Self::Failed(_) => CollectorResult::Failed,
+            Self::TimedOut(_) => CollectorResult::TimedOut,
+            Self::Malformed(_) => CollectorResult::Malformed,
+        }
+    }
+
     /// The same error, said of a part of the source.
     #[must_use]
     pub fn of(self, part: &str) -> Self {

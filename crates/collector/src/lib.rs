@@ -14,6 +14,7 @@ mod delivery;
 mod documents;
 mod endpoint_url;
 mod error;
+mod heartbeat;
 mod log;
 mod names;
 mod output;
@@ -35,6 +36,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
+use afmetrics_document::CollectorResult;
 use anyhow::{Context as _, Result};
 use tracing::level_filters::LevelFilter;
 use tracing::{error, info, warn};
@@ -44,6 +46,7 @@ use crate::cli::{Command, Place};
 use crate::config::{Config, Environment, Target};
 use crate::context::Context;
 use crate::delivery::Endpoint;
+use crate::heartbeat::Heartbeat;
 use crate::names::{Names, UnknownGroup};
 use crate::quote::Quoting;
 use crate::round::Collected;
@@ -138,12 +141,16 @@ async fn one_round(config: &Config) -> Result<bool> {
         .state
         .as_ref()
         .map_or_else(std::env::temp_dir, |state| state.dir().to_owned());
-    let collected = round::collect(config, Rc::clone(&cx), &folder).await;
-    let summary = Summary::of(&collected);
+    let mut collected = round::collect(config, Rc::clone(&cx), &folder).await;
+    let heartbeat = Heartbeat::wanted(config, &cx, begun.elapsed(), &folder);
+    let summary = Summary::of(&collected, heartbeat.as_ref());
+    if let (Some(beat), Target::Files | Target::Print) = (&heartbeat, &config.target) {
+        beat.join(&mut collected);
+    }
     let (done, rest) = match (&config.target, endpoint) {
         (Target::Endpoint(to), Some(endpoint)) => {
             Sender::new(config, to, &endpoint, &cx)
-                .send(collected)
+                .send(collected, heartbeat)
                 .await?
         }
         (Target::Print, _) => {
@@ -296,11 +303,13 @@ struct Summary {
 }
 
 impl Summary {
-    fn of(collected: &[Collected]) -> Self {
+    fn of(collected: &[Collected], heartbeat: Option<&Heartbeat>) -> Self {
+        let documents: u64 = collected.iter().map(Collected::count).sum();
+        let ended = |result| collected.iter().filter(|c| c.result == result).count();
         Self {
-            documents: collected.iter().map(Collected::count).sum(),
-            all: collected.len(),
-            well: collected.iter().filter(|c| !c.failed).count(),
+            documents: documents + u64::from(heartbeat.is_some()),
+            all: collected.len() - ended(CollectorResult::Busy),
+            well: ended(CollectorResult::Ok),
         }
     }
 }

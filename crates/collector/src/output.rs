@@ -28,7 +28,7 @@ pub struct Written {
 pub fn to_files(folder: &Path, collected: Vec<Collected>) -> Written {
     let mut written = Written::default();
     for collected in collected {
-        let name = collected.spec.debug_file;
+        let name = collected.debug_file;
         match append(&folder.join(name), collected) {
             Ok(0) => {}
             Ok(count) => {

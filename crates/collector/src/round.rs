@@ -4,10 +4,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::rc::Rc;
+use std::time::Duration;
 
+use afmetrics_document::CollectorResult;
 use tokio::sync::watch;
 use tokio::task::LocalSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tracing::{debug, error, info, warn};
 
 use crate::collectors::{ALL, Collector, Spec};
@@ -19,11 +21,16 @@ use crate::state::State;
 
 /// What a collector brought.
 pub struct Collected {
-    pub spec: &'static Spec,
-    /// `None`: it failed as a whole.
+    /// Its name in [`ALL`].
+    pub name: &'static str,
+    /// The file that its documents go to under `-d`.
+    pub debug_file: &'static str,
+    /// `None`: it failed as a whole, or was not run.
     pub documents: Option<Stored>,
-    /// A source that was asked for could not be read.
-    pub failed: bool,
+    /// Of several sources that could not be read, what the first one said.
+    pub result: CollectorResult,
+    /// How long it ran.
+    pub duration: Duration,
 }
 
 impl Collected {
@@ -33,19 +40,33 @@ impl Collected {
             .as_ref()
             .map_or(0, |documents| documents.count)
     }
+
+    /// One that another round is running just now.
+    fn left_out(spec: &'static Spec) -> Self {
+        Self {
+            name: spec.name,
+            debug_file: spec.debug_file,
+            documents: None,
+            result: CollectorResult::Busy,
+            duration: Duration::ZERO,
+        }
+    }
 }
 
 /// Runs the collectors that the configuration chooses and logs what went wrong, a line each.
-/// `folder`: where documents go that are too many for memory.
+/// `folder`: where documents go that are too many for memory. Those that were left to another round come last.
 pub async fn collect(config: &Config, cx: Rc<Context>, folder: &Path) -> Vec<Collected> {
     let mut chosen: Vec<_> = ALL
         .iter()
         .filter_map(|spec| Some((spec, (spec.build)(config)?)))
         .collect();
+    let mut left_out = Vec::new();
     if let Some(state) = &cx.state {
         let specs = chosen.iter().map(|(spec, _)| *spec).collect();
         let busy = busy(state, specs, &cx.facility).await;
-        chosen.retain(|(spec, _)| !busy.contains(&spec.name));
+        (left_out, chosen) = chosen
+            .into_iter()
+            .partition(|(spec, _)| busy.contains(&spec.name));
         if !busy.is_empty() {
             warn!(
                 "left to another round, which is still at it: {}",
@@ -75,22 +96,24 @@ pub async fn collect(config: &Config, cx: Rc<Context>, folder: &Path) -> Vec<Col
                     // What hangs delays it, and keeps it from nothing.
                     let _ = timeout(cx.limits.silence, first.changed()).await;
                 }
-                run(collector, cx, out).await
+                let begun = Instant::now();
+                (run(collector, cx, out).await, begun.elapsed())
             };
             (spec, tasks.spawn_local(task))
         })
         .collect();
+    let begun = Instant::now();
     tasks
         .run_until(async {
             let mut collected = Vec::new();
             for (spec, task) in running {
-                let result = task.await.unwrap_or_else(|_| {
-                    Err(CollectError::Failed(
-                        "stopped by an error of its own (a bug: please report it)".to_owned(),
-                    ))
+                let (result, duration) = task.await.unwrap_or_else(|_| {
+                    let why = "stopped by an error of its own (a bug: please report it)".to_owned();
+                    (Err(CollectError::Failed(why)), begun.elapsed())
                 });
-                collected.push(judged(spec, result));
+                collected.push(judged(spec.name, spec.debug_file, result, duration));
             }
+            collected.extend(left_out.iter().map(|(spec, _)| Collected::left_out(spec)));
             collected
         })
         .await
@@ -137,30 +160,37 @@ async fn run(
     out.finish()
 }
 
-fn judged(spec: &'static Spec, result: Result<Stored, CollectError>) -> Collected {
-    match result {
+/// Logs what came of this, and keeps it.
+pub fn judged(
+    name: &'static str,
+    debug_file: &'static str,
+    result: Result<Stored, CollectError>,
+    duration: Duration,
+) -> Collected {
+    let (documents, result) = match result {
         Ok(documents) => {
-            debug!("{}: {} documents", spec.name, documents.count);
+            debug!("{name}: {} documents", documents.count);
             for Problem { error, excused } in &documents.problems {
                 match error {
-                    _ if *excused => info!("{}: {error}", spec.name),
-                    CollectError::Misnamed(_) => warn!("{}: {error}", spec.name),
-                    _ => error!("{}: {error}", spec.name),
+                    _ if *excused => info!("{name}: {error}"),
+                    CollectError::Misnamed(_) => warn!("{name}: {error}"),
+                    _ => error!("{name}: {error}"),
                 }
             }
-            Collected {
-                spec,
-                failed: documents.problems.iter().any(|problem| !problem.excused),
-                documents: Some(documents),
-            }
+            let failure = documents.problems.iter().find(|problem| !problem.excused);
+            let result = failure.map_or(CollectorResult::Ok, |problem| problem.error.result());
+            (Some(documents), result)
         }
         Err(error) => {
-            error!("{}: {error}", spec.name);
-            Collected {
-                spec,
-                documents: None,
-                failed: true,
-            }
+            error!("{name}: {error}");
+            (None, error.result())
         }
+    };
+    Collected {
+        name,
+        debug_file,
+        documents,
+        result,
+        duration,
     }
 }

@@ -13,6 +13,7 @@ use crate::config::{Config, EndpointConfig};
 use crate::context::Context;
 use crate::delivery::{CLEAR, Endpoint, FromMemory, FromSpool, Left, Outcome, Source, Wanted};
 use crate::endpoint_url::without_password;
+use crate::heartbeat::Heartbeat;
 use crate::round::Collected;
 use crate::spool::Header;
 use crate::state::State;
@@ -65,9 +66,16 @@ impl<'a> Sender<'a> {
     }
 
     /// Stores, then delivers. Returns whether all is well, and the end of the round's line.
-    pub async fn send(mut self, mut collected: Vec<Collected>) -> Result<(bool, String)> {
+    pub async fn send(
+        mut self,
+        mut collected: Vec<Collected>,
+        heartbeat: Option<Heartbeat>,
+    ) -> Result<(bool, String)> {
         // A few documents about the node do not wait behind ten thousand jobs.
         collected.sort_by_key(Collected::count);
+        if let Some(beat) = &heartbeat {
+            beat.join(&mut collected);
+        }
         self.own_documents = collected.iter().map(Collected::count).sum();
         let stored = match &self.cx.state {
             Some(state) => self.store(state, &mut collected).await,
@@ -76,7 +84,13 @@ impl<'a> Sender<'a> {
         // However long storing took.
         self.deadline = self.endpoint.deadline();
         if matches!(stored, Stored::No) {
-            self.deliver_from_memory(&mut collected).await?;
+            self.give_up_cursors(&mut collected)?;
+            if let Some(beat) = &heartbeat {
+                // A new one, as it counts what leaves.
+                collected.pop();
+                beat.join(&mut collected);
+            }
+            self.deliver_from_memory(&collected).await?;
         }
         // What is stored needs no memory and no temporary file while it is delivered.
         drop(collected);
@@ -149,9 +163,8 @@ impl<'a> Sender<'a> {
         (header, cursors)
     }
 
-    /// Delivers this round's documents, as they could not be stored. Those that go with a cursor are left:
-    /// the next round reads them again.
-    async fn deliver_from_memory(&mut self, collected: &mut [Collected]) -> Result<()> {
+    /// Drops the documents that go with a cursor: the next round reads them again.
+    fn give_up_cursors(&mut self, collected: &mut [Collected]) -> Result<()> {
         for documents in collected.iter_mut().filter_map(|c| c.documents.as_mut()) {
             if documents.goes_with_cursors {
                 self.held_back += documents
@@ -159,6 +172,11 @@ impl<'a> Sender<'a> {
                     .context("a temporary file cannot be cut")?;
             }
         }
+        Ok(())
+    }
+
+    /// Delivers this round's documents, as they could not be stored.
+    async fn deliver_from_memory(&mut self, collected: &[Collected]) -> Result<()> {
         let count = collected.iter().map(Collected::count).sum();
         let documents = all(collected).context("a temporary file cannot be read")?;
         let source = FromMemory::new(documents, count, &self.endpoint.wrapping);

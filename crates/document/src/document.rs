@@ -1,6 +1,8 @@
 //! One variant of [`Document`] for each way a fact is written. Names in it are published names by
 //! type: a collector cannot put in the name that it read.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::names::{PublishedHost, PublishedUser};
@@ -74,6 +76,13 @@ pub enum Document {
         #[serde(skip_serializing_if = "Option::is_none")]
         device: Option<String>,
     },
+    #[serde(rename = "round")]
+    Round {
+        login_node: PublishedHost,
+        version: &'static str,
+        duration: f64,
+        collectors: BTreeMap<&'static str, CollectorReport>,
+    },
 }
 
 impl Document {
@@ -89,6 +98,7 @@ impl Document {
             Self::Mem { .. } => "MEM",
             Self::Network { .. } => "NETWORK",
             Self::Disk { .. } => "DISK",
+            Self::Round { .. } => "round",
         }
     }
 }
@@ -102,4 +112,32 @@ pub struct Traffic {
     pub sent: u64,
     /// Bytes received in that time.
     pub received: u64,
+}
+
+/// What became of one collector in a round.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct CollectorReport {
+    pub result: CollectorResult,
+    /// How many of its documents the round holds.
+    pub documents: u64,
+    /// Seconds from its start to its end.
+    pub duration: f64,
+}
+
+/// How a collector ended: one of [`crate::kinds::RESULTS`] on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CollectorResult {
+    /// It read all that it was to read, be it nothing.
+    Ok,
+    /// The node, or the cluster, does not have what was to be read.
+    NotHere,
+    /// The source was there and failed.
+    Failed,
+    /// The source took too long.
+    TimedOut,
+    /// What the source said is not what it should be.
+    Malformed,
+    /// Not run: it still ran in another round.
+    Busy,
 }

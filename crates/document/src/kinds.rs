@@ -15,6 +15,8 @@ pub enum Type {
     Strs,
     /// An object of [`Field`]s of its own.
     Object(&'static [Field]),
+    /// An object of such objects, by name.
+    Map(&'static [Field]),
 }
 
 /// One field of a document.
@@ -89,8 +91,11 @@ pub const JOB_STATES: [&str; 8] = [
 /// `state` of a job whose JobStatus is missing or not one of [`JOB_STATES`].
 pub const UNKNOWN_STATE: &str = "unknown";
 
-/// States that a job does not leave.
+/// The states that a job never leaves.
 pub const END_STATES: [&str; 2] = ["finished", "removed"];
+
+/// The words that `result` of a collector in a `round` can be.
+pub const RESULTS: [&str; 6] = ["ok", "not_here", "failed", "timed_out", "malformed", "busy"];
 
 /// Fields of every document.
 pub const COMMON: &[Field] = &[
@@ -256,6 +261,46 @@ pub const KINDS: &[Kind] = &[
             },
         ],
     },
+    Kind {
+        name: "round",
+        meaning: "a round of the collector itself, whatever it found: the last document of each, with `--heartbeat`",
+        source: "the collector",
+        fields: &[
+            LOGIN_NODE,
+            field("version", Type::Str, "", "the program's"),
+            field(
+                "duration",
+                Type::Float,
+                "s",
+                "from the beginning of the round to the end of its last collector, to the millisecond",
+            ),
+            field(
+                "collectors",
+                Type::Map(&[
+                    field(
+                        "result",
+                        Type::Str,
+                        "",
+                        "ok (be it that there was nothing), not_here, failed, timed_out, malformed, or busy (left to another round, which is still at it); of one that read several sources, what its first failure says",
+                    ),
+                    field(
+                        "documents",
+                        Type::Int,
+                        "documents",
+                        "how many of its documents the round holds: those of the sources that could be read",
+                    ),
+                    field(
+                        "duration",
+                        Type::Float,
+                        "s",
+                        "how long it ran, to the millisecond; 0 if it did not",
+                    ),
+                ]),
+                "",
+                "each collector that was to run, by its name in README",
+            ),
+        ],
+    },
 ];
 
 /// The kind of this name, if there is one.
@@ -288,10 +333,13 @@ fn table(text: &mut String, fields: &[Field]) {
     text.push_str("| field | type | unit | meaning |\n| --- | --- | --- | --- |\n");
     for field in fields {
         row(text, "", field);
-        if let Type::Object(inner) = field.ty {
-            for inner in inner {
-                row(text, &format!("{}.", field.name), inner);
-            }
+        let (prefix, inner) = match field.ty {
+            Type::Object(inner) => (format!("{}.", field.name), inner),
+            Type::Map(inner) => (format!("{}.NAME.", field.name), inner),
+            Type::Str | Type::Int | Type::Float | Type::Strs => continue,
+        };
+        for inner in inner {
+            row(text, &prefix, inner);
         }
     }
 }
@@ -303,6 +351,7 @@ fn row(text: &mut String, prefix: &str, field: &Field) {
         Type::Float => "number",
         Type::Strs => "array of strings",
         Type::Object(_) => "object",
+        Type::Map(_) => "object of objects",
     };
     let optional = if field.required { "" } else { " (optional)" };
     let _ = writeln!(

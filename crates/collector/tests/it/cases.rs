@@ -21,7 +21,15 @@ const AT_A_TIME: usize = 4;
 /// and every host is in this domain or network.
 const RAW_NAMES: [&str; 4] = ["canary-", ".canary.example", "192.0.2.", "2001:db8:"];
 const SALT: &str = "s0me-salt";
-const HIDDEN: [&str; 6] = ["-o", "-O", "canary.invalid", "-z", SALT, "-vv"];
+const HIDDEN: [&str; 7] = [
+    "-o",
+    "-O",
+    "canary.invalid",
+    "-z",
+    SALT,
+    "-vv",
+    "--heartbeat",
+];
 
 /// `cargo xtask bless` sets it: what is, is right from now on.
 fn blessing() -> bool {
@@ -309,7 +317,8 @@ fn rows_say_what_they_do_and_make_every_kind() {
     names.sort_unstable();
     names.dedup();
     assert_eq!(names.len(), collectors::ALL.len(), "a name twice");
-    for kind in kinds::KINDS {
+    // The round itself makes that one.
+    for kind in kinds::KINDS.iter().filter(|kind| kind.name != "round") {
         assert!(
             collectors::ALL
                 .iter()

@@ -14,6 +14,7 @@ mod delivery;
 mod documentation;
 mod faults;
 mod groups;
+mod heartbeat;
 mod history;
 mod kubernetes;
 mod output;

@@ -4,9 +4,13 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use afmetrics_document::kinds::{self, COMMON, Field, JOB_STATES, KINDS, Type};
+use afmetrics_document::kinds::{
+    self, COMMON, END_STATES, Field, JOB_STATES, KINDS, RESULTS, Type,
+};
 use afmetrics_document::names::{HostRule, UserRule};
-use afmetrics_document::{Document, PublishedHost, PublishedUser, Publisher, Traffic};
+use afmetrics_document::{
+    CollectorReport, CollectorResult, Document, PublishedHost, PublishedUser, Publisher, Traffic,
+};
 use serde_json::{Map, Value};
 
 fn user(name: &str) -> PublishedUser {
@@ -26,6 +30,23 @@ fn disk(device: Option<&str>) -> Document {
         free: 2,
         utilization: 1.0,
         device: device.map(str::to_owned),
+    }
+}
+
+fn round(collectors: &[(&'static str, CollectorReport)]) -> Document {
+    Document::Round {
+        login_node: host(),
+        version: "0.1.0",
+        duration: 1.0,
+        collectors: collectors.iter().copied().collect(),
+    }
+}
+
+fn report(result: CollectorResult, documents: u64) -> CollectorReport {
+    CollectorReport {
+        result,
+        documents,
+        duration: 0.0,
     }
 }
 
@@ -79,6 +100,12 @@ fn samples() -> Vec<Document> {
         },
         disk(Some("vdb")),
         disk(None),
+        round(&[
+            ("ssh", report(CollectorResult::Ok, 1)),
+            ("condor_jobs", report(CollectorResult::Failed, 0)),
+        ]),
+        // The heartbeat alone.
+        round(&[]),
     ]
 }
 
@@ -95,6 +122,7 @@ fn kind(document: &Document) -> &'static str {
         Document::Mem { .. } => "MEM",
         Document::Network { .. } => "NETWORK",
         Document::Disk { .. } => "DISK",
+        Document::Round { .. } => "round",
     }
 }
 
@@ -141,8 +169,19 @@ fn assert_type(value: &Value, field: &Field, of: &str) {
             assert_fields(object, inner, field.name);
             true
         }
+        Type::Map(inner) => {
+            for (name, value) in value.as_object().unwrap() {
+                assert_fields(value.as_object().unwrap(), inner, name);
+            }
+            true
+        }
     };
     assert!(is_right, "{of}.{} is {value}", field.name);
+}
+
+fn field_of(kind: &str, name: &str) -> &'static Field {
+    let fields = kinds::find(kind).unwrap().fields;
+    fields.iter().find(|field| field.name == name).unwrap()
 }
 
 /// Dashboards hang on these: they are written here once more.
@@ -152,9 +191,47 @@ fn words_of_job_states_are_those_of_the_contract() {
         "unexpanded, idle, running, removed, finished, held, transferring_output, suspended";
     assert_eq!(JOB_STATES.join(", "), words);
     assert_eq!(kinds::UNKNOWN_STATE, "unknown");
-    let state = kinds::find("condorjob").unwrap().fields;
-    let state = state.iter().find(|field| field.name == "state").unwrap();
+    let state = field_of("condorjob", "state");
     assert!(state.meaning.contains(words), "{}", state.meaning);
+}
+
+#[test]
+fn a_job_ends_in_a_state_that_there_is() {
+    assert_eq!(END_STATES, ["finished", "removed"]);
+    for state in END_STATES {
+        assert!(JOB_STATES.contains(&state), "{state}");
+    }
+}
+
+/// So does the receiver. What is on the wire is written here once more.
+#[test]
+fn words_of_results_are_those_of_the_table() {
+    let written = [
+        (CollectorResult::Ok, "ok"),
+        (CollectorResult::NotHere, "not_here"),
+        (CollectorResult::Failed, "failed"),
+        (CollectorResult::TimedOut, "timed_out"),
+        (CollectorResult::Malformed, "malformed"),
+        (CollectorResult::Busy, "busy"),
+    ];
+    assert_eq!(written.map(|(_, word)| word), RESULTS);
+    let Type::Map(fields) = field_of("round", "collectors").ty else {
+        panic!("collectors is a map");
+    };
+    let meaning = fields[0].meaning;
+    for (result, word) in written {
+        assert_eq!(serde_json::to_value(result).unwrap(), word);
+        assert!(meaning.contains(word), "{word}: {meaning}");
+    }
+}
+
+#[test]
+fn a_round_is_written_as_the_receiver_reads_it() {
+    let document = round(&[("ssh", report(CollectorResult::Ok, 1))]);
+    assert_eq!(
+        serde_json::to_string(&document).unwrap(),
+        r#"{"kind":"round","login_node":"login01.canary.example","version":"0.1.0","duration":1.0,"collectors":{"ssh":{"result":"ok","documents":1,"duration":0.0}}}"#
+    );
 }
 
 #[test]
@@ -189,7 +266,7 @@ fn assert_described(fields: &[Field], of: &str) {
         assert!(!field.meaning.is_empty(), "{of}.{}", field.name);
         let is_number = matches!(field.ty, Type::Int);
         assert!(!is_number || !field.unit.is_empty(), "{of}.{}", field.name);
-        if let Type::Object(inner) = field.ty {
+        if let Type::Object(inner) | Type::Map(inner) = field.ty {
             assert_described(inner, field.name);
         }
     }
