@@ -107,6 +107,22 @@ fn of_type<'a>(field: &Field, raw: &'a str, inside: &str) -> Result<Value<'a>, F
                 .map(Value::Object)
                 .map_err(Found::Inside)
         }
+        Type::Map(table) => {
+            let entries: Fields = serde_json::from_str(raw).map_err(other)?;
+            let mut values = Vec::new();
+            for (name, raw) in entries.iter() {
+                let inside = format!("{inside}{}.{}", field.name, quoted(name));
+                let fields: Fields = serde_json::from_str(raw).map_err(|_| {
+                    Found::Inside(format!(
+                        "field `{inside}`: expected an object, found {}",
+                        shown(raw)
+                    ))
+                })?;
+                let entry = of_table(table, &fields, &format!("{inside}."));
+                values.push((name.to_owned(), entry.map_err(Found::Inside)?));
+            }
+            Ok(Value::Map(values))
+        }
     }
 }
 
@@ -122,6 +138,7 @@ fn expected(field: &Field) -> String {
         Type::Float => "a number",
         Type::Strs => "an array of strings",
         Type::Object(_) => "an object",
+        Type::Map(_) => "an object of objects",
     };
     match field.unit {
         "" => what.to_owned(),
