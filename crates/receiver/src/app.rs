@@ -23,6 +23,8 @@ pub struct App {
     pub rates: Rates,
     /// Memory for bodies, in kB.
     pub room: Arc<Semaphore>,
+    /// Memory for the documents in them until they are stored, in kB.
+    pub desks: Arc<Semaphore>,
     stopping: AtomicBool,
 }
 
@@ -41,6 +43,7 @@ impl App {
             trust_loopback,
             rates: Rates::new(limits.rate),
             room: Arc::new(Semaphore::new(limits.bodies / 1024)),
+            desks: Arc::new(Semaphore::new(limits.documents / 1024)),
             stopping: AtomicBool::new(false),
         }
     }

@@ -30,8 +30,10 @@ pub fn folder(place: &Place) -> PathBuf {
 pub struct Limits {
     /// Bytes of a body, packed and unpacked.
     pub body: usize,
-    /// Bytes of all bodies that are in work.
+    /// Bytes of all bodies that come in.
     pub bodies: usize,
+    /// Bytes of all documents that are made of bodies and are not stored yet.
+    pub documents: usize,
     /// For a body to arrive, and a second more for each 16 kB of it.
     pub patience: Duration,
     /// Documents a second with each token; 0: no limit.
@@ -43,6 +45,8 @@ impl Limits {
         Self {
             body: 16 * 1024 * 1024,
             bodies: 48 * 1024 * 1024,
+            // The longest body finds room, whatever is in it.
+            documents: 16 * 1024 * 1024 * crate::ingest::UNFOLDED,
             patience: Duration::from_secs(serve.request_timeout.into()),
             rate: serve.rate_limit,
         }

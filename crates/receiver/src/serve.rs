@@ -14,7 +14,7 @@ use crate::app::{self, App};
 use crate::cli::Serve;
 use crate::config::{self, Limits};
 use crate::listen::tls::Certificate;
-use crate::store::Store;
+use crate::store::{Store, schema};
 use crate::{listen, tokens};
 
 /// How often a change of the tokens by a command is looked for.
@@ -52,6 +52,8 @@ pub fn run(serve: &Serve) -> Result<()> {
 async fn until_told(serve: &Serve, app: &Arc<App>) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let known = refresh(app, None)?;
+    follow_tokens(app, known)?;
     let certificate = match (&serve.tls_cert, &serve.tls_key) {
         (Some(cert), Some(key)) => Some(Certificate::read(cert, key)?),
         _ => None,
@@ -60,7 +62,6 @@ async fn until_told(serve: &Serve, app: &Arc<App>) -> Result<()> {
         .await
         .with_context(|| format!("cannot listen on {}", serve.listen))?;
     let address = listener.local_addr()?;
-    let mut known = refresh(app, None).await?;
     let tls = match &certificate {
         Some(certificate) => {
             tokio::spawn(Arc::clone(certificate).follow());
@@ -83,16 +84,9 @@ async fn until_told(serve: &Serve, app: &Arc<App>) -> Result<()> {
         most,
         stopped,
     ));
-    let mut look = tokio::time::interval(LOOK_EVERY);
-    let name = loop {
-        tokio::select! {
-            _ = terminate.recv() => break "SIGTERM",
-            _ = interrupt.recv() => break "SIGINT",
-            _ = look.tick() => match refresh(app, Some(known)).await {
-                Ok(now) => known = now,
-                Err(why) => tracing::error!("the tokens cannot be read again: {why:#}"),
-            },
-        }
+    let name = tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
     };
     tracing::info!("{name}: what was accepted is finished");
     app.stop();
@@ -100,19 +94,29 @@ async fn until_told(serve: &Serve, app: &Arc<App>) -> Result<()> {
     serving.await.context("serving failed")
 }
 
+/// Reads the tokens again when they change, as long as there is the app. On a thread of its own: a token
+/// that is revoked must not live on because questions take long.
+fn follow_tokens(app: &Arc<App>, mut known: (i64, i64)) -> Result<()> {
+    let app = Arc::downgrade(app);
+    let follow = move || loop {
+        std::thread::sleep(LOOK_EVERY);
+        let Some(app) = app.upgrade() else { return };
+        match refresh(&app, Some(known)) {
+            Ok(now) => known = now,
+            Err(why) => tracing::error!("the tokens cannot be read again: {why:#}"),
+        }
+    };
+    let thread = std::thread::Builder::new().name("tokens".into());
+    thread.spawn(follow).context("cannot start a thread")?;
+    Ok(())
+}
+
 /// Reads the tokens again if they have changed; returns by what that is seen the next time.
-async fn refresh(app: &App, known: Option<(i64, i64)>) -> Result<(i64, i64)> {
-    let read = app.store.read(move |store| {
-        let now = tokens::revision(store)?;
-        let all = match known == Some(now) {
-            true => None,
-            false => Some(tokens::list(store)?),
-        };
-        Ok((now, all))
-    });
-    let (now, all) = read.await?;
-    if let Some(all) = all {
-        app.tokens.replace(all);
+fn refresh(app: &App, known: Option<(i64, i64)>) -> Result<(i64, i64)> {
+    let store = schema::open_to_read(app.store.folder())?;
+    let now = tokens::revision(&store)?;
+    if known != Some(now) {
+        app.tokens.replace(tokens::list(&store)?);
     }
     Ok(now)
 }

@@ -35,8 +35,13 @@ fn create(create: &Create) -> Result<()> {
         },
         (None, false) => bail!("--facility or --viewer is missing"),
     };
-    if role.facility().is_some_and(|name| name.trim().is_empty()) {
-        bail!("--facility is empty");
+    if let Some(name) = role.facility()
+        && (name.is_empty() || name.trim() != name || name.contains(char::is_control))
+    {
+        bail!("--facility is empty, or has blanks around it or control characters in it");
+    }
+    if create.note.contains(char::is_control) {
+        bail!("--note has control characters in it");
     }
     let now = clock::now();
     let expires = create

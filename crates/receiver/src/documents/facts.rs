@@ -135,12 +135,21 @@ fn traffic(network: Option<&Value<'_>>) -> Vec<(Metric, f64)> {
     };
     let number = |at: usize| values.get(at).and_then(|value| value.as_ref()).map(number);
     match (number(0), number(1), number(2)) {
-        (Some(interval), Some(sent), Some(received)) if interval > 0.0 => vec![
+        (Some(interval), Some(sent), Some(received)) if interval > 0.0 => [
             (Metric::NetworkSent, sent / interval),
             (Metric::NetworkReceived, received / interval),
-        ],
+        ]
+        .into_iter()
+        .filter(|(_, number)| adds_up(*number))
+        .collect(),
         _ => Vec::new(),
     }
+}
+
+/// Whether a number can be one of a sum. Beyond any that is meant, a sum would once be infinite, and two
+/// such no number at all, which the store refuses.
+fn adds_up(number: f64) -> bool {
+    number.abs() < 1e30
 }
 
 #[expect(
@@ -213,6 +222,7 @@ impl Given<'_, '_> {
         wanted
             .iter()
             .filter_map(|(name, metric)| Some((*metric, number(self.value(name)?))))
+            .filter(|(_, number)| adds_up(*number))
             .collect()
     }
 

@@ -8,13 +8,20 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// More fields than this in one document is a mistake or an attack.
-const MOST: usize = 256;
+pub const MOST: usize = 256;
+/// As stored, it may have a timestamp besides.
+const MOST_STORED: usize = MOST + 1;
 
 /// The fields of one object, in their order, each name once.
 #[derive(Debug)]
 pub struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'a> Fields<'a> {
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// A field's value as it was written.
     pub fn raw(&self, name: &str) -> Option<&'a str> {
         self.iter()
@@ -43,6 +50,15 @@ impl<'de> Visitor<'de> for Each {
         f.write_str("an object")
     }
 
+    // Whatever else it is: serde's own words would repeat it, and it may be long, or a token.
+    fn visit_str<E: Error>(self, _: &str) -> Result<Self::Value, E> {
+        Err(E::custom("expected an object, found a string"))
+    }
+
+    fn visit_seq<A: serde::de::SeqAccess<'de>>(self, _: A) -> Result<Self::Value, A::Error> {
+        Err(A::Error::custom("expected an object, found an array"))
+    }
+
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut fields: Vec<(Cow<'de, str>, &'de RawValue)> = Vec::with_capacity(8);
         while let Some(Text(name)) = map.next_key()? {
@@ -53,7 +69,7 @@ impl<'de> Visitor<'de> for Each {
                     super::quoted(&name)
                 )));
             }
-            if fields.len() == MOST {
+            if fields.len() == MOST_STORED {
                 return Err(A::Error::custom(format_args!("more than {MOST} fields")));
             }
             fields.push((name, map.next_value()?));

@@ -28,6 +28,15 @@ pub struct Documents {
     pub names: Names,
 }
 
+impl Documents {
+    /// The memory that they take, in bytes, more or less.
+    pub fn weight(&self) -> usize {
+        // A Vec beside each, and its place in a group of the writer's.
+        const BESIDE: usize = 96;
+        2 * self.lines.len() + self.list.len() * (size_of::<Document>() + BESIDE)
+    }
+}
+
 /// One of them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Document {

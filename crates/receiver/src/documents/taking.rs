@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 
 use afmetrics_document::kinds;
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize as _, Deserializer as _};
 
 use super::facts::{self, Facts};
-use super::fields::Fields;
+use super::fields::{self, Fields};
 use super::shape;
 use super::{Answer, Document, Documents, Fault, LONGEST, Names, quoted, time};
 use crate::tokens::Pass;
@@ -70,6 +71,11 @@ impl Taking<'_> {
             Form::Json if body.trim_ascii_start().starts_with('[') => run.array(body)?,
             Form::Json => run.object(body)?,
         }
+        if run.documents.list.is_empty() {
+            return Err(malformed(
+                "there is no document in the body (expected a JSON object, or some of them)",
+            ));
+        }
         Ok(run.documents)
     }
 }
@@ -113,16 +119,18 @@ impl Run<'_, '_> {
 
     fn array(&mut self, body: &str) -> Result<(), Fault> {
         let mut reader = serde_json::Deserializer::from_str(body);
-        let read = reader
+        reader
             .deserialize_seq(Elements(self))
-            .and_then(|()| reader.end());
-        read.map_err(|why| Fault {
-            element: Some(self.documents.list.len()),
-            ..self
-                .fault
-                .take()
-                .unwrap_or_else(|| malformed(why.to_string()))
-        })
+            .map_err(|why| Fault {
+                element: Some(self.documents.list.len()),
+                ..self
+                    .fault
+                    .take()
+                    .unwrap_or_else(|| malformed(why.to_string()))
+            })?;
+        reader
+            .end()
+            .map_err(|why| malformed(format!("behind the array: {why}")))
     }
 
     /// Takes one document.
@@ -145,7 +153,26 @@ impl Run<'_, '_> {
         let given = given_time(fields)?;
         let time = given.unwrap_or(self.taking.now);
         self.possible(time)?;
+        if fields.count() > fields::MOST {
+            return Err(malformed(format!("more than {} fields", fields::MOST)));
+        }
+        let line = self.line(fields, given)?;
         let facts = self.facts(&kind, fields)?;
+        let names = &mut self.documents.names;
+        let (facility, kind) = (names.of(&facility), names.of(&kind));
+        self.documents.list.push(Document {
+            facility,
+            kind,
+            line,
+            time,
+            facts,
+        });
+        Ok(())
+    }
+
+    /// Writes the line that is stored; where it is. Values are looked into only when it is short enough:
+    /// they take many times the memory.
+    fn line(&mut self, fields: &Fields<'_>, given: Option<i64>) -> Result<Range<usize>, Fault> {
         let start = self.documents.lines.len();
         let stamp = given.map(time::text);
         write_line(
@@ -164,16 +191,7 @@ impl Run<'_, '_> {
                 ),
             });
         }
-        let names = &mut self.documents.names;
-        let (facility, kind) = (names.of(&facility), names.of(&kind));
-        self.documents.list.push(Document {
-            facility,
-            kind,
-            line,
-            time,
-            facts,
-        });
-        Ok(())
+        Ok(line)
     }
 
     /// What the document's token allows, or else the request's; nothing where there is no gate.
@@ -283,7 +301,7 @@ fn text_of<'a>(fields: &Fields<'a>, name: &str) -> Result<Cow<'a, str>, Fault> {
 
 /// The time that the document itself says.
 fn given_time(fields: &Fields<'_>) -> Result<Option<i64>, Fault> {
-    let Some(raw) = fields.raw("timestamp") else {
+    let Some(raw) = fields.raw("timestamp").filter(|raw| *raw != "null") else {
         return Ok(None);
     };
     shape::string(raw)

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
@@ -13,10 +13,13 @@ use crate::config::Limits;
 
 /// Bytes a second that a sender has to manage.
 const LEAST_SPEED: u64 = 16 * 1024;
-/// What is too much is read on for so long, and so far, as a sender that is still sending would not
-/// see the answer.
+/// What is not wanted is read on for so long, and so far: a sender that is still sending would not see
+/// the answer.
 const LINGER: Duration = Duration::from_secs(5);
 const MOST_LINGERING: usize = 128 * 1024 * 1024;
+
+/// So long a body waits for its turn to be looked into.
+const TURN: Duration = Duration::from_secs(5);
 
 /// Why there is no body.
 #[derive(Debug, PartialEq, Eq)]
@@ -49,6 +52,35 @@ impl Room {
         }
     }
 
+    /// Takes room for so many bytes more, and waits for that where others have it.
+    ///
+    /// # Errors
+    /// There was none for some seconds.
+    pub async fn wait_for(&mut self, bytes: usize) -> Result<(), Unread> {
+        let more = u32::try_from(bytes.div_ceil(1024)).map_err(|_| Unread::Busy)?;
+        let room = Arc::clone(&self.all).acquire_many_owned(more);
+        match tokio::time::timeout(TURN, room).await {
+            Ok(Ok(room)) => {
+                self.bytes = bytes;
+                self.taken = Some(room);
+                Ok(())
+            }
+            _ => Err(Unread::Busy),
+        }
+    }
+
+    /// Gives back all beyond so many bytes.
+    pub fn shrink(&mut self, bytes: usize) {
+        let spare = self
+            .bytes
+            .div_ceil(1024)
+            .saturating_sub(bytes.div_ceil(1024));
+        if let Some(taken) = &mut self.taken {
+            drop(taken.split(spare));
+        }
+        self.bytes = self.bytes.min(bytes);
+    }
+
     /// Takes room for so many bytes more.
     fn grow(&mut self, bytes: usize) -> Result<(), Unread> {
         let before = self.bytes.div_ceil(1024);
@@ -69,23 +101,14 @@ impl Room {
     }
 }
 
-/// Reads a body as it comes. `lingers`: whether the sender sends on while it is told that it is too much.
+/// Reads a body as it comes.
 ///
 /// # Errors
-/// Why not.
-pub async fn read(
-    mut body: Body,
-    announced: Option<u64>,
-    lingers: bool,
-    limits: &Limits,
-    room: &mut Room,
-) -> Result<Vec<u8>, Unread> {
+/// Why not; then it may not be read to its end.
+pub async fn read(body: &mut Body, limits: &Limits, room: &mut Room) -> Result<Vec<u8>, Unread> {
     let started = Instant::now();
     let most = limits.body;
-    if announced.is_some_and(|bytes| bytes > most as u64) {
-        if lingers {
-            linger(body).await;
-        }
+    if body.size_hint().lower() > most as u64 {
         return Err(too_large(most));
     }
     let mut bytes = Vec::new();
@@ -102,7 +125,6 @@ pub async fn read(
             continue;
         };
         if bytes.len() + data.len() > most {
-            linger(body).await;
             return Err(too_large(most));
         }
         room.grow(data.len())?;
@@ -117,7 +139,8 @@ fn too_large(most: usize) -> Unread {
     ))
 }
 
-async fn linger(mut body: Body) {
+/// Reads on what is not wanted.
+pub async fn linger(body: &mut Body) {
     let mut read = 0;
     let _ = tokio::time::timeout(LINGER, async {
         while let Some(Ok(frame)) = body.frame().await {
@@ -140,12 +163,12 @@ pub enum Packing {
 
 impl Packing {
     /// By the value of `Content-Encoding`.
-    pub fn of(encoding: Option<&[u8]>) -> Result<Self, Unread> {
-        match encoding.map(<[u8]>::to_ascii_lowercase).as_deref() {
-            None | Some(b"" | b"identity") => Ok(Packing::Plain),
-            Some(b"gzip" | b"x-gzip") => Ok(Packing::Gzip),
-            Some(b"zstd") => Ok(Packing::Zstd),
-            Some(other) => Err(Unread::Encoding(format!(
+    pub fn of(encoding: &[u8]) -> Result<Self, Unread> {
+        match &*encoding.trim_ascii().to_ascii_lowercase() {
+            b"" | b"identity" => Ok(Packing::Plain),
+            b"gzip" | b"x-gzip" => Ok(Packing::Gzip),
+            b"zstd" => Ok(Packing::Zstd),
+            other => Err(Unread::Encoding(format!(
                 "Content-Encoding {}: expected gzip or zstd",
                 crate::documents::quoted(&String::from_utf8_lossy(other))
             ))),

@@ -6,11 +6,10 @@ pub mod rate;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use hyper::body::Body as _;
 use serde_json::json;
 
 use crate::app::App;
@@ -21,12 +20,26 @@ use crate::tokens::Pass;
 use crate::{answer, clock};
 use body::{Packing, Room, Unread};
 
+/// How many times its length a body takes when it has become documents: short ones take the most.
+pub const UNFOLDED: usize = 7;
+
 /// A body longer than this is read on a thread that others do not wait for.
 const LONG: usize = 64 * 1024;
 
 /// Takes a request's documents.
 pub async fn take(State(app): State<Arc<App>>, request: Request) -> Response {
-    match stored(&app, request).await {
+    let (head, mut body) = request.into_parts();
+    // Who asks first sends nothing before it is asked for, which is when the body is read.
+    let is_too_long = body.size_hint().lower() > app.limits.body as u64;
+    let asks_first = head.headers.contains_key(header::EXPECT);
+    let taken = stored(&app, &head.headers, &mut body).await;
+    if let Err(refused) = &taken
+        && refused.is_early()
+        && (!asks_first || (refused.is_of_body() && !is_too_long))
+    {
+        body::linger(&mut body).await;
+    }
+    match taken {
         Ok(kept) => Json(json!({"stored": kept.stored, "repeated": kept.repeated})).into_response(),
         Err(refused) => refused.into_response(),
     }
@@ -44,26 +57,32 @@ enum Refused {
     Store(Refusal),
 }
 
-async fn stored(app: &Arc<App>, request: Request) -> Result<Kept, Refused> {
+async fn stored(app: &Arc<App>, headers: &HeaderMap, body: &mut Body) -> Result<Kept, Refused> {
     if app.is_stopping() {
         return Err(Refused::Stopping);
     }
-    let (head, body) = request.into_parts();
-    let headers = &head.headers;
     let form = form(headers)?;
-    let packing = Packing::of(
-        headers
-            .get(header::CONTENT_ENCODING)
-            .map(HeaderValue::as_bytes),
-    )
-    .map_err(Refused::Unread)?;
+    let encodings: Vec<&[u8]> = headers
+        .get_all(header::CONTENT_ENCODING)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    let packing = Packing::of(&encodings.join(&b", "[..])).map_err(Refused::Unread)?;
     let key = key(headers)?;
     let bearer = bearer_pass(app, headers)?;
     let mut room = Room::new(&app.room);
-    let bytes = bytes(app, headers, body, &mut room).await?;
+    let bytes = body::read(body, &app.limits, &mut room)
+        .await
+        .map_err(Refused::Unread)?;
+    let is_long = packing != Packing::Plain || bytes.len() > LONG;
+    let unpack = || body::text(bytes, packing, &app.limits, &mut room);
+    let text = aside(is_long, unpack).map_err(Refused::Unread)?;
+    let mut desk = Room::new(&app.desks);
+    desk.wait_for(text.len() * UNFOLDED)
+        .await
+        .map_err(Refused::Unread)?;
     let now = clock::now();
     let read = || -> Result<(Documents, Vec<Pass>), Refused> {
-        let text = body::text(bytes, packing, &app.limits, &mut room).map_err(Refused::Unread)?;
         let taking = Taking {
             now,
             accept_unknown_kinds: app.accept_unknown_kinds,
@@ -78,11 +97,10 @@ async fn stored(app: &Arc<App>, request: Request) -> Result<Kept, Refused> {
             .map_err(Refused::Fault)?;
         Ok((documents, passes))
     };
-    let is_long = packing != Packing::Plain || room_is_long(headers);
-    let (documents, passes) = match is_long {
-        true => tokio::task::block_in_place(read)?,
-        false => read()?,
-    };
+    let (documents, passes) = aside(is_long, read)?;
+    drop(text);
+    drop(room);
+    desk.shrink(documents.weight());
     if let Some(key) = key
         && key.count as usize != documents.list.len()
     {
@@ -101,37 +119,18 @@ async fn stored(app: &Arc<App>, request: Request) -> Result<Kept, Refused> {
         key,
         now,
     };
-    // The room is held until the documents are out of memory.
+    // The desk is held until the documents are out of memory.
     let kept = app.store.keep(received).await;
-    drop(room);
+    drop(desk);
     kept.map_err(Refused::Store)
 }
 
-fn room_is_long(headers: &HeaderMap) -> bool {
-    length(headers).is_none_or(|bytes| bytes > LONG as u64)
-}
-
-fn length(headers: &HeaderMap) -> Option<u64> {
-    headers
-        .get(header::CONTENT_LENGTH)?
-        .to_str()
-        .ok()?
-        .parse()
-        .ok()
-}
-
-async fn bytes(
-    app: &App,
-    headers: &HeaderMap,
-    body: Body,
-    room: &mut Room,
-) -> Result<Vec<u8>, Refused> {
-    let announced = body.size_hint().exact();
-    // Who asked first has sent nothing yet.
-    let lingers = !headers.contains_key(header::EXPECT);
-    body::read(body, announced, lingers, &app.limits, room)
-        .await
-        .map_err(Refused::Unread)
+/// Does what takes long where nobody waits for this thread.
+fn aside<T>(is_long: bool, what: impl FnOnce() -> T) -> T {
+    match is_long {
+        true => tokio::task::block_in_place(what),
+        false => what(),
+    }
 }
 
 /// How the body is written, by its content type; JSON where none is given.
@@ -152,8 +151,12 @@ fn form(headers: &HeaderMap) -> Result<Form, Refused> {
 }
 
 fn key(headers: &HeaderMap) -> Result<Option<Key>, Refused> {
+    const KEY: &str = "idempotency-key";
+    if headers.get_all(KEY).iter().count() > 1 {
+        return Err(Refused::Key("given twice"));
+    }
     headers
-        .get("idempotency-key")
+        .get(KEY)
         .map(|key| {
             key.to_str()
                 .map_err(|_| "not text")
@@ -183,6 +186,21 @@ pub fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 impl Refused {
+    /// Whether its body was asked for, at least.
+    fn is_of_body(&self) -> bool {
+        matches!(self, Refused::Unread(Unread::TooLarge(_) | Unread::Busy))
+    }
+
+    /// Whether its body may not be read to its end, though it would come.
+    fn is_early(&self) -> bool {
+        !matches!(
+            self,
+            Refused::Unread(Unread::Slow | Unread::Broken(_))
+                | Refused::Fault(_)
+                | Refused::Store(_)
+        )
+    }
+
     fn into_response(self) -> Response {
         use StatusCode as S;
         match self {
@@ -198,10 +216,7 @@ impl Refused {
                 response
             }
             Refused::Key(why) => answer::error(S::BAD_REQUEST, format!("Idempotency-Key: {why}")),
-            Refused::Token => answer::error(
-                S::UNAUTHORIZED,
-                "Authorization: unknown, expired or revoked token",
-            ),
+            Refused::Token => unauthorized("Authorization: unknown, expired or revoked token"),
             Refused::Unread(Unread::TooLarge(why)) => answer::error(S::PAYLOAD_TOO_LARGE, why),
             Refused::Unread(Unread::Slow) => {
                 let mut response =
@@ -214,6 +229,9 @@ impl Refused {
             Refused::Unread(Unread::Broken(why)) => answer::error(S::BAD_REQUEST, why),
             Refused::Unread(Unread::Busy) => {
                 answer::later(S::TOO_MANY_REQUESTS, "too many bodies at once", 1)
+            }
+            Refused::Fault(fault) if fault.answer == Answer::Unauthorized => {
+                unauthorized(&fault.to_string())
             }
             Refused::Fault(fault) => answer::error(status(fault.answer), fault.to_string()),
             Refused::Rate(wait) => answer::later(
@@ -233,6 +251,14 @@ impl Refused {
             ),
         }
     }
+}
+
+fn unauthorized(why: &str) -> Response {
+    let mut response = answer::error(StatusCode::UNAUTHORIZED, why);
+    response
+        .headers_mut()
+        .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    response
 }
 
 fn status(answer: Answer) -> StatusCode {

@@ -53,6 +53,7 @@ impl Certificate {
     /// Looks after the files, and takes over what is new in them. Files that cannot be used change nothing.
     pub async fn follow(self: Arc<Self>) {
         let mut seen = self.stamps();
+        let mut warned = None;
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             let now = self.stamps();
@@ -69,7 +70,11 @@ impl Certificate {
                     seen = now;
                 }
                 // One file may be new already and the other not yet, so it is tried again.
-                Err(why) => tracing::warn!("the certificate stays the old one: {why:#}"),
+                Err(why) if warned != Some(now) => {
+                    tracing::warn!("the certificate stays the old one: {why:#}");
+                    warned = Some(now);
+                }
+                Err(_) => {}
             }
         }
     }

@@ -5,5 +5,10 @@
     reason = "a test ends where something is not as it should be; clippy knows only #[test] functions as tests"
 )]
 
+mod answers;
 mod documents;
+mod keys;
+mod siege;
 mod support;
+mod tls;
+mod tokens;

@@ -1,5 +1,7 @@
 //! A receiver with a folder of its own, and somebody who asks it.
 
+pub mod wire;
+
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
