@@ -37,7 +37,8 @@ impl<'a> Fields<'a> {
 
 impl<'de> Deserialize<'de> for Fields<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(Each)
+        // Not as a map: then a string would be repeated in the error's text.
+        deserializer.deserialize_any(Each)
     }
 }
 
@@ -50,7 +51,7 @@ impl<'de> Visitor<'de> for Each {
         f.write_str("an object")
     }
 
-    // Whatever else it is: serde's own words would repeat it, and it may be long, or a token.
+    // It may be long, or a token.
     fn visit_str<E: Error>(self, _: &str) -> Result<Self::Value, E> {
         Err(E::custom("expected an object, found a string"))
     }

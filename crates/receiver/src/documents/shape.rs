@@ -8,6 +8,9 @@ use serde_json::Value as Json;
 use super::fields::{Fields, Text};
 use super::quoted;
 
+/// Brackets in one another in a field that is not in the table: readers stop at some depth, serde_json at 128.
+const DEEPEST: usize = 100;
+
 /// The value of a field, of the type that the table of kinds gives it.
 #[derive(Debug, PartialEq)]
 pub enum Value<'a> {
@@ -73,13 +76,37 @@ fn of_table<'a>(
         let is_known = ["token", "kind", "cluster", "timestamp"].contains(&name)
             || table.iter().any(|field| field.name == name);
         if !is_known {
-            // Half a surrogate pair, 1e999, or brackets without end: what others could not read.
-            serde_json::from_str::<Json>(raw).map_err(|why| {
-                format!("field `{inside}{}`: {}", quoted(name), without_place(&why))
-            })?;
+            sound(raw).map_err(|why| format!("field `{inside}{}`: {why}", quoted(name)))?;
         }
     }
     Ok(values)
+}
+
+/// Half a surrogate pair, 1e999, or brackets without end: what others could not read.
+fn sound(raw: &str) -> Result<(), String> {
+    if depth(raw) > DEEPEST {
+        return Err(format!("more than {DEEPEST} brackets in one another"));
+    }
+    serde_json::from_str::<Json>(raw)
+        .map(drop)
+        .map_err(|why| without_place(&why))
+}
+
+/// How many brackets are in one another, at most.
+fn depth(raw: &str) -> usize {
+    let (mut is_text, mut is_escaped, mut now, mut most) = (false, false, 0_usize, 0);
+    for byte in raw.bytes() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = true,
+            b'"' => is_text = !is_text,
+            b'[' | b'{' if !is_text => now += 1,
+            b']' | b'}' if !is_text => now = now.saturating_sub(1),
+            _ => {}
+        }
+        most = most.max(now);
+    }
+    most
 }
 
 /// What is wrong with a value.

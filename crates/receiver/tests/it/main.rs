@@ -6,8 +6,11 @@
 )]
 
 mod answers;
+mod crash;
+mod disk_full;
 mod documents;
 mod keys;
+mod parser;
 mod siege;
 mod support;
 mod tls;

@@ -148,6 +148,7 @@ fn curl(world: &World, url: &str, body: &[u8]) {
                 "*",
             ])
             .args(more)
+            .args(["-H", "Content-Type: application/json"])
             .arg("--data-binary")
             .arg(format!("@{}", file.display()))
             .arg(url)

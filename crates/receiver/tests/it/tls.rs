@@ -2,69 +2,24 @@
 
 use std::io::Read as _;
 use std::net::TcpStream;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use crate::support::tls::Authority;
+use crate::support::{FACILITY, Running, World, load, receiver, runtime, wait_until};
 
-use crate::support::{FACILITY, Running, World, load, runtime, wait_until};
-
-/// An authority that nothing but a test trusts, and the files of a certificate it signs for 127.0.0.1.
-pub struct Authority {
-    pem: String,
-    issuer: Issuer<'static, KeyPair>,
-    folder: PathBuf,
-}
-
-impl Authority {
-    pub fn new(world: &World) -> Self {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let pem = params.self_signed(&key).unwrap().pem();
-        std::fs::write(world.path().join("ca.pem"), &pem).unwrap();
-        Self {
-            pem,
-            issuer: Issuer::new(params, key),
-            folder: world.path().to_owned(),
-        }
-    }
-
-    /// Writes the files anew.
-    pub fn sign(&self) {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        std::fs::write(self.path("cert.pem"), certificate.pem()).unwrap();
-        std::fs::write(self.path("key.pem"), key.serialize_pem()).unwrap();
-    }
-
-    pub fn path(&self, name: &str) -> String {
-        self.folder.join(name).to_str().unwrap().to_owned()
-    }
-
-    /// A client that trusts it alone.
-    pub fn client(&self) -> reqwest::Client {
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let ca = reqwest::Certificate::from_pem(self.pem.as_bytes()).unwrap();
-        reqwest::Client::builder()
-            .no_proxy()
-            .timeout(Duration::from_secs(20))
-            .tls_certs_only([ca])
-            .build()
-            .unwrap()
-    }
-
-    fn version(&self, running: &Running, token: &str) -> Result<reqwest::Version, reqwest::Error> {
-        let request = self
-            .client()
-            .post(&running.url)
-            .body(load(token, "a", 1.0).to_string());
-        runtime().block_on(async {
-            let answer = request.send().await?.error_for_status()?;
-            Ok(answer.version())
-        })
-    }
+fn version(
+    authority: &Authority,
+    running: &Running,
+    token: &str,
+) -> Result<reqwest::Version, reqwest::Error> {
+    let request = authority
+        .client()
+        .post(&running.url)
+        .body(load(token, "a", 1.0).to_string());
+    runtime().block_on(async {
+        let answer = request.send().await?.error_for_status()?;
+        Ok(answer.version())
+    })
 }
 
 #[test]
@@ -77,7 +32,7 @@ fn a_new_certificate_is_taken_over_and_a_broken_one_is_not() {
     let running = world.serve(&["--tls-cert", &cert, "--tls-key", &key]);
     assert!(running.url.starts_with("https://"));
     assert_eq!(
-        old.version(&running, &token).unwrap(),
+        version(&old, &running, &token).unwrap(),
         reqwest::Version::HTTP_2
     );
     // Some who never finish their handshake, or speak something else.
@@ -86,18 +41,18 @@ fn a_new_certificate_is_taken_over_and_a_broken_one_is_not() {
         .collect();
     let began = Instant::now();
     std::io::Write::write_all(&mut silent[0], b"POST / HTTP/1.1\r\n\r\n").unwrap();
-    old.version(&running, &token).unwrap();
+    version(&old, &running, &token).unwrap();
     std::fs::write(&cert, "nonsense").unwrap();
     wait_until("it says that the file is broken", || {
         running.log().contains("the certificate stays the old one")
     });
-    old.version(&running, &token).unwrap();
+    version(&old, &running, &token).unwrap();
     let new = Authority::new(&world);
     new.sign();
     wait_until("the new certificate is served", || {
-        new.version(&running, &token).is_ok()
+        version(&new, &running, &token).is_ok()
     });
-    assert!(old.version(&running, &token).is_err());
+    assert!(version(&old, &running, &token).is_err());
     // Each was closed in its time.
     for mut stream in silent {
         stream
@@ -143,7 +98,11 @@ fn plain_http_stays_on_loopback() {
         assert!(err.contains(says), "{words:?}: {err}");
     }
     let token = world.token(FACILITY);
-    let running = world.serve(&["--listen", "0.0.0.0:0", "--insecure-http"]);
+    let running = Running::start({
+        let mut command = receiver(&["serve", "--listen", "0.0.0.0:0", "--insecure-http"]);
+        command.env("AFMETRICS_STORE", world.store());
+        command
+    });
     let port = running.url.rsplit_once(':').unwrap().1.to_owned();
     let answer = runtime().block_on(async {
         let url = format!("http://127.0.0.1:{port}/");

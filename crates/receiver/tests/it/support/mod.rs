@@ -1,5 +1,6 @@
 //! A receiver with a folder of its own, and somebody who asks it.
 
+pub mod tls;
 pub mod wire;
 
 use std::io::{BufRead as _, BufReader, Read as _};
