@@ -295,7 +295,6 @@ fn hostile_text_is_answered_and_not_taken() {
         (with(&format!("\"load\":1,\"{name}\":1")).into(), 413),
         (format!("\"{name}{token}\"").into(), 400),
         (format!("[\"{token}\"]").into(), 400),
-        (format!("{{\"{token}\":1,\"{token}\":2}}").into(), 400),
         (b"".to_vec(), 400),
         (b" \n".to_vec(), 400),
         (b"[]".to_vec(), 400),
@@ -404,7 +403,7 @@ fn strange_but_sound_documents_are_stored_as_they_came() {
         });
         assert!(found, "{one}");
     }
-    assert_eq!(wire::counted(&world.store()), stored.len() as f64);
+    assert_eq!(wire::counted(&world.store()), stored.len());
 }
 
 #[test]

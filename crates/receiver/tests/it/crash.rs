@@ -310,7 +310,7 @@ fn nothing_is_lost_and_nothing_comes_twice() {
         stored.keys().all(|id| !id.starts_with('s')),
         "what was never answered 200"
     );
-    assert_eq!(wire::counted(&world.store()), documents.len() as f64);
+    assert_eq!(wire::counted(&world.store()), documents.len());
 }
 
 #[test]
@@ -354,7 +354,7 @@ fn sigterm_under_load_finishes_what_was_accepted() {
     }
     // One request of each sender may have lost its answer.
     assert!(stored.len() <= taken.len() + SENDERS);
-    assert_eq!(wire::counted(&world.store()), stored.len() as f64);
+    assert_eq!(wire::counted(&world.store()), stored.len());
 }
 
 fn until_it_ends(who: usize, url: &str, token: &str) -> Vec<String> {

@@ -113,13 +113,14 @@ pub fn documents(store: &Path) -> Vec<Value> {
 }
 
 /// How many documents the summaries have counted.
-pub fn counted(store: &Path) -> f64 {
+pub fn counted(store: &Path) -> usize {
     let store = schema::open_to_read(store).unwrap();
-    store
+    let counted: i64 = store
         .query_row(
-            "SELECT coalesce(sum(days.sum), 0.0) FROM days JOIN series ON series.id = days.id / 65536 WHERE metric = 'documents'",
+            "SELECT CAST(coalesce(sum(days.sum), 0) AS INTEGER) FROM days JOIN series ON series.id = days.id / 65536 WHERE metric = 'documents'",
             [],
             |row| row.get(0),
         )
-        .unwrap()
+        .unwrap();
+    counted.try_into().unwrap()
 }
