@@ -15,6 +15,7 @@ use crate::cli::Serve;
 use crate::config::{self, Limits};
 use crate::listen::tls::Certificate;
 use crate::store::Store;
+use crate::store::maintenance::Keep;
 use crate::{listen, tokens};
 
 /// How often a change of the tokens by a command is looked for.
@@ -61,6 +62,13 @@ async fn until_told(serve: &Serve, app: &Arc<App>) -> Result<()> {
         .with_context(|| format!("cannot listen on {}", serve.listen))?;
     let address = listener.local_addr()?;
     let mut known = refresh(app, None).await?;
+    let keep = Keep {
+        documents: serve.keep_documents,
+        summaries: serve.keep_summaries,
+    };
+    app.store
+        .on_writer(move |writer| writer.keep_small(keep))
+        .await?;
     let tls = match &certificate {
         Some(certificate) => {
             tokio::spawn(Arc::clone(certificate).follow());
