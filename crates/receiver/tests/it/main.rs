@@ -5,5 +5,8 @@
     reason = "a test ends where something is not as it should be; clippy knows only #[test] functions as tests"
 )]
 
+mod commands;
 mod documents;
+mod maintenance;
+mod migration;
 mod support;
