@@ -22,6 +22,27 @@ pub enum Command {
         #[command(subcommand)]
         command: Token,
     },
+    /// Write a copy of the store to a file; a receiver may run meanwhile
+    Backup(Backup),
+    /// Put a copy that `backup` made into a folder; no receiver may run there
+    Restore(Restore),
+    /// Look for damage: a line for each finding, and exit status 1. A receiver may run meanwhile
+    Check(Check),
+    /// Drop what is too old now, and make the file small; no receiver may run
+    ///
+    /// A running receiver drops what is too old by itself and uses the room again.
+    Prune(Prune),
+    /// Erase a user, out of documents, summaries and the files' bytes; no receiver may run
+    Forget(Forget),
+    /// Write raw documents, as lines of JSON or as CSV; a receiver may run meanwhile
+    Export(Export),
+    /// Take documents from files; no receiver may run
+    ///
+    /// A file holds lines of JSON (as `export --ndjson` writes them), an array, or objects one after another (as the
+    /// collector's -d writes them). All of a file is taken, or nothing if there is a mistake in it. The same file a
+    /// second time is not stored again. Documents older than --keep-documents are summarised, then go with the next
+    /// cleaning; so import a span's documents before that, and at once.
+    Import(Import),
 }
 
 /// Where the store is.
@@ -123,4 +144,107 @@ pub struct Create {
     /// What it is for, to find it in the list
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub note: String,
+}
+
+#[derive(Debug, Args)]
+pub struct Backup {
+    #[command(flatten)]
+    pub place: Place,
+    /// The file to write, which must not be there yet; names stand in it, so only you may read it
+    pub file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct Restore {
+    #[command(flatten)]
+    pub place: Place,
+    /// The file that `backup` wrote
+    pub file: PathBuf,
+    /// If there is a store already, keep it aside under another name
+    #[arg(long)]
+    pub replace: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Check {
+    #[command(flatten)]
+    pub place: Place,
+    /// Also add up all raw documents again, and compare with the summaries; reads everything
+    #[arg(long)]
+    pub deep: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Prune {
+    #[command(flatten)]
+    pub place: Place,
+    /// Keep raw documents for so many days
+    #[arg(long, value_name = "DAYS", default_value_t = 90, value_parser = clap::value_parser!(u32).range(32..))]
+    pub keep_documents: u32,
+    /// Keep summaries for so many days
+    #[arg(long, value_name = "DAYS", default_value_t = 3650, value_parser = clap::value_parser!(u32).range(32..))]
+    pub keep_summaries: u32,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Forget {
+    #[command(flatten)]
+    pub place: Place,
+    /// The user's name as it stands in documents: the hash, if the collector publishes hashes
+    #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub user: String,
+    /// Only of this facility [default: of all]
+    #[arg(long, value_name = "NAME")]
+    pub facility: Option<String>,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Export {
+    #[command(flatten)]
+    pub place: Place,
+    /// Lines of JSON, as `import` reads them (the default)
+    #[arg(long, conflicts_with = "csv")]
+    pub ndjson: bool,
+    /// CSV with a header, of one kind: what the kind has no column for is in the last one, as JSON
+    #[arg(long, requires = "kind")]
+    pub csv: bool,
+    /// Only of this facility; may be given more than once
+    #[arg(long, value_name = "NAME")]
+    pub facility: Vec<String>,
+    /// Only of this kind, such as condorjob; may be given more than once, but not with --csv
+    #[arg(long, value_name = "KIND")]
+    pub kind: Vec<String>,
+    /// From this time on, such as 2026-11-23T00:00:00Z
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<String>,
+    /// Before this time
+    #[arg(long, value_name = "TIME")]
+    pub to: Option<String>,
+    /// The file to write, which must not be there yet [default: standard output]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Import {
+    #[command(flatten)]
+    pub place: Place,
+    /// The files; `-`: standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// The time of documents that say none, such as 2026-11-23T04:05:06Z [default: when the file was changed last]
+    #[arg(long, value_name = "TIME")]
+    pub time: Option<String>,
+    /// Take also documents whose kind is not known
+    #[arg(long)]
+    pub accept_unknown_kinds: bool,
 }

@@ -39,6 +39,13 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
             serve::run(serve)
         }
         Command::Token { command } => commands::token::run(command),
+        Command::Backup(command) => commands::backup::backup(command),
+        Command::Restore(command) => commands::backup::restore(command),
+        Command::Check(command) => commands::check::run(command),
+        Command::Prune(command) => commands::prune::run(command),
+        Command::Forget(command) => commands::forget::run(command),
+        Command::Export(command) => commands::export::run(command),
+        Command::Import(command) => commands::import::run(command),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

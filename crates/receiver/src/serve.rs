@@ -14,6 +14,7 @@ use crate::app::{self, App};
 use crate::cli::Serve;
 use crate::config::{self, Limits};
 use crate::listen::tls::Certificate;
+use crate::store::maintenance::Keep;
 use crate::store::{Store, schema};
 use crate::{listen, tokens};
 
@@ -62,6 +63,13 @@ async fn until_told(serve: &Serve, app: &Arc<App>) -> Result<()> {
         .await
         .with_context(|| format!("cannot listen on {}", serve.listen))?;
     let address = listener.local_addr()?;
+    let keep = Keep {
+        documents: serve.keep_documents,
+        summaries: serve.keep_summaries,
+    };
+    app.store
+        .on_writer(move |writer| writer.keep_small(keep))
+        .await?;
     let tls = match &certificate {
         Some(certificate) => {
             tokio::spawn(Arc::clone(certificate).follow());

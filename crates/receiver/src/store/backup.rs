@@ -1,35 +1,181 @@
-//! Copies of a store that is in use.
+//! Copies of a store: made while it is in use, and put back in its place.
 
-use std::path::Path;
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
+
+use super::schema;
+use crate::documents::time;
 
 /// Writes all of a store, as it is at one moment, to a file that is not there yet.
+///
+/// `VACUUM INTO` reads one snapshot: the writer goes on meanwhile, only its log is not shortened before
+/// the copy is done. (SQLite's backup in steps begins again whenever somebody writes, so beside collectors
+/// that send all the time it would never end.)
 ///
 /// # Errors
 /// The file is there, or cannot be written in full; then it is not there afterwards.
 pub fn copy(store: &Connection, file: &Path) -> Result<()> {
-    if file.exists() {
+    if file.symlink_metadata().is_ok() {
         bail!("{} is there already", file.display());
     }
-    let text = file.to_str().context("the file's name is not UTF-8")?;
-    let folder = file
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    let part = format!("{text}.part");
-    let _ = std::fs::remove_file(&part);
-    let written = store
-        .execute("VACUUM INTO ?", [&part])
-        .map_err(anyhow::Error::from)
-        .and_then(|_| {
-            std::fs::File::open(&part)?.sync_all()?;
-            std::fs::rename(&part, file)?;
-            std::fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
-            Ok(())
-        });
+    let part = with_more(file, ".part");
+    let text = part.to_str().context("the file's name is not UTF-8")?;
+    let written = new_private(&part).and_then(|new| {
+        store.execute("VACUUM INTO ?", [text])?;
+        new.sync_all()?;
+        fs::rename(&part, file)?;
+        sync_folder_of(file)
+    });
     if written.is_err() {
-        let _ = std::fs::remove_file(&part);
+        let _ = fs::remove_file(&part);
     }
     written
+}
+
+/// An empty file that only its owner may read: names stand in a store. What an earlier try left goes.
+fn new_private(file: &Path) -> Result<File> {
+    let _ = fs::remove_file(file);
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(file)
+        .with_context(|| format!("cannot write {}", file.display()))
+}
+
+fn sync_folder_of(file: &Path) -> Result<()> {
+    let folder = file
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    Ok(File::open(folder)?.sync_all()?)
+}
+
+fn with_more(file: &Path, more: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(more);
+    name.into()
+}
+
+/// Puts a copy into a folder that nobody uses, in place of the store there if `replaces`; returns where
+/// that one is now.
+///
+/// # Errors
+/// The copy is no sound store of a version that this program knows, or there is a store already; then
+/// nothing was changed.
+pub fn restore(copy: &Path, folder: &Path, replaces: bool, now: i64) -> Result<Option<PathBuf>> {
+    let file = folder.join(schema::FILE);
+    let is_there = file.symlink_metadata().is_ok();
+    if is_there && !replaces {
+        bail!(
+            "there is a store in {} already: give --replace to keep it aside, or --store another folder",
+            folder.display()
+        );
+    }
+    for more in ["-wal", "-journal"] {
+        let log = with_more(copy, more);
+        if log.metadata().is_ok_and(|log| log.len() > 0) {
+            bail!(
+                "{} lies beside the copy, so it was in use when it was copied: make one by `afmetrics_receiver backup`",
+                log.display()
+            );
+        }
+    }
+    let part = with_more(&file, ".part");
+    let copied = copy_in(copy, &part).and_then(|()| sound(&part));
+    if let Err(why) = copied {
+        let _ = fs::remove_file(&part);
+        return Err(why.context(format!("{} cannot be restored", copy.display())));
+    }
+    let aside = match is_there {
+        true => Some(put_aside(&file, now)?),
+        false => None,
+    };
+    for more in ["-wal", "-shm"] {
+        // A log of no store would be taken for the new one's.
+        let _ = fs::remove_file(with_more(&file, more));
+    }
+    fs::rename(&part, &file).with_context(|| format!("cannot make {}", file.display()))?;
+    sync_folder_of(&file)?;
+    Ok(aside)
+}
+
+fn copy_in(copy: &Path, part: &Path) -> Result<()> {
+    let mut from = File::open(copy).context("cannot read it")?;
+    let mut to = new_private(part)?;
+    std::io::copy(&mut from, &mut to)
+        .with_context(|| format!("cannot write {}", part.display()))?;
+    to.sync_all()?;
+    Ok(())
+}
+
+/// # Errors
+/// What is wrong with a file that is to be a store.
+fn sound(file: &Path) -> Result<()> {
+    let store = Connection::open_with_flags(
+        file,
+        // Not read-only: a copy whose log was on needs one beside it while it is read.
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    let version = schema::version_of(&store).context("it is no store")?;
+    let is_ours = store
+        .prepare("SELECT 1 FROM sqlite_schema WHERE name = 'summarised'")?
+        .exists([])?;
+    if version < 1 || !is_ours {
+        bail!("it is no store of afmetrics_receiver");
+    }
+    if version > schema::version() {
+        bail!(
+            "it is of version {version}, newer than this program knows (version {}): use a newer afmetrics_receiver",
+            schema::version()
+        );
+    }
+    let said: String = store.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+    match said.as_str() {
+        "ok" => Ok(()),
+        damage => bail!("it is damaged: {damage}"),
+    }
+}
+
+/// Gives a store's files another name, beside.
+fn put_aside(file: &Path, now: i64) -> Result<PathBuf> {
+    let stamp: String = time::text(now)
+        .chars()
+        .filter(char::is_ascii_alphanumeric)
+        .collect();
+    let aside = file.with_extension(format!("replaced-{stamp}.db"));
+    if aside.symlink_metadata().is_ok() {
+        bail!("{} is there already", aside.display());
+    }
+    // The log first: without its store it is nothing, and a store without its log may lack documents.
+    for more in ["-wal", "-shm", ""] {
+        let (from, to) = (with_more(file, more), with_more(&aside, more));
+        if from.symlink_metadata().is_ok() {
+            fs::rename(&from, &to)
+                .with_context(|| format!("cannot rename {} to {}", from.display(), to.display()))?;
+        }
+    }
+    Ok(aside)
+}
+
+/// Copies of the store that lie in its folder: left by migrations and by `restore --replace`, or backups.
+pub fn copies(folder: &Path) -> Vec<PathBuf> {
+    let mut copies: Vec<PathBuf> = fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            path.is_file()
+                && name != "receiver.lock"
+                && ![schema::FILE, "afmetrics.db-wal", "afmetrics.db-shm"].contains(&&*name)
+        })
+        .collect();
+    copies.sort_unstable();
+    copies
 }

@@ -2,6 +2,9 @@
 
 pub mod backup;
 pub mod block;
+pub mod check;
+pub mod forget;
+pub mod maintenance;
 pub mod metric;
 mod open_slots;
 pub mod ranges;
@@ -157,12 +160,25 @@ impl Store {
     /// # Errors
     /// Somebody else has it open, or it cannot be used.
     pub fn open_alone(folder: &Path) -> Result<(Flock<File>, Writer)> {
-        make_private(folder)?;
-        let lock = lock(folder)?;
+        let lock = Self::lock_alone(folder)?;
         let store = schema::open(folder)?;
         let writer = Writer::new(store, Arc::default(), Arc::default())
+            .map_err(|why| match why.downcast::<rusqlite::Error>() {
+                Ok(why) => schema::advised(why, &folder.join(schema::FILE)),
+                Err(why) => why,
+            })
             .with_context(|| format!("cannot use the store in {}", folder.display()))?;
         Ok((lock, writer))
+    }
+
+    /// Keeps others from a folder, without opening the store in it; makes the folder where there is none.
+    ///
+    /// # Errors
+    /// Somebody else has it, or it belongs to another user.
+    pub fn lock_alone(folder: &Path) -> Result<Flock<File>> {
+        make_private(folder)?;
+        is_ours(folder)?;
+        lock(folder)
     }
 
     pub fn folder(&self) -> &Path {
@@ -270,6 +286,22 @@ fn make_private(folder: &Path) -> Result<()> {
         .mode(0o700)
         .create(folder)
         .with_context(|| format!("cannot make the store's folder {}", folder.display()))
+}
+
+/// What root makes in another user's folder, that user could not open afterwards.
+fn is_ours(folder: &Path) -> Result<()> {
+    use std::os::unix::fs::MetadataExt as _;
+    let owner = std::fs::metadata(folder)
+        .with_context(|| format!("cannot look at {}", folder.display()))?
+        .uid();
+    let own = nix::unistd::Uid::effective().as_raw();
+    if owner != own {
+        bail!(
+            "the folder {} belongs to user {owner}, and this runs as user {own}: run it as that user (`sudo -u '#{owner}' afmetrics_receiver ...`)",
+            folder.display()
+        );
+    }
+    Ok(())
 }
 
 fn lock(folder: &Path) -> Result<Flock<File>> {

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OpenFlags};
 pub const FILE: &str = "afmetrics.db";
 
 /// What makes each version out of the one before; the first makes version 1 out of an empty file.
-const VERSIONS: &[&str] = &[include_str!("schema.sql")];
+const VERSIONS: &[&str] = &[include_str!("schema.sql"), include_str!("version-2.sql")];
 
 /// Today's version.
 pub fn version() -> i64 {
@@ -25,10 +25,43 @@ pub fn version() -> i64 {
 pub fn open(folder: &Path) -> Result<Connection> {
     let file = folder.join(FILE);
     let mut store = Connection::open(&file)
+        .map_err(|why| advised(why, &file))
         .with_context(|| format!("cannot open the store {}", file.display()))?;
-    prepare(&store).with_context(|| format!("cannot use the store {}", file.display()))?;
+    prepare(&store)
+        .map_err(|why| advised(why, &file))
+        .with_context(|| format!("cannot use the store {}", file.display()))?;
     migrate(&mut store, &file)?;
     Ok(store)
+}
+
+/// What SQLite says, and what to do about it.
+pub fn advised(why: rusqlite::Error, file: &Path) -> anyhow::Error {
+    use rusqlite::ErrorCode as Code;
+    let advice = match why.sqlite_error_code() {
+        Some(Code::NotADatabase) => {
+            "it is no store: move the file away, or put a backup in its place (`afmetrics_receiver restore --replace FILE`)"
+        }
+        Some(Code::DatabaseCorrupt) => {
+            "it is damaged: see `afmetrics_receiver check`; put a backup in its place (`afmetrics_receiver restore --replace FILE`)"
+        }
+        Some(Code::ReadOnly | Code::CannotOpen | Code::PermissionDenied) => {
+            "the folder and what is in it must belong to the user that runs this, and be writable"
+        }
+        Some(Code::DiskFull) => "the disk is full: make room",
+        _ => return why.into(),
+    };
+    let what = format!("{} ({advice})", file.display());
+    anyhow::Error::from(why).context(what)
+}
+
+/// Makes the tables in an empty store.
+///
+/// # Errors
+/// It is not empty, or cannot be written.
+pub fn fill(store: &Connection) -> rusqlite::Result<()> {
+    VERSIONS
+        .iter()
+        .try_for_each(|step| store.execute_batch(step))
 }
 
 fn prepare(store: &Connection) -> rusqlite::Result<()> {
@@ -72,7 +105,7 @@ pub fn open_to_read(folder: &Path) -> Result<Connection> {
     Ok(store)
 }
 
-fn version_of(store: &Connection) -> rusqlite::Result<i64> {
+pub(super) fn version_of(store: &Connection) -> rusqlite::Result<i64> {
     store.query_row("PRAGMA user_version", [], |row| row.get(0))
 }
 
@@ -88,8 +121,18 @@ fn migrate(store: &mut Connection, file: &Path) -> Result<()> {
     let done = usize::try_from(found).context("the store has a negative version")?;
     if (1..VERSIONS.len()).contains(&done) {
         let copy = copy_of(file, found);
+        // Of a try that did not come to its end: the store is still as it was.
+        if copy.exists() {
+            std::fs::remove_file(&copy)
+                .with_context(|| format!("cannot replace {}", copy.display()))?;
+        }
         super::backup::copy(store, &copy)
-            .with_context(|| format!("cannot copy the store to {}", copy.display()))?;
+            .with_context(|| {
+                format!(
+                    "the store is of version {found} and stays so, as it cannot be copied to {} first: make room, then start again",
+                    copy.display()
+                )
+            })?;
         tracing::info!(
             "the store is brought from version {found} to {}; as it was, it is in {}",
             version(),

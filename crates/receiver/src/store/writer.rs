@@ -17,9 +17,11 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::block::{self, Packer};
+use super::maintenance::{Keep, Maintenance, Went};
 use super::ranges::Ranges;
 use super::summaries::{Counted, Summaries};
 use super::{Kept, Received, Refusal, Used, id_of};
+use crate::clock;
 use crate::documents::facts::Facts;
 use crate::documents::time::hour;
 use crate::documents::{Name, Names, read_again};
@@ -51,6 +53,7 @@ pub struct Writer {
     /// Documents that wait in the queue.
     waiting: Arc<AtomicUsize>,
     used: Arc<Used>,
+    maintenance: Option<Maintenance>,
 }
 
 /// Documents of one facility, kind and hour on their way into a block.
@@ -96,6 +99,7 @@ impl Writer {
             settled: Instant::now(),
             waiting,
             used,
+            maintenance: None,
         };
         writer.add_up_again(settled)?;
         writer.settle()?;
@@ -114,7 +118,10 @@ impl Writer {
     /// Works until nobody can ask any more, and settles.
     pub fn run(mut self, queue: &Receiver<Work>) {
         loop {
-            let wait = SETTLE_EVERY.saturating_sub(self.settled.elapsed());
+            let mut wait = SETTLE_EVERY.saturating_sub(self.settled.elapsed());
+            if let Some(maintenance) = &self.maintenance {
+                wait = wait.min(maintenance.wait());
+            }
             match queue.recv_timeout(wait) {
                 Ok(work) => self.group(work, queue),
                 Err(RecvTimeoutError::Timeout) => {}
@@ -125,10 +132,39 @@ impl Writer {
             if is_due && let Err(why) = self.settle() {
                 tracing::error!("the summaries wait, as the store cannot be written: {why:#}");
             }
+            self.maintain();
         }
         if let Err(why) = self.settle() {
             tracing::warn!("the summaries are left to the next start: {why:#}");
         }
+    }
+
+    /// From now on keeps the store small.
+    pub fn keep_small(&mut self, keep: Keep) {
+        self.maintenance = Some(Maintenance::new(keep));
+    }
+
+    /// Does a little to keep the store small, if it is time.
+    fn maintain(&mut self) {
+        let Some(maintenance) = &mut self.maintenance else {
+            return;
+        };
+        maintenance.step(&mut self.store, &mut self.packer, clock::now());
+        if std::mem::take(&mut maintenance.ids_changed) {
+            self.summaries.not_settled();
+        }
+    }
+
+    /// Makes the store small at once; returns what has gone.
+    ///
+    /// # Errors
+    /// The store cannot be read or written.
+    pub fn prune(&mut self, keep: Keep, now: i64) -> Result<Went> {
+        self.settle()?;
+        let mut maintenance = Maintenance::new(keep);
+        let done = maintenance.pass(&mut self.store, &mut self.packer, now);
+        self.summaries.not_settled();
+        done.map(|()| maintenance.went)
     }
 
     /// Does this work and what waits behind it.

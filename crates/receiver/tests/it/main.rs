@@ -6,10 +6,13 @@
 )]
 
 mod answers;
+mod commands;
 mod crash;
 mod disk_full;
 mod documents;
 mod keys;
+mod maintenance;
+mod migration;
 mod parser;
 mod siege;
 mod support;

@@ -1,0 +1,10 @@
+-- From version 1 to 2: what has gone from the store on purpose, so that `check` knows what it cannot find.
+-- Raw documents before an hour, jobs in `ended` before a day, summaries before a day; and the hour before
+-- which a user was taken out of the raw documents, so that sums of before hold more than they do.
+CREATE TABLE gone(
+    documents INTEGER NOT NULL,
+    ended INTEGER NOT NULL,
+    summaries INTEGER NOT NULL,
+    forgotten INTEGER NOT NULL
+);
+INSERT INTO gone VALUES (0, 0, 0, 0);
