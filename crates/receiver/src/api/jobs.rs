@@ -110,6 +110,9 @@ fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
 impl Chart {
     /// Adds a facility's sums to a line, as means.
     fn add(&mut self, line: Line, steps: &Steps, heard: &BTreeMap<i64, u32>) {
+        if steps.is_empty() {
+            return;
+        }
         let line = self.lines.entry(line).or_default();
         for (time, cell) in steps {
             if let Some(slots) = heard.get(time) {

@@ -5,5 +5,7 @@
     reason = "a test ends where something is not as it should be; clippy knows only #[test] functions as tests"
 )]
 
+mod api;
+mod api_access;
 mod documents;
 mod support;
