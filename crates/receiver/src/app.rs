@@ -20,6 +20,8 @@ pub struct App {
     pub limits: Limits,
     pub accept_unknown_kinds: bool,
     pub trust_loopback: bool,
+    /// Whether browsers speak TLS with it, or with a proxy in front.
+    pub is_https: bool,
     pub rates: Rates,
     /// Memory for bodies, in kB.
     pub room: Arc<Semaphore>,
@@ -34,6 +36,7 @@ impl App {
         limits: Limits,
         accept_unknown_kinds: bool,
         trust_loopback: bool,
+        is_https: bool,
     ) -> Self {
         Self {
             store,
@@ -41,6 +44,7 @@ impl App {
             limits,
             accept_unknown_kinds,
             trust_loopback,
+            is_https,
             rates: Rates::new(limits.rate),
             room: Arc::new(Semaphore::new(limits.bodies / 1024)),
             desks: Arc::new(Semaphore::new(limits.documents / 1024)),
@@ -64,6 +68,8 @@ pub fn routes(app: Arc<App>) -> Router {
         .route("/v1/documents", post(ingest::take))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
+        .route("/login", api::login::login())
+        .route("/logout", api::login::logout())
         .nest("/api/v1", api::routes())
         .fallback(health::nothing_here)
         .with_state(app)

@@ -41,6 +41,7 @@ pub fn run(serve: &Serve) -> Result<()> {
         Limits::of(serve),
         serve.accept_unknown_kinds,
         serve.trust_loopback,
+        serve.tls_cert.is_some() || serve.insecure_http,
     ));
     let served = runtime.block_on(until_told(serve, &app));
     // With the last handle the writer ends, after what was accepted.

@@ -72,6 +72,8 @@ pub struct Pass {
 /// The right to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct View {
+    /// The token's number; `None`: it took none.
+    pub token: Option<i64>,
     /// The only facility that may be seen; `None`: all.
     pub facility: Option<String>,
 }
@@ -115,8 +117,12 @@ impl Tokens {
 
     /// What a token allows its reader at this time.
     pub fn view(&self, token: &str, now: i64) -> Option<View> {
-        match self.find(token, now)?.role {
-            Role::Viewer { facility } => Some(View { facility }),
+        let known = self.find(token, now)?;
+        match known.role {
+            Role::Viewer { facility } => Some(View {
+                token: Some(known.id),
+                facility,
+            }),
             Role::Sender { .. } => None,
         }
     }

@@ -1,42 +1,99 @@
-//! `GET /api/v1/facilities`: which there are, and when each was last heard of.
+//! Which facilities there are, and when each was heard of.
 
-use std::sync::Arc;
+use rusqlite::Connection;
 
-use axum::Json;
-use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use super::asked::{Asked, FACILITY, FORMAT, FROM, TO};
+use super::numbers;
+use super::refused::Refused;
+use super::reply::{Datum, Rows, Ty};
+use super::{How, Question, field};
+use crate::documents::time::{DAY_MS, SLOT_MS};
+use crate::store::Metric;
+use crate::store::slots::Day;
 
-use super::viewer::Viewer;
-use crate::answer;
-use crate::app::App;
-use crate::documents::time;
+pub const QUESTION: Question = Question {
+    path: "facilities",
+    summary: "Facilities, and when each was heard of",
+    about: "A facility is known from its first document on.",
+    params: &[FACILITY, FROM, TO, FORMAT],
+    head: &[],
+    fields: &[
+        field("facility", Ty::Text, "Its name (`cluster` in documents)."),
+        field(
+            "first",
+            Ty::MaybeTime,
+            "The five minutes in which its first document was collected.",
+        ),
+        field(
+            "last",
+            Ty::MaybeTime,
+            "When its newest document was collected; of kinds without node or user to five minutes.",
+        ),
+        field("documents", Ty::Int, "Documents of the span."),
+        field("nodes", Ty::Int, "Nodes that were ever heard of."),
+    ],
+    answer: How::Rows(answer),
+};
 
-pub async fn answer(viewer: Viewer, State(app): State<Arc<App>>) -> Response {
-    let asked = async {
-        app.store.settle().await?;
-        app.store
-            .read(|store| {
-                let mut rows = store.prepare_cached(
-                    "SELECT name, (SELECT max(last) FROM seen WHERE facility = facilities.id),
-                     (SELECT max(time) FROM latest WHERE facility = facilities.id) FROM facilities ORDER BY name",
-                )?;
-                let all: rusqlite::Result<Vec<(String, Option<i64>, Option<i64>)>> = rows
-                    .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
-                    .collect();
-                Ok(all?)
-            })
-            .await
-    };
-    match asked.await {
-        Ok(all) => Json(
-            all.into_iter()
-                .filter(|(name, ..)| viewer.sees(name))
-                .map(|(name, seen, latest)| json!({"facility": name, "last": seen.max(latest).map(time::text)}))
-                .collect::<Vec<_>>(),
-        )
-        .into_response(),
-        Err(why) => answer::error(StatusCode::INTERNAL_SERVER_ERROR, format!("{why:#}")),
+fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
+    let mut rows = Rows::default();
+    for facility in asked.facilities(store)? {
+        let (mut first, mut last) = (None, newest(store, facility.id)?);
+        let mut documents = 0.0;
+        for series in numbers::series(store, facility.id, Metric::Documents)? {
+            first = [first, end(store, series.id, "ASC")?]
+                .into_iter()
+                .flatten()
+                .min();
+            last = last.max(end(store, series.id, "DESC")?);
+            documents += numbers::total(store, series.id, asked.span)?.map_or(0.0, |all| all.sum);
+        }
+        let nodes: i64 = store
+            .prepare_cached(
+                "SELECT count(DISTINCT node) FROM latest WHERE facility = ? AND node != ''",
+            )?
+            .query_row([facility.id], |row| row.get(0))?;
+        rows.push(vec![
+            facility.name.into(),
+            first.map(Datum::Time).into(),
+            last.map(Datum::Time).into(),
+            count(documents),
+            nodes.into(),
+        ])?;
     }
+    Ok(rows)
+}
+
+/// A sum of counts, which is a whole number.
+#[expect(clippy::cast_possible_truncation, reason = "whole, and far below 2^53")]
+pub fn count(sum: f64) -> Datum {
+    Datum::Int(sum as i64)
+}
+
+fn newest(store: &Connection, facility: i64) -> rusqlite::Result<Option<i64>> {
+    store
+        .prepare_cached(
+            "SELECT max(time) FROM (SELECT max(time) AS time FROM latest WHERE facility = ?1
+             UNION ALL SELECT max(last) FROM seen WHERE facility = ?1 AND day = (SELECT max(day) FROM seen WHERE facility = ?1))",
+        )?
+        .query_row([facility], |row| row.get(0))
+}
+
+/// The first or the last five minutes of a series.
+fn end(store: &Connection, series: i64, order: &str) -> Result<Option<i64>, Refused> {
+    let mut rows = store.prepare_cached(&format!(
+        "SELECT id - ?1, slots FROM days WHERE id BETWEEN ?1 AND ?1 + 65535 ORDER BY id {order} LIMIT 1"
+    ))?;
+    let mut rows = rows.query([series * 65_536])?;
+    let Some(row) = rows.next()? else {
+        return Ok(None);
+    };
+    let day: i64 = row.get(0)?;
+    let slots = Day::unpack(row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?)?;
+    let mut slots = slots.cells().map(|(slot, _)| slot);
+    let slot = match order {
+        "ASC" => slots.next(),
+        _ => slots.last(),
+    };
+    Ok(slot.map(|slot| day * DAY_MS + i64::from(slot) * SLOT_MS))
 }

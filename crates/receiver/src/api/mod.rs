@@ -1,15 +1,172 @@
-//! `/api/v1`: questions and their answers, as JSON or CSV. A file for each question.
+//! `/api/v1`: questions and their answers, as JSON or CSV. A file for each question, and a row in [`ALL`],
+//! which routes, `docs/openapi.json` and `docs/api.md` are made from.
 
+mod asked;
+mod documents;
 mod facilities;
+mod hosts;
+mod intake;
+mod jobs;
+pub mod login;
+mod nodes;
+mod numbers;
+pub mod openapi;
+mod queues;
+mod refused;
+mod reply;
+mod runtime;
+mod sessions;
+mod span;
+mod users;
 mod viewer;
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, Uri, header};
+use axum::middleware::map_response;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
+use rusqlite::Connection;
 
 use crate::app::App;
+use crate::clock;
+use asked::{Asked, Param};
+use refused::Refused;
+use reply::{Rows, Ty};
+use viewer::Viewer;
 
+/// A question that takes longer is given up.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a question waits for what came last; after that it is answered from what is settled.
+const SETTLING: Duration = Duration::from_secs(5);
+
+/// A question: its path, what may be asked, what is answered, and who answers it.
+pub struct Question {
+    /// Its path below `/api/v1/`, and the name of the list in the answer.
+    pub path: &'static str,
+    pub summary: &'static str,
+    /// More about it, in Markdown.
+    pub about: &'static str,
+    pub params: &'static [Param],
+    /// Fields of the answer beside the list and those that follow from the parameters.
+    pub head: &'static [Field],
+    /// Fields of each element of the list, and columns of the CSV, in this order.
+    pub fields: &'static [Field],
+    answer: How,
+}
+
+/// A field of an answer.
+pub struct Field {
+    pub name: &'static str,
+    pub ty: Ty,
+    pub about: &'static str,
+}
+
+enum How {
+    /// Rows, from one view of the store.
+    Rows(fn(&Connection, &Asked) -> Result<Rows, Refused>),
+    /// A stream of raw documents.
+    Documents,
+}
+
+const fn field(name: &'static str, ty: Ty, about: &'static str) -> Field {
+    Field { name, ty, about }
+}
+
+/// Every question there is.
+pub const ALL: &[&Question] = &[
+    &facilities::QUESTION,
+    &nodes::QUESTION,
+    &users::QUESTION,
+    &sessions::QUESTION,
+    &jobs::QUESTION,
+    &runtime::QUESTION,
+    &queues::QUESTION,
+    &hosts::QUESTION,
+    &documents::QUESTION,
+    &intake::QUESTION,
+];
+
+/// All routes below `/api/v1`.
 pub fn routes() -> Router<Arc<App>> {
-    Router::new().route("/facilities", get(facilities::answer))
+    let mut routes = Router::new().route("/openapi.json", get(openapi::answer));
+    for question in ALL {
+        let handler = move |viewer: Viewer,
+                            State(app): State<Arc<App>>,
+                            uri: Uri,
+                            headers: HeaderMap| async move {
+            match answer(question, viewer, &app, &uri, &headers).await {
+                Ok(response) => response,
+                Err(refused) => refused.into_response(),
+            }
+        };
+        routes = routes.route(&format!("/{}", question.path), get(handler));
+    }
+    routes.layer(map_response(with_headers))
+}
+
+/// Names stand in answers: nobody between is to keep them, nor to take them for something else.
+async fn with_headers(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    response
+}
+
+async fn answer(
+    question: &'static Question,
+    Viewer(view): Viewer,
+    app: &Arc<App>,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<Response, Refused> {
+    let asked = Asked::read(question, uri, view.facility, clock::now())?;
+    let form = reply::form(asked.word("format"), headers);
+    match question.answer {
+        How::Documents => documents::stream(app, asked).await,
+        How::Rows(ask) => {
+            settle(app).await;
+            let body = read(app, move |store| {
+                let mut rows = ask(store, &asked)?;
+                rows.finish(question, &asked);
+                form.body(question, &rows)
+            });
+            Ok(form.response(question, body.await?))
+        }
+    }
+}
+
+/// Answers do not wait for a store that cannot be written: what it has is read.
+async fn settle(app: &App) {
+    if let Ok(Err(why)) = tokio::time::timeout(SETTLING, app.store.settle()).await {
+        tracing::debug!("a question is answered from what is settled: {why:#}");
+    }
+}
+
+/// Reads in one view of the store, until the patience is over; waiting for a turn counts.
+async fn read<T: Send + 'static>(
+    app: &App,
+    what: impl FnOnce(&Connection) -> Result<T, Refused> + Send + 'static,
+) -> Result<T, Refused> {
+    let end = Instant::now() + PATIENCE;
+    app.store
+        .read(move |store| {
+            if Instant::now() > end {
+                return Ok(Err(Refused::TooSlow));
+            }
+            store.progress_handler(10_000, Some(move || Instant::now() > end))?;
+            let read = match store.transaction() {
+                Ok(view) => what(&view),
+                Err(why) => Err(why.into()),
+            };
+            store.progress_handler(0, None::<fn() -> bool>)?;
+            Ok(read)
+        })
+        .await?
 }

@@ -106,7 +106,7 @@ pub struct Store {
 
 #[derive(Debug)]
 struct Readers {
-    places: Semaphore,
+    places: Arc<Semaphore>,
     idle: Mutex<Vec<Connection>>,
 }
 
@@ -144,7 +144,7 @@ impl Store {
             waiting,
             used,
             readers: Arc::new(Readers {
-                places: Semaphore::new(READERS),
+                places: Arc::new(Semaphore::new(READERS)),
                 idle: Mutex::default(),
             }),
         };
@@ -263,8 +263,10 @@ impl Store {
     ) -> Result<T> {
         let readers = Arc::clone(&self.readers);
         let folder = self.folder.clone();
-        let _place = self.readers.places.acquire().await?;
+        let place = Arc::clone(&self.readers.places).acquire_owned().await?;
         tokio::task::spawn_blocking(move || {
+            // Held until it is read, even if nobody waits for it any more.
+            let _place = place;
             let idle = locked(&readers.idle).pop();
             let mut store = match idle {
                 Some(store) => store,

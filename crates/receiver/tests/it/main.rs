@@ -6,6 +6,8 @@
 )]
 
 mod answers;
+mod api;
+mod api_access;
 mod commands;
 mod crash;
 mod disk_full;

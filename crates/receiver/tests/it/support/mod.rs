@@ -195,6 +195,24 @@ impl Running {
         })
     }
 
+    /// One request, without following a redirection: status and headers.
+    pub fn headers(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> (u16, reqwest::header::HeaderMap) {
+        let mut request = client().request(method.parse().unwrap(), format!("{}{path}", self.url));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = runtime()
+            .block_on(async { request.body(body).send().await })
+            .unwrap();
+        (answer.status().as_u16(), answer.headers().clone())
+    }
+
     /// Tells it to end, and waits for that.
     pub fn terminate(mut self) -> (ExitStatus, String) {
         signal(self.pid(), nix::sys::signal::Signal::SIGTERM);
@@ -244,6 +262,7 @@ pub fn client() -> reqwest::Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
         .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
         .timeout(PATIENCE)
         .tls_certs_only([])
         .build()

@@ -1,0 +1,191 @@
+//! Batch jobs by state over time.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use rusqlite::Connection;
+
+use super::asked::{self, Asked, FACILITY, FORMAT, FROM, Form, Param, STEP, TO};
+use super::numbers::{self, Series, Steps};
+use super::refused::Refused;
+use super::reply::{Datum, Rows, Ty};
+use super::{How, Question, field};
+use crate::store::Metric;
+
+pub const QUESTION: Question = Question {
+    path: "jobs",
+    summary: "Batch jobs by state over time",
+    about: "A job counts once in five minutes, in the state it was last reported in. A step of an hour or a day has the mean over those of its five minutes in which anything was heard of a facility's jobs; a state that was not reported then is 0. A step in which nothing was heard is left out. Facilities are added up.",
+    params: &[
+        FACILITY,
+        FROM,
+        TO,
+        STEP,
+        Param {
+            name: "by",
+            form: Form::OneOf(&["state", "user", "facility"]),
+            about: "What else to split by.",
+        },
+        asked::limit(
+            20,
+            200,
+            "With `by=user`: so many users, those with most jobs; the rest are one, whose `user` is null.",
+        ),
+        FORMAT,
+    ],
+    head: &[],
+    fields: &[
+        field("time", Ty::Time, "The beginning of the step."),
+        field(
+            "facility",
+            Ty::MaybeText,
+            "The facility, with `by=facility`.",
+        ),
+        field(
+            "user",
+            Ty::MaybeText,
+            "The user, with `by=user`; null for the rest.",
+        ),
+        field("state", Ty::Text, "The state (`state` in documents)."),
+        field("jobs", Ty::Number, "Jobs in that state, a mean."),
+    ],
+    answer: How::Rows(answer),
+};
+
+/// A line of the chart: facility, user, state. The rest, as nobody, is the last.
+type Line = (Option<String>, (bool, Option<String>), String);
+
+/// Lines over time, and when anything was heard, by facility (`None`: all).
+#[derive(Default)]
+struct Chart {
+    lines: BTreeMap<Line, BTreeMap<i64, f64>>,
+    times: BTreeMap<Option<String>, BTreeSet<i64>>,
+}
+
+fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
+    let by = asked.word("by").unwrap_or("state");
+    let facilities = asked.facilities(store)?;
+    let ids: Vec<i64> = facilities.iter().map(|facility| facility.id).collect();
+    let (top, cut) = match by {
+        "user" => top(store, asked, &ids)?,
+        _ => Default::default(),
+    };
+    let mut chart = Chart::default();
+    for facility in &facilities {
+        let name = (by == "facility").then(|| facility.name.clone());
+        let all = numbers::series(store, facility.id, Metric::Jobs)?;
+        let heard = numbers::heard(store, &all, asked.span, asked.step)?;
+        chart
+            .times
+            .entry(name.clone())
+            .or_default()
+            .extend(heard.keys());
+        let mut rest: BTreeMap<String, Steps> = BTreeMap::new();
+        for series in &all {
+            rest.insert(
+                series.part.clone(),
+                numbers::steps(store, series.id, asked.span, asked.step)?,
+            );
+        }
+        for series in top.get(&facility.id).into_iter().flatten() {
+            let steps = numbers::steps(store, series.id, asked.span, asked.step)?;
+            subtract(rest.get_mut(&series.part), &steps);
+            let line = (
+                None,
+                (false, Some(series.label.clone())),
+                series.part.clone(),
+            );
+            chart.add(line, &steps, &heard);
+        }
+        if by != "user" || cut > 0 {
+            for (state, steps) in rest {
+                chart.add((name.clone(), (true, None), state), &steps, &heard);
+            }
+        }
+    }
+    let mut rows = rows(&chart)?;
+    rows.cut = cut;
+    Ok(rows)
+}
+
+impl Chart {
+    /// Adds a facility's sums to a line, as means.
+    fn add(&mut self, line: Line, steps: &Steps, heard: &BTreeMap<i64, u32>) {
+        if steps.is_empty() {
+            return;
+        }
+        let line = self.lines.entry(line).or_default();
+        for (time, cell) in steps {
+            if let Some(slots) = heard.get(time) {
+                *line.entry(*time).or_insert(0.0) += cell.sum / f64::from(*slots);
+            }
+        }
+    }
+}
+
+/// The series of the users with most jobs, by facility, and how many other users there are.
+fn top(
+    store: &Connection,
+    asked: &Asked,
+    facilities: &[i64],
+) -> Result<(HashMap<i64, Vec<Series>>, usize), Refused> {
+    let mut jobs: HashMap<String, f64> = HashMap::new();
+    let mut all = HashMap::new();
+    for facility in facilities {
+        let mut some = Vec::new();
+        for series in numbers::series(store, *facility, Metric::JobsOfUser)? {
+            if let Some(total) = numbers::total(store, series.id, asked.span)? {
+                *jobs.entry(series.label.clone()).or_insert(0.0) += total.sum;
+                some.push(series);
+            }
+        }
+        all.insert(*facility, some);
+    }
+    let chosen = most(jobs, asked.limit());
+    for series in all.values_mut() {
+        series.retain(|series| chosen.0.contains(&series.label));
+    }
+    Ok((all, chosen.1))
+}
+
+/// The names with the highest numbers, and how many others there are.
+pub fn most(numbers: HashMap<String, f64>, limit: usize) -> (BTreeSet<String>, usize) {
+    let mut all: Vec<(String, f64)> = numbers.into_iter().collect();
+    all.sort_by(|one, other| other.1.total_cmp(&one.1).then_with(|| one.0.cmp(&other.0)));
+    let cut = all.len().saturating_sub(limit);
+    let chosen = all.into_iter().take(limit).map(|(name, _)| name);
+    (chosen.collect(), cut)
+}
+
+/// Takes what was counted elsewhere out of a total.
+pub fn subtract(from: Option<&mut Steps>, steps: &Steps) {
+    let Some(from) = from else { return };
+    for (time, cell) in steps {
+        if let Some(total) = from.get_mut(time) {
+            total.sum -= cell.sum;
+            total.n = total.n.saturating_sub(cell.n);
+        }
+    }
+}
+
+fn rows(chart: &Chart) -> Result<Rows, Refused> {
+    let all: BTreeSet<i64> = chart.times.values().flatten().copied().collect();
+    let mut rows = Rows::default();
+    for time in all {
+        for ((facility, (_, user), state), line) in &chart.lines {
+            if chart
+                .times
+                .get(facility)
+                .is_some_and(|times| times.contains(&time))
+            {
+                rows.push(vec![
+                    Datum::Time(time),
+                    facility.clone().into(),
+                    user.clone().into(),
+                    state.as_str().into(),
+                    line.get(&time).copied().unwrap_or(0.0).into(),
+                ])?;
+            }
+        }
+    }
+    Ok(rows)
+}

@@ -1,0 +1,102 @@
+//! Logging in and out of a browser: a viewer's token becomes a cookie, and goes again.
+
+use std::sync::Arc;
+
+use axum::extract::rejection::FormRejection;
+use axum::extract::{DefaultBodyLimit, Form, State};
+use axum::handler::Handler as _;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{MethodRouter, post};
+use serde::Deserialize;
+
+use super::viewer::{self, COOKIE};
+use crate::app::App;
+use crate::{answer, clock};
+
+/// A form with a token is not longer.
+const LONGEST: usize = 4 * 1024;
+/// How long a browser keeps the cookie, in seconds: 30 days. Its token may end before.
+const KEPT: u32 = 30 * 86_400;
+
+#[derive(Deserialize)]
+struct Login {
+    token: String,
+}
+
+/// `POST /login` with the form field `token`: 303 to `/` and the cookie, or 401.
+pub fn login() -> MethodRouter<Arc<App>> {
+    post(enter.layer(DefaultBodyLimit::max(LONGEST)))
+}
+
+/// `POST /logout`: 303 to `/`, and the cookie is gone.
+pub fn logout() -> MethodRouter<Arc<App>> {
+    post(leave)
+}
+
+async fn enter(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    form: Result<Form<Login>, FormRejection>,
+) -> Response {
+    if let Some(refused) = foreign(&headers) {
+        return refused;
+    }
+    let Ok(Form(login)) = form else {
+        return answer::error(
+            StatusCode::BAD_REQUEST,
+            "expected a form (application/x-www-form-urlencoded) with the field `token`",
+        );
+    };
+    let (token, now) = (login.token.trim(), clock::now());
+    match app.tokens.view(token, now) {
+        Some(view) => {
+            viewer::note(&app, &view, now);
+            home(&app, token, KEPT)
+        }
+        None => answer::error(
+            StatusCode::UNAUTHORIZED,
+            "unknown, expired or revoked token, or not a viewer's",
+        ),
+    }
+}
+
+async fn leave(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
+    foreign(&headers).unwrap_or_else(|| home(&app, "", 0))
+}
+
+/// To the front page, with this cookie for so many seconds.
+fn home(app: &App, token: &str, seconds: u32) -> Response {
+    let secure = if app.is_https { "; Secure" } else { "" };
+    let cookie =
+        format!("{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}");
+    let Ok(cookie) = HeaderValue::try_from(cookie) else {
+        return answer::error(StatusCode::BAD_REQUEST, "this is no token");
+    };
+    let headers = [
+        (header::LOCATION, HeaderValue::from_static("/")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (header::SET_COOKIE, cookie),
+    ];
+    (StatusCode::SEE_OTHER, headers).into_response()
+}
+
+/// The answer to a request that another site's page made a browser send.
+fn foreign(headers: &HeaderMap) -> Option<Response> {
+    let text = |name: header::HeaderName| headers.get(name)?.to_str().ok();
+    let site = headers
+        .get("sec-fetch-site")
+        .map(|site| site == "same-origin" || site == "none");
+    let origin = headers.get(header::ORIGIN).map(|_| {
+        let place = text(header::ORIGIN).and_then(|origin| origin.split_once("://"));
+        place.is_some_and(|(_, place)| Some(place) == text(header::HOST))
+    });
+    // A client that is no browser sends neither.
+    match site.or(origin).unwrap_or(true) {
+        true => None,
+        false => Some(answer::error(
+            StatusCode::FORBIDDEN,
+            "another site's page may not log in or out here",
+        )),
+    }
+}

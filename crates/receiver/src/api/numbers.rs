@@ -1,0 +1,151 @@
+//! Reading series: what each step of a span has.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, params};
+
+use super::refused::Refused;
+use super::span::{Span, Step};
+use crate::documents::time::{DAY_MS, SLOT_MS, SLOTS};
+use crate::store::Metric;
+use crate::store::metric::Grain;
+use crate::store::slots::{Cell, Day};
+
+/// A series of numbers, of one facility and metric.
+#[derive(Debug, Clone)]
+pub struct Series {
+    pub id: i64,
+    pub label: String,
+    pub part: String,
+}
+
+/// What each step has that has something, by its beginning. `n` and `sum` of a count are over its five minutes.
+pub type Steps = BTreeMap<i64, Cell>;
+
+/// The series of a facility's metric.
+pub fn series(store: &Connection, facility: i64, metric: Metric) -> rusqlite::Result<Vec<Series>> {
+    store
+        .prepare_cached("SELECT id, label, part FROM series WHERE facility = ? AND metric = ? ORDER BY label, part")?
+        .query_map(params![facility, metric.name()], |row| {
+            Ok(Series {
+                id: row.get(0)?,
+                label: row.get(1)?,
+                part: row.get(2)?,
+            })
+        })?
+        .collect()
+}
+
+/// A row of `days`.
+struct Stored {
+    day: i64,
+    total: Cell,
+    slots: Option<Day>,
+}
+
+/// Calls for each day of a series in a span, unpacked unless `is_enough` says that its total will do.
+fn days(
+    store: &Connection,
+    series: i64,
+    span: Span,
+    is_enough: impl Fn(i64, &Cell) -> bool,
+    mut with: impl FnMut(Stored),
+) -> Result<(), Refused> {
+    let mut read = store.prepare_cached(
+        "SELECT id - ?1, n, sum, min, max, slots FROM days WHERE id BETWEEN ?1 + ?2 AND ?1 + ?3",
+    )?;
+    let (first, last) = span.days();
+    let mut rows = read.query(params![series * 65_536, first, last])?;
+    while let Some(row) = rows.next()? {
+        let day = row.get(0)?;
+        let total = Cell {
+            n: u32::try_from(row.get::<_, i64>(1)?).unwrap_or(u32::MAX),
+            sum: row.get(2)?,
+            min: row.get(3)?,
+            max: row.get(4)?,
+        };
+        // The slots are not even read where they are not needed.
+        let slots = match is_enough(day, &total) {
+            true => None,
+            false => Some(Day::unpack(
+                row.get_ref(5)?.as_blob().map_err(rusqlite::Error::from)?,
+            )?),
+        };
+        with(Stored { day, total, slots });
+    }
+    Ok(())
+}
+
+fn times(day: i64, slots: &Day) -> impl Iterator<Item = (i64, Cell)> {
+    slots
+        .cells()
+        .map(move |(slot, cell)| (day * DAY_MS + i64::from(slot) * SLOT_MS, cell))
+}
+
+/// What a series has in a span, by step.
+pub fn steps(store: &Connection, series: i64, span: Span, step: Step) -> Result<Steps, Refused> {
+    let mut steps = Steps::new();
+    let is_whole = |day, _: &Cell| step == Step::Day && span.has_day(day);
+    days(store, series, span, is_whole, |stored| {
+        match &stored.slots {
+            None => add(&mut steps, stored.day * DAY_MS, stored.total),
+            Some(slots) => {
+                for (time, cell) in times(stored.day, slots).filter(|(time, _)| span.has(*time)) {
+                    add(&mut steps, step.begin(time), cell);
+                }
+            }
+        }
+    })?;
+    Ok(steps)
+}
+
+/// Adds to a step: cells of five minutes, each of which counts.
+pub fn add(steps: &mut Steps, time: i64, more: Cell) {
+    steps
+        .entry(time)
+        .and_modify(|cell| cell.add(more, Grain::Samples))
+        .or_insert(more);
+}
+
+/// All that a series has in a span, together.
+pub fn total(store: &Connection, series: i64, span: Span) -> Result<Option<Cell>, Refused> {
+    let steps = steps(store, series, span, Step::Day)?;
+    Ok(steps.into_values().reduce(|mut all, more| {
+        all.add(more, Grain::Samples);
+        all
+    }))
+}
+
+/// In how many five minutes of each step any of these counts has something.
+pub fn heard(
+    store: &Connection,
+    all: &[Series],
+    span: Span,
+    step: Step,
+) -> Result<BTreeMap<i64, u32>, Refused> {
+    const ALL: usize = SLOTS as usize;
+    let mut heard: BTreeMap<i64, [bool; ALL]> = BTreeMap::new();
+    for series in all {
+        let is_full = |_, total: &Cell| total.n == u32::from(SLOTS);
+        days(store, series.id, span, is_full, |stored| {
+            let day = heard.entry(stored.day).or_insert([false; ALL]);
+            match stored.slots {
+                None => *day = [true; ALL],
+                Some(slots) => slots
+                    .cells()
+                    .for_each(|(slot, _)| day[usize::from(slot)] = true),
+            }
+        })?;
+    }
+    let mut steps = BTreeMap::new();
+    for (day, slots) in heard {
+        let mut time = day * DAY_MS;
+        for is_heard in slots {
+            if is_heard && span.has(time) {
+                *steps.entry(step.begin(time)).or_insert(0) += 1;
+            }
+            time += SLOT_MS;
+        }
+    }
+    Ok(steps)
+}

@@ -1,0 +1,90 @@
+//! Batch queues over time.
+
+use std::collections::BTreeMap;
+
+use rusqlite::Connection;
+
+use super::asked::{self, Asked, FACILITY, FORMAT, FROM, STEP, TO};
+use super::numbers;
+use super::refused::Refused;
+use super::reply::{Datum, Rows, Ty};
+use super::{How, Question, field};
+use crate::store::Metric;
+
+pub const QUESTION: Question = Question {
+    path: "queues",
+    summary: "Batch queues over time",
+    about: "Means of what was reported in a step. A step in which nothing was heard of a queue is left out.",
+    params: &[
+        FACILITY,
+        FROM,
+        TO,
+        STEP,
+        asked::param_text("queue", "Only the queue of this name."),
+        asked::limit(
+            100,
+            1000,
+            "At most so many queues, in the order of facility and name.",
+        ),
+        FORMAT,
+    ],
+    head: &[],
+    fields: &[
+        field("time", Ty::Time, "The beginning of the step."),
+        field("facility", Ty::Text, "The queue's facility."),
+        field("queue", Ty::Text, "The queue."),
+        field("idle", Ty::MaybeNumber, "Idle jobs."),
+        field("running", Ty::MaybeNumber, "Running jobs."),
+        field("held", Ty::MaybeNumber, "Held jobs."),
+        field("cores", Ty::MaybeNumber, "Cores of the running jobs."),
+        field(
+            "memory",
+            Ty::MaybeNumber,
+            "Memory of the running jobs, in MiB.",
+        ),
+    ],
+    answer: How::Rows(answer),
+};
+
+const METRICS: [Metric; 5] = [
+    Metric::QueueIdle,
+    Metric::QueueRunning,
+    Metric::QueueHeld,
+    Metric::QueueCores,
+    Metric::QueueMemory,
+];
+
+fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
+    let mut queues: BTreeMap<(String, String), Vec<(usize, i64)>> = BTreeMap::new();
+    for facility in asked.facilities(store)? {
+        for (at, metric) in METRICS.into_iter().enumerate() {
+            for series in numbers::series(store, facility.id, metric)? {
+                if asked.word("queue").is_none_or(|queue| queue == series.part) {
+                    let queue = queues
+                        .entry((facility.name.clone(), series.part))
+                        .or_default();
+                    queue.push((at, series.id));
+                }
+            }
+        }
+    }
+    let mut rows = Rows::default();
+    rows.cut = queues.len().saturating_sub(asked.limit());
+    for ((facility, queue), all) in queues.into_iter().take(asked.limit()) {
+        let mut steps: BTreeMap<i64, [Option<f64>; METRICS.len()]> = BTreeMap::new();
+        for (at, series) in all {
+            for (time, cell) in numbers::steps(store, series, asked.span, asked.step)? {
+                steps.entry(time).or_default()[at] = Some(cell.mean());
+            }
+        }
+        for (time, means) in steps {
+            let names = [
+                Datum::Time(time),
+                facility.as_str().into(),
+                queue.as_str().into(),
+            ];
+            rows.push(names.into_iter().chain(means.map(Datum::from)).collect())?;
+        }
+    }
+    Ok(rows)
+}

@@ -1,0 +1,77 @@
+//! Why a question is not answered.
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+use crate::answer;
+
+#[derive(Debug)]
+pub enum Refused {
+    /// 400: which parameter, and what was expected of it.
+    Parameter(String),
+    /// 403: another facility's viewer.
+    Forbidden,
+    /// 404: no such facility.
+    NoFacility(String),
+    /// 503: it took too long.
+    TooSlow,
+    /// 503: enough others are at it.
+    Busy(&'static str),
+    /// 500: the store cannot be read.
+    Failed(anyhow::Error),
+}
+
+impl Refused {
+    /// A parameter's value is not what was expected.
+    pub fn value(name: &str, value: &str, expected: &str) -> Self {
+        let value = crate::documents::quoted(value);
+        Self::Parameter(format!(
+            "parameter `{name}`: expected {expected}, found \"{value}\""
+        ))
+    }
+}
+
+impl From<rusqlite::Error> for Refused {
+    fn from(why: rusqlite::Error) -> Self {
+        match why.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::OperationInterrupted) => Self::TooSlow,
+            _ => Self::Failed(why.into()),
+        }
+    }
+}
+
+impl From<anyhow::Error> for Refused {
+    fn from(why: anyhow::Error) -> Self {
+        Self::Failed(why)
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        use StatusCode as S;
+        match self {
+            Refused::Parameter(why) => answer::error(S::BAD_REQUEST, why),
+            Refused::Forbidden => answer::error(
+                S::FORBIDDEN,
+                "parameter `facility`: this token is for reading another facility",
+            ),
+            Refused::NoFacility(name) => answer::error(
+                S::NOT_FOUND,
+                format!(
+                    "parameter `facility`: nothing was heard of \"{}\"",
+                    crate::documents::quoted(&name)
+                ),
+            ),
+            Refused::TooSlow => answer::later(
+                S::SERVICE_UNAVAILABLE,
+                "the answer takes longer than 30 s: ask for a shorter span, a longer step or one facility",
+                10,
+            ),
+            Refused::Busy(why) => answer::later(S::SERVICE_UNAVAILABLE, why, 10),
+            Refused::Failed(why) => {
+                tracing::error!("a question cannot be answered: {why:#}");
+                answer::error(S::INTERNAL_SERVER_ERROR, "the store cannot be read")
+            }
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Jobs that ended, and how long they ran.
+
+use std::collections::{BTreeMap, HashMap};
+
+use rusqlite::Connection;
+
+use super::asked::{self, Asked, FACILITY, FORMAT, FROM, Form, Param, STEP, TO};
+use super::jobs::{most, subtract};
+use super::numbers::{self, Steps};
+use super::refused::Refused;
+use super::reply::{Datum, Rows, Ty};
+use super::span::Step;
+use super::{How, Question, field};
+use crate::store::Metric;
+use crate::store::metric::Grain;
+use crate::store::slots::Cell;
+
+pub const QUESTION: Question = Question {
+    path: "runtime",
+    summary: "Jobs that ended, and how long they ran",
+    about: "A job that ended counts once, when it was first reported as ended, be it reported by two collectors. Numbers are sums. A step in which no job ended is left out.",
+    params: &[
+        FACILITY,
+        FROM,
+        TO,
+        STEP,
+        Param {
+            name: "by",
+            form: Form::OneOf(&["user", "length", "state"]),
+            about: "What to split by: the user; the run time, by powers of two; how the job ended.",
+        },
+        Param {
+            name: "over",
+            form: Form::OneOf(&["all", "time"]),
+            about: "Over the whole span, or step by step.",
+        },
+        asked::limit(
+            100,
+            1000,
+            "With `by=user`: so many users, those with most run time; the rest are one, whose `user` is null.",
+        ),
+        FORMAT,
+    ],
+    head: &[],
+    fields: &[
+        field(
+            "time",
+            Ty::MaybeTime,
+            "The beginning of the step, with `over=time`.",
+        ),
+        field(
+            "user",
+            Ty::MaybeText,
+            "The user, with `by=user`; null for the rest.",
+        ),
+        field(
+            "below",
+            Ty::MaybeInt,
+            "With `by=length`: jobs that ran less than so many seconds, and at least half as many.",
+        ),
+        field(
+            "state",
+            Ty::MaybeText,
+            "How they ended, with `by=state`: finished or removed.",
+        ),
+        field("jobs", Ty::Int, "Jobs that ended."),
+        field(
+            "seconds",
+            Ty::Number,
+            "Their run time together, in seconds.",
+        ),
+    ],
+    answer: How::Rows(answer),
+};
+
+/// What a line of the answer is of. In the order of the answer.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Of {
+    User(String),
+    Length(u32),
+    State(String),
+    Rest,
+}
+
+fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
+    let mut rows = Rows::default();
+    let lines = match asked.word("by").unwrap_or("user") {
+        "length" => lines(store, asked, Metric::EndedByLength, |label, _| {
+            Of::Length(label.parse().unwrap_or(63))
+        })?,
+        "state" => lines(store, asked, Metric::Ended, |_, part| {
+            Of::State(part.to_owned())
+        })?,
+        _ => {
+            let (lines, cut) = by_user(store, asked)?;
+            rows.cut = cut;
+            lines
+        }
+    };
+    let mut all: Vec<(Option<i64>, &Of, Cell)> = Vec::new();
+    for (of, steps) in &lines {
+        match asked.word("over") {
+            Some("time") => all.extend(steps.iter().map(|(time, cell)| (Some(*time), of, *cell))),
+            _ => all.extend(together(steps).map(|cell| (None, of, cell))),
+        }
+    }
+    all.sort_by_key(|(time, ..)| *time);
+    for (time, of, cell) in all.into_iter().filter(|(.., cell)| cell.n > 0) {
+        let (user, below, state) = match of {
+            Of::User(user) => (Some(user.as_str()), None, None),
+            Of::Length(power) => (None, Some(1_i64 << power.min(&62)), None),
+            Of::State(state) => (None, None, Some(state.as_str())),
+            Of::Rest => (None, None, None),
+        };
+        rows.push(vec![
+            time.map(Datum::Time).into(),
+            user.into(),
+            below.into(),
+            state.into(),
+            i64::from(cell.n).into(),
+            cell.sum.into(),
+        ])?;
+    }
+    Ok(rows)
+}
+
+fn together(steps: &Steps) -> Option<Cell> {
+    steps.values().copied().reduce(|mut all, more| {
+        all.add(more, Grain::Samples);
+        all
+    })
+}
+
+/// Days are enough where steps are not asked for.
+fn step(asked: &Asked) -> Step {
+    match asked.word("over") {
+        Some("time") => asked.step,
+        _ => Step::Day,
+    }
+}
+
+fn lines(
+    store: &Connection,
+    asked: &Asked,
+    metric: Metric,
+    of: impl Fn(&str, &str) -> Of,
+) -> Result<BTreeMap<Of, Steps>, Refused> {
+    let mut lines: BTreeMap<Of, Steps> = BTreeMap::new();
+    for facility in asked.facilities(store)? {
+        for series in numbers::series(store, facility.id, metric)? {
+            let line = lines.entry(of(&series.label, &series.part)).or_default();
+            for (time, cell) in numbers::steps(store, series.id, asked.span, step(asked))? {
+                numbers::add(line, time, cell);
+            }
+        }
+    }
+    Ok(lines)
+}
+
+/// The users with most run time, and the rest: how many those are.
+fn by_user(store: &Connection, asked: &Asked) -> Result<(BTreeMap<Of, Steps>, usize), Refused> {
+    let mut seconds: HashMap<String, f64> = HashMap::new();
+    let mut all = Vec::new();
+    for facility in asked.facilities(store)? {
+        for series in numbers::series(store, facility.id, Metric::EndedOfUser)? {
+            if let Some(total) = numbers::total(store, series.id, asked.span)? {
+                *seconds.entry(series.label.clone()).or_insert(0.0) += total.sum;
+                all.push(series);
+            }
+        }
+    }
+    let (top, cut) = most(seconds, asked.limit());
+    let mut lines: BTreeMap<Of, Steps> = BTreeMap::new();
+    for series in all.into_iter().filter(|series| top.contains(&series.label)) {
+        let line = lines.entry(Of::User(series.label)).or_default();
+        for (time, cell) in numbers::steps(store, series.id, asked.span, step(asked))? {
+            numbers::add(line, time, cell);
+        }
+    }
+    if cut > 0 {
+        let mut rest = self::lines(store, asked, Metric::Ended, |_, _| Of::Rest)?;
+        lines
+            .values()
+            .for_each(|steps| subtract(rest.get_mut(&Of::Rest), steps));
+        lines.append(&mut rest);
+    }
+    Ok((lines, cut))
+}

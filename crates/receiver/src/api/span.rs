@@ -1,0 +1,167 @@
+//! Spans of time and the steps they are cut into, UTC.
+
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+use crate::documents::time::{self, DAY_MS, HOUR_MS, SLOT_MS};
+
+/// The longest span: eleven years.
+pub const LONGEST_MS: i64 = 11 * 366 * DAY_MS;
+/// The store counts days in 16 bits.
+pub const LATEST_MS: i64 = 65_535 * DAY_MS;
+/// Steps in an answer.
+const MOST_STEPS: i64 = 10_000;
+
+/// What a parameter for a time may be.
+pub const EXPECTED: &str = "a time (2026-11-23T04:05:06Z; a + in it is written %2B), a date (2026-11-23, UTC), `now`, or a time ago (-90m, -24h, -7d)";
+
+/// From a time up to another, milliseconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    pub from: i64,
+    /// The first that is not in it.
+    pub to: i64,
+}
+
+impl Span {
+    pub fn has(&self, time: i64) -> bool {
+        (self.from..self.to).contains(&time)
+    }
+
+    /// Whether the whole day, counted from 1970, is in it.
+    pub fn has_day(&self, day: i64) -> bool {
+        self.from <= day * DAY_MS && (day + 1) * DAY_MS <= self.to
+    }
+
+    /// The first and the last day.
+    pub fn days(&self) -> (i64, i64) {
+        (time::day(self.from), time::day(self.to - 1))
+    }
+
+    /// Widened to full five minutes, in which numbers are kept.
+    pub fn widened(self) -> Self {
+        Self {
+            from: self.from.div_euclid(SLOT_MS) * SLOT_MS,
+            to: (self.to + SLOT_MS - 1).div_euclid(SLOT_MS) * SLOT_MS,
+        }
+    }
+}
+
+/// How fine an answer over time is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    FiveMinutes,
+    Hour,
+    Day,
+}
+
+impl Step {
+    pub const WORDS: &[&str] = &["5m", "1h", "1d"];
+
+    pub fn of(word: &str) -> Option<Self> {
+        match word {
+            "5m" => Some(Step::FiveMinutes),
+            "1h" => Some(Step::Hour),
+            "1d" => Some(Step::Day),
+            _ => None,
+        }
+    }
+
+    pub fn word(self) -> &'static str {
+        match self {
+            Step::FiveMinutes => "5m",
+            Step::Hour => "1h",
+            Step::Day => "1d",
+        }
+    }
+
+    fn ms(self) -> i64 {
+        match self {
+            Step::FiveMinutes => SLOT_MS,
+            Step::Hour => HOUR_MS,
+            Step::Day => DAY_MS,
+        }
+    }
+
+    /// The step that a span gets where nobody says another.
+    pub fn fit(span: Span) -> Self {
+        match span.to - span.from {
+            length if length <= 2 * DAY_MS + 2 * SLOT_MS => Step::FiveMinutes,
+            length if length <= 62 * DAY_MS => Step::Hour,
+            _ => Step::Day,
+        }
+    }
+
+    /// The beginning of the step that a time is in.
+    pub fn begin(self, time: i64) -> i64 {
+        time.div_euclid(self.ms()) * self.ms()
+    }
+
+    /// Whether an answer by this step would be too long.
+    pub fn is_too_fine(self, span: Span) -> bool {
+        (span.to - span.from) / self.ms() > MOST_STEPS
+    }
+}
+
+/// The time that a parameter says.
+pub fn parse(text: &str, now: i64) -> Option<i64> {
+    let time = match text {
+        "now" => Some(now),
+        _ if text.starts_with('-') => now.checked_sub(ago(&text[1..])?),
+        _ if text.len() == 10 => date(text),
+        _ => time::parse(text),
+    }?;
+    (0..=LATEST_MS).contains(&time).then_some(time)
+}
+
+fn date(text: &str) -> Option<i64> {
+    let date: Date = text.parse().ok()?;
+    let time = date.to_zoned(TimeZone::UTC).ok()?;
+    Some(time.timestamp().as_millisecond())
+}
+
+fn ago(text: &str) -> Option<i64> {
+    let unit = match text.chars().last()? {
+        'm' => 60_000,
+        'h' => HOUR_MS,
+        'd' => DAY_MS,
+        'w' => 7 * DAY_MS,
+        _ => return None,
+    };
+    let digits = &text[..text.len() - 1];
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| digits.parse::<i64>().ok()?.checked_mul(unit))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_in_four_ways() {
+        let now = 1_800_000_000_000;
+        assert_eq!(parse("now", now), Some(now));
+        assert_eq!(parse("-24h", now), Some(now - DAY_MS));
+        assert_eq!(parse("-1w", now), Some(now - 7 * DAY_MS));
+        assert_eq!(parse("1970-01-02", now), Some(DAY_MS));
+        assert_eq!(
+            parse("1970-01-02T00:00:01+01:00", now),
+            Some(DAY_MS - 3_599_000)
+        );
+        for wrong in [
+            "",
+            "-",
+            "-h",
+            "-1y",
+            "--1h",
+            "-99999999999999999d",
+            "24h",
+            "1969-12-31",
+            "2400-01-01",
+            "2026-02-30",
+            "-1é",
+        ] {
+            assert_eq!(parse(wrong, now), None, "{wrong}");
+        }
+    }
+}
