@@ -168,7 +168,10 @@ impl Writer {
         }
     }
 
-    fn keep(&mut self, requests: Vec<(Received, oneshot::Sender<Result<Kept, Refusal>>)>) {
+    pub(super) fn keep(
+        &mut self,
+        requests: Vec<(Received, oneshot::Sender<Result<Kept, Refusal>>)>,
+    ) {
         if requests.is_empty() {
             return;
         }
