@@ -31,9 +31,15 @@ struct Bench {
 pub fn run(words: &[String]) -> Result<()> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words[..] {
-        [] => collector().and_then(|()| receiver::run()),
-        ["receiver"] => receiver::run(),
-        _ => bail!("expected `cargo xtask bench` or `cargo xtask bench receiver`"),
+        [] => collector().and_then(|()| receiver::run(&receiver::built()?)),
+        ["receiver"] => receiver::run(&receiver::built()?),
+        // Another build, to compare with.
+        ["receiver", "--binary", path] => receiver::run(Path::new(path)),
+        ["--large"] => receiver::large::run("100000000"),
+        ["--large", "--documents", documents] => receiver::large::run(documents),
+        _ => bail!(
+            "expected `cargo xtask bench`, `cargo xtask bench receiver [--binary FILE]` or `cargo xtask bench --large [--documents N]`"
+        ),
     }
 }
 

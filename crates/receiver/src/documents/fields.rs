@@ -22,6 +22,10 @@ impl<'a> Fields<'a> {
             .map(|(_, raw)| raw)
     }
 
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// All of them: the name (decoded) and the value as it was written.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &'a str)> {
         self.0.iter().map(|(name, raw)| (name.as_ref(), raw.get()))

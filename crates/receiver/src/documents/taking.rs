@@ -61,6 +61,7 @@ impl Taking<'_> {
             stamp: time::text(self.now),
             documents: Documents::default(),
             last: None,
+            given: None,
             passes,
             fault: None,
         };
@@ -81,9 +82,18 @@ struct Run<'t, 'g> {
     documents: Documents,
     /// The last token and what it allows: the next document most likely has it, too.
     last: Option<(String, Pass)>,
+    /// The last time that a document gave: the next one most likely gives the same.
+    given: Option<GivenTime>,
     passes: &'t mut Vec<Pass>,
     /// Why the last element was not taken, as serde's error cannot hold it.
     fault: Option<Fault>,
+}
+
+struct GivenTime {
+    raw: String,
+    time: i64,
+    /// As it is stored.
+    stamp: String,
 }
 
 impl Run<'_, '_> {
@@ -142,17 +152,16 @@ impl Run<'_, '_> {
             });
         }
         let kind = text_of(fields, "kind")?;
-        let given = given_time(fields)?;
-        let time = given.unwrap_or(self.taking.now);
+        self.look_at_time(fields)?;
+        let is_given = fields.raw("timestamp").is_some();
+        let given = self.given.as_ref().filter(|_| is_given);
+        let time = given.map_or(self.taking.now, |given| given.time);
         self.possible(time)?;
         let facts = self.facts(&kind, fields)?;
         let start = self.documents.lines.len();
-        let stamp = given.map(time::text);
-        write_line(
-            &mut self.documents.lines,
-            stamp.as_deref().unwrap_or(&self.stamp),
-            fields,
-        );
+        let given = self.given.as_ref().filter(|_| is_given);
+        let stamp = given.map_or(&self.stamp, |given| &given.stamp);
+        write_line(&mut self.documents.lines, stamp, fields);
         let line = start..self.documents.lines.len();
         if line.len() > LONGEST {
             return Err(Fault {
@@ -173,6 +182,20 @@ impl Run<'_, '_> {
             time,
             facts,
         });
+        Ok(())
+    }
+
+    /// Reads the time that the document gives, if any, unless it is the last one's.
+    fn look_at_time(&mut self, fields: &Fields<'_>) -> Result<(), Fault> {
+        let raw = fields.raw("timestamp").unwrap_or_default();
+        let is_known = self.given.as_ref().is_some_and(|given| given.raw == raw);
+        if !is_known && let Some(time) = given_time(fields)? {
+            self.given = Some(GivenTime {
+                raw: raw.to_owned(),
+                time,
+                stamp: time::text(time),
+            });
+        }
         Ok(())
     }
 

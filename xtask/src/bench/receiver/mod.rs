@@ -1,9 +1,11 @@
 //! What the receiver does with a load, beside nginx, which does nothing with it.
 
 mod jobs;
+pub mod large;
 mod load;
 mod nginx;
 
+use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -27,10 +29,10 @@ const SINGLES_OVER: usize = 64;
 const FOR: Duration = Duration::from_secs(10);
 /// Of the backlog: two weeks have 4,032.
 const LATE_ROUNDS: usize = 60;
+const SIZE_ROUNDS: usize = 50;
 
-/// Builds the receiver and prints its rows.
-pub fn run() -> Result<()> {
-    let binary = built()?;
+/// Prints the rows of a receiver.
+pub fn run(binary: &Path) -> Result<()> {
     println!(
         "\n{:<58} {:>10} {:>9} {:>9} {:>9}   target",
         "the receiver", "a second", "p50", "p99", "CPU/1000"
@@ -39,12 +41,13 @@ pub fn run() -> Result<()> {
     if nginx.is_none() {
         println!("  (left out: nginx; apt-get install nginx-light)");
     }
-    let mut bench = Bench::start(&binary)?;
+    let mut bench = Bench::start(binary)?;
     std::thread::sleep(Duration::from_secs(2));
     let idle = memory_of(bench.receiver.pid(), "VmRSS");
     bench.arrays(nginx.as_ref())?;
     bench.singles(nginx.as_ref())?;
     bench.backlog()?;
+    bench.size()?;
     let peak = memory_of(bench.receiver.pid(), "VmHWM");
     println!(
         "{:<58} {:>10} {:>31}at most 20 MiB (21.0 MB)",
@@ -61,7 +64,8 @@ pub fn run() -> Result<()> {
     Ok(())
 }
 
-fn built() -> Result<PathBuf> {
+/// Builds the release binary.
+pub fn built() -> Result<PathBuf> {
     ends_well(program("cargo").args(["build", "--release", "--package", "afmetrics-receiver"]))?;
     Ok(Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/release/afmetrics_receiver"))
 }
@@ -71,7 +75,7 @@ struct Bench {
     tokens: Vec<String>,
     /// Loads until now.
     loads: u16,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Bench {
@@ -84,8 +88,28 @@ impl Bench {
             tokens: tokens?,
             receiver: Receiver::start(binary, folder.path())?,
             loads: 0,
-            _folder: folder,
+            folder,
         })
+    }
+
+    /// What the jobs of a facility need that sends an array of 500 at a time.
+    fn size(&mut self) -> Result<()> {
+        let before = self.used()?;
+        let requests = self.requests(500, SIZE_ROUNDS, None);
+        let outcome = load::run(self.receiver.address, 1, &requests, None)?;
+        self.receiver.ask("/api/v1/facilities")?;
+        #[expect(clippy::cast_precision_loss, reason = "for reading")]
+        let each = (self.used()? - before) as f64 / (outcome.taken * 500) as f64;
+        println!(
+            "{:<58} {each:>10.1} {:>31}at most 20 bytes",
+            "bytes of the store for a job, in arrays of 500", ""
+        );
+        Ok(())
+    }
+
+    /// Bytes of the store's file that are in use.
+    fn used(&self) -> Result<u64> {
+        Ok(fs::metadata(self.folder.path().join("afmetrics.db"))?.len())
     }
 
     fn requests(&mut self, each: usize, rounds: usize, since: Option<Duration>) -> Requests {
