@@ -72,12 +72,38 @@ fn children_cpu() -> Result<Duration> {
     Ok(Duration::from_micros(micros.cast_unsigned()))
 }
 
-/// `VmHWM:      7680 kB`; 0 if the process is gone.
+/// The most memory that it held; 0 if the process is gone.
 fn high_water_mark(status_file: &str) -> u64 {
+    memory(status_file, "VmHWM")
+}
+
+/// Memory of a running process in bytes: what it has (`VmRSS`), or the most it had (`VmHWM`).
+pub fn memory_of(pid: u32, which: &str) -> u64 {
+    memory(&format!("/proc/{pid}/status"), which)
+}
+
+/// CPU that a running process has used until now.
+pub fn cpu_of(pid: u32) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // After the name, which is in brackets: fields 14 and 15, in hundredths of a second.
+    let ticks: u64 = stat
+        .rsplit(')')
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .filter_map(|ticks| ticks.parse::<u64>().ok())
+        .sum();
+    Duration::from_millis(ticks * 10)
+}
+
+/// `VmHWM:      7680 kB`
+fn memory(status_file: &str, which: &str) -> u64 {
     let status = fs::read_to_string(status_file).unwrap_or_default();
     status
         .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .find_map(|line| line.strip_prefix(which)?.strip_prefix(':'))
         .and_then(|rest| rest.split_whitespace().next())
         .and_then(|kib| kib.parse::<u64>().ok())
         .map_or(0, |kib| kib * 1024)

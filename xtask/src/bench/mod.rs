@@ -5,6 +5,7 @@ mod drain;
 mod durable;
 mod line;
 mod measure;
+mod receiver;
 
 use std::fs;
 use std::io::{BufWriter, Write as _};
@@ -26,8 +27,23 @@ struct Bench {
     folder: TempDir,
 }
 
-/// Builds the release binary and prints the table.
-pub fn run(_: &[String]) -> Result<()> {
+/// Builds the release binaries and prints the tables; `receiver`: of the receiver alone.
+pub fn run(words: &[String]) -> Result<()> {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words[..] {
+        [] => collector().and_then(|()| receiver::run(&receiver::built()?)),
+        ["receiver"] => receiver::run(&receiver::built()?),
+        // Another build, to compare with.
+        ["receiver", "--binary", path] => receiver::run(Path::new(path)),
+        ["--large"] => receiver::large::run("100000000"),
+        ["--large", "--documents", documents] => receiver::large::run(documents),
+        _ => bail!(
+            "expected `cargo xtask bench`, `cargo xtask bench receiver [--binary FILE]` or `cargo xtask bench --large [--documents N]`"
+        ),
+    }
+}
+
+fn collector() -> Result<()> {
     let bench = Bench::new()?;
     println!(
         "{:<58} {:>10} {:>10} {:>9}   target",

@@ -11,6 +11,7 @@ pub mod time;
 use std::fmt;
 use std::ops::Range;
 
+use foldhash::fast::RandomState;
 use indexmap::IndexSet;
 
 use facts::Facts;
@@ -55,7 +56,7 @@ pub struct Name(pub u32);
 
 /// The names in a body, each once.
 #[derive(Debug, Default, Clone)]
-pub struct Names(IndexSet<Box<str>>);
+pub struct Names(IndexSet<Box<str>, RandomState>);
 
 impl Names {
     /// The number of a name.

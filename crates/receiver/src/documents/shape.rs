@@ -10,6 +10,8 @@ use super::quoted;
 
 /// Brackets in one another in a field that is not in the table: readers stop at some depth, serde_json at 128.
 const DEEPEST: usize = 100;
+/// Fields of every document, which are looked at elsewhere.
+const COMMON: [&str; 4] = ["token", "kind", "cluster", "timestamp"];
 
 /// The value of a field, of the type that the table of kinds gives it.
 #[derive(Debug, PartialEq)]
@@ -72,9 +74,17 @@ fn of_table<'a>(
             .transpose()?,
         );
     }
+    let known = table
+        .iter()
+        .map(|field| field.name)
+        .chain(COMMON)
+        .filter(|name| fields.raw(name).is_some())
+        .count();
+    if known == fields.count() {
+        return Ok(values);
+    }
     for (name, raw) in fields.iter() {
-        let is_known = ["token", "kind", "cluster", "timestamp"].contains(&name)
-            || table.iter().any(|field| field.name == name);
+        let is_known = COMMON.contains(&name) || table.iter().any(|field| field.name == name);
         if !is_known {
             sound(raw).map_err(|why| format!("field `{inside}{}`: {why}", quoted(name)))?;
         }
@@ -153,8 +163,14 @@ fn of_type<'a>(field: &Field, raw: &'a str, inside: &str) -> Result<Value<'a>, F
     }
 }
 
-/// The text of a JSON string, if this is one.
+/// The text of a JSON string, if this value (which is sound JSON) is one.
 pub fn string(raw: &str) -> Option<Cow<'_, str>> {
+    let inner = raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"'));
+    if let Some(inner) = inner
+        && !inner.contains('\\')
+    {
+        return Some(Cow::Borrowed(inner));
+    }
     serde_json::from_str(raw).ok().map(|Text(text)| text)
 }
 

@@ -62,6 +62,7 @@ impl Taking<'_> {
             stamp: time::text(self.now),
             documents: Documents::default(),
             last: None,
+            given: None,
             passes,
             fault: None,
         };
@@ -87,9 +88,18 @@ struct Run<'t, 'g> {
     documents: Documents,
     /// The last token and what it allows: the next document most likely has it, too.
     last: Option<(String, Pass)>,
+    /// The last time that a document gave: the next one most likely gives the same.
+    given: Option<GivenTime>,
     passes: &'t mut Vec<Pass>,
     /// Why the last element was not taken, as serde's error cannot hold it.
     fault: Option<Fault>,
+}
+
+struct GivenTime {
+    raw: String,
+    time: i64,
+    /// As it is stored.
+    stamp: String,
 }
 
 impl Run<'_, '_> {
@@ -150,13 +160,15 @@ impl Run<'_, '_> {
             });
         }
         let kind = text_of(fields, "kind")?;
-        let given = given_time(fields)?;
-        let time = given.unwrap_or(self.taking.now);
+        self.look_at_time(fields)?;
+        let is_given = fields.raw("timestamp").is_some_and(|raw| raw != "null");
+        let given = self.given.as_ref().filter(|_| is_given);
+        let time = given.map_or(self.taking.now, |given| given.time);
         self.possible(time)?;
         if fields.count() > fields::MOST {
             return Err(malformed(format!("more than {} fields", fields::MOST)));
         }
-        let line = self.line(fields, given)?;
+        let line = self.line(fields, is_given)?;
         let facts = self.facts(&kind, fields)?;
         let names = &mut self.documents.names;
         let (facility, kind) = (names.of(&facility), names.of(&kind));
@@ -172,14 +184,11 @@ impl Run<'_, '_> {
 
     /// Writes the line that is stored; where it is. Values are looked into only when it is short enough:
     /// they take many times the memory.
-    fn line(&mut self, fields: &Fields<'_>, given: Option<i64>) -> Result<Range<usize>, Fault> {
+    fn line(&mut self, fields: &Fields<'_>, is_given: bool) -> Result<Range<usize>, Fault> {
         let start = self.documents.lines.len();
-        let stamp = given.map(time::text);
-        write_line(
-            &mut self.documents.lines,
-            stamp.as_deref().unwrap_or(&self.stamp),
-            fields,
-        );
+        let given = self.given.as_ref().filter(|_| is_given);
+        let stamp = given.map_or(&self.stamp, |given| &given.stamp);
+        write_line(&mut self.documents.lines, stamp, fields);
         let line = start..self.documents.lines.len();
         if line.len() > LONGEST {
             return Err(Fault {
@@ -192,6 +201,20 @@ impl Run<'_, '_> {
             });
         }
         Ok(line)
+    }
+
+    /// Reads the time that the document gives, if any, unless it is the last one's.
+    fn look_at_time(&mut self, fields: &Fields<'_>) -> Result<(), Fault> {
+        let raw = fields.raw("timestamp").unwrap_or_default();
+        let is_known = self.given.as_ref().is_some_and(|given| given.raw == raw);
+        if !is_known && let Some(time) = given_time(fields)? {
+            self.given = Some(GivenTime {
+                raw: raw.to_owned(),
+                time,
+                stamp: time::text(time),
+            });
+        }
+        Ok(())
     }
 
     /// What the document's token allows, or else the request's; nothing where there is no gate.

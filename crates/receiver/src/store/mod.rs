@@ -11,6 +11,8 @@ pub mod ranges;
 pub mod schema;
 pub mod slots;
 pub mod summaries;
+#[cfg(test)]
+mod tests;
 pub mod writer;
 
 use std::collections::HashMap;

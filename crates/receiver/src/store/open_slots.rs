@@ -4,9 +4,10 @@
 //! That needs to know which jobs a slot has seen. Those of the slots in use are in memory; others are
 //! read again from the stored documents when a late one comes.
 
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use anyhow::Result;
+use foldhash::HashMap;
 use rusqlite::{Connection, params};
 
 use super::block;
@@ -65,12 +66,14 @@ impl OpenSlots {
     ) -> Result<Option<Change>> {
         let which = (facility, kind, slot(time));
         self.uses += 1;
-        if !self.slots.contains_key(&which) {
-            let slot = load(store, which, before, words)?;
-            self.jobs += slot.jobs.len();
-            self.slots.insert(which, slot);
-        }
-        let slot = self.slots.entry(which).or_default();
+        let slot = match self.slots.entry(which) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let slot = load(store, which, before, words)?;
+                self.jobs += slot.jobs.len();
+                new.insert(slot)
+            }
+        };
         slot.used = self.uses;
         let into = Where {
             user: job.user,

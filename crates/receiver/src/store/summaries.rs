@@ -4,9 +4,10 @@
 //! was added up goes into the tables in one transaction, which also says up to which block. After a crash
 //! the documents of later blocks are added up again, so the tables are exact whenever the power goes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use anyhow::Result;
+use foldhash::HashMap;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
 use super::metric::Metric;
@@ -247,10 +248,10 @@ impl Summaries {
     /// Keeps those that ended for good and are not known yet; returns what they add up to.
     fn settle_ended(&mut self, store: &Transaction<'_>) -> Result<Series> {
         let mut is_known = store.prepare_cached(
-            "SELECT 1 FROM ended WHERE facility = ? AND day BETWEEN ? AND ? AND job = ?",
+            "SELECT 1 FROM ended WHERE facility = ? AND day IN (?, ?, ?) AND job = ?",
         )?;
         let mut keep = store.prepare_cached("INSERT INTO ended VALUES (?, ?, ?)")?;
-        let mut series = Series::new();
+        let mut series = Series::default();
         let nothing = self.words.of("");
         for ((facility, job), reports) in &mut self.ended {
             let job = job.to_be_bytes();
@@ -258,7 +259,7 @@ impl Summaries {
             for report in reports {
                 let day = day(report.time);
                 // The neighbours, too: two collectors may report it on both sides of midnight.
-                if is_known.exists(params![facility, day - 1, day + 1, job])? {
+                if is_known.exists(params![facility, day - 1, day, day + 1, job])? {
                     continue;
                 }
                 keep.execute(params![facility, day, job])?;

@@ -32,6 +32,10 @@ const SETTLE_EVERY: Duration = Duration::from_secs(5);
 const SETTLE_AFTER: usize = 1_000_000;
 /// A group is closed when it has so many documents, so that the first one need not wait for long.
 const MOST_IN_GROUP: usize = 20_000;
+/// After a group of so many requests, more are let come before the next one is begun: that costs each of
+/// them little time and all of them many commits.
+const CROWD: usize = 8;
+const GATHER: Duration = Duration::from_millis(1);
 
 /// What the writer is asked for.
 pub enum Work {
@@ -50,6 +54,8 @@ pub struct Writer {
     kinds: HashMap<Name, i64>,
     last_block: i64,
     settled: Instant,
+    /// Whether the last group had many requests.
+    is_crowded: bool,
     /// Documents that wait in the queue.
     waiting: Arc<AtomicUsize>,
     used: Arc<Used>,
@@ -97,6 +103,7 @@ impl Writer {
             kinds: HashMap::new(),
             last_block: last_block.max(settled),
             settled: Instant::now(),
+            is_crowded: false,
             waiting,
             used,
             maintenance: None,
@@ -169,6 +176,9 @@ impl Writer {
 
     /// Does this work and what waits behind it.
     fn group(&mut self, first: Work, queue: &Receiver<Work>) {
+        if std::mem::take(&mut self.is_crowded) {
+            std::thread::sleep(GATHER);
+        }
         let mut requests = Vec::new();
         let mut documents = 0;
         let mut next = Some(first);
@@ -204,10 +214,14 @@ impl Writer {
         }
     }
 
-    fn keep(&mut self, requests: Vec<(Received, oneshot::Sender<Result<Kept, Refusal>>)>) {
+    pub(super) fn keep(
+        &mut self,
+        requests: Vec<(Received, oneshot::Sender<Result<Kept, Refusal>>)>,
+    ) {
         if requests.is_empty() {
             return;
         }
+        self.is_crowded = requests.len() >= CROWD;
         let (received, replies): (Vec<_>, Vec<_>) = requests.into_iter().unzip();
         let documents: usize = received.iter().map(|one| one.documents.list.len()).sum();
         let stored = self.commit(&received);

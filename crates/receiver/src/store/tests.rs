@@ -1,0 +1,370 @@
+//! Whatever comes in whichever groups, and wherever the power goes: the tables say what the documents say.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+use super::slots::{Cell, Day};
+use super::writer::Writer;
+use super::{Received, schema};
+use crate::documents::time::{DAY_MS, HOUR_MS, SLOT_MS, SLOTS, text};
+use crate::documents::{Form, Taking};
+
+/// 2026-11-22, an hour before the day ends.
+const BEGIN: i64 = 20_779 * DAY_MS + 23 * HOUR_MS;
+
+#[derive(Debug, Clone)]
+enum Step {
+    /// Requests that are stored as one group.
+    Group(Vec<Vec<Document>>),
+    Settle,
+    Crash,
+}
+
+#[derive(Debug, Clone)]
+struct Document {
+    facility: u8,
+    minute: u8,
+    says: Says,
+}
+
+#[derive(Debug, Clone)]
+enum Says {
+    Job {
+        user: u8,
+        id: u8,
+        state: u8,
+        runtime: u8,
+    },
+    Users {
+        node: u8,
+        users: BTreeSet<u8>,
+    },
+    Load {
+        node: u8,
+        load: u8,
+    },
+}
+
+const STATES: [&str; 5] = ["idle", "running", "held", "removed", "finished"];
+
+impl Document {
+    /// Around midnight.
+    fn time(&self) -> i64 {
+        BEGIN + i64::from(self.minute) * 60_000
+    }
+
+    fn facility(&self) -> String {
+        format!("facility-{}", self.facility)
+    }
+
+    fn json(&self) -> Value {
+        let mut document = match &self.says {
+            Says::Job {
+                user,
+                id,
+                state,
+                runtime,
+            } => json!({"kind": "condorjob", "users": name(*user), "Id": format!("{id}.0"),
+                "Runtime": runtime, "state": STATES[usize::from(*state)]}),
+            Says::Users { node, users } => {
+                let users: Vec<String> = users.iter().map(|user| name(*user)).collect();
+                json!({"kind": "ssh", "login_node": format!("login{node}"), "ssh_user_count": users.len(),
+                    "users": users})
+            }
+            Says::Load { node, load } => {
+                json!({"kind": "CPU", "login_node": format!("login{node}"), "load": load})
+            }
+        };
+        document["cluster"] = self.facility().into();
+        document["timestamp"] = text(self.time()).into();
+        document
+    }
+}
+
+fn name(user: u8) -> String {
+    format!("canary-{user}")
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let says = prop_oneof![
+        6 => (0..3_u8, 0..3_u8, 0..5_u8, 0..2_u8)
+            .prop_map(|(user, id, state, runtime)| Says::Job { user, id, state, runtime }),
+        1 => (0..2_u8, prop::collection::btree_set(0..3_u8, 0..3))
+            .prop_map(|(node, users)| Says::Users { node, users }),
+        1 => (0..2_u8, 0..9_u8).prop_map(|(node, load)| Says::Load { node, load }),
+    ];
+    let document =
+        (0..2_u8, prop_oneof![0..6_u8, 55..65_u8], says).prop_map(|(facility, minute, says)| {
+            Document {
+                facility,
+                minute,
+                says,
+            }
+        });
+    let request = prop::collection::vec(document, 1..12);
+    let step = prop_oneof![
+        4 => prop::collection::vec(request, 1..4).prop_map(Step::Group),
+        2 => Just(Step::Settle),
+        1 => Just(Step::Crash),
+    ];
+    prop::collection::vec(step, 1..14)
+}
+
+/// By facility, metric, label, part and slot.
+type Cells = BTreeMap<(String, String, String, String, i64), (u32, f64, f64, f64)>;
+/// By facility, day, kind and user: hours, first, last, documents.
+type Seen = BTreeMap<(String, i64, String, String), (i64, i64, i64, i64)>;
+/// By facility: how many jobs ended, and their seconds.
+type Ended = BTreeMap<String, (u32, f64)>;
+
+#[derive(Debug, Default, PartialEq)]
+struct Tables {
+    cells: Cells,
+    seen: Seen,
+    ended: Ended,
+}
+
+impl Tables {
+    /// What these documents, in the order in which they came, have to add up to.
+    fn of(documents: &[&Document]) -> Self {
+        let mut tables = Self::default();
+        // Which state counts for which job: by facility, slot, user and id the last one.
+        let mut jobs = BTreeMap::new();
+        let mut ended = BTreeSet::new();
+        for document in documents {
+            let (facility, slot) = (document.facility(), document.time() / SLOT_MS);
+            let kind = document.json()["kind"].as_str().unwrap().to_owned();
+            tables.count(&facility, "documents", &kind, "", slot);
+            match &document.says {
+                Says::Job {
+                    user,
+                    id,
+                    state,
+                    runtime,
+                } => {
+                    tables.saw(document, &kind, *user);
+                    jobs.insert((facility.clone(), slot, *user, *id), *state);
+                    if *state >= 3 && ended.insert((facility.clone(), *user, *id, *runtime)) {
+                        let of_facility = tables.ended.entry(facility).or_default();
+                        of_facility.0 += 1;
+                        of_facility.1 += f64::from(*runtime);
+                    }
+                }
+                Says::Users { node, users } => {
+                    for user in users {
+                        tables.saw(document, &kind, *user);
+                    }
+                    let n = f64::from(u8::try_from(users.len()).unwrap());
+                    tables.sample(
+                        &facility,
+                        "users_present",
+                        &kind,
+                        &format!("login{node}"),
+                        slot,
+                        n,
+                    );
+                }
+                Says::Load { node, load } => {
+                    tables.sample(
+                        &facility,
+                        "load",
+                        &format!("login{node}"),
+                        "",
+                        slot,
+                        f64::from(*load),
+                    );
+                }
+            }
+        }
+        for ((facility, slot, user, _), state) in jobs {
+            let state = STATES[usize::from(state)];
+            tables.count(&facility, "jobs", "", state, slot);
+            tables.count(&facility, "jobs_of_user", &name(user), state, slot);
+        }
+        tables
+    }
+
+    fn count(&mut self, facility: &str, metric: &str, label: &str, part: &str, slot: i64) {
+        let key = (
+            facility.into(),
+            metric.into(),
+            label.into(),
+            part.into(),
+            slot,
+        );
+        let cell = self.cells.entry(key).or_insert((1, 0.0, 0.0, 0.0));
+        *cell = (1, cell.1 + 1.0, cell.1 + 1.0, cell.1 + 1.0);
+    }
+
+    fn sample(&mut self, facility: &str, metric: &str, label: &str, part: &str, slot: i64, n: f64) {
+        let key = (
+            facility.into(),
+            metric.into(),
+            label.into(),
+            part.into(),
+            slot,
+        );
+        let cell = self.cells.entry(key).or_insert((0, 0.0, n, n));
+        *cell = (cell.0 + 1, cell.1 + n, cell.2.min(n), cell.3.max(n));
+    }
+
+    fn saw(&mut self, document: &Document, kind: &str, user: u8) {
+        let time = document.time();
+        let key = (
+            document.facility(),
+            time / DAY_MS,
+            kind.to_owned(),
+            name(user),
+        );
+        let seen = self.seen.entry(key).or_insert((0, time, time, 0));
+        seen.0 |= 1 << (time / HOUR_MS % 24);
+        seen.1 = seen.1.min(time);
+        seen.2 = seen.2.max(time);
+        seen.3 += 1;
+    }
+
+    /// What the store's tables say. A count that came back to zero is as good as none.
+    fn stored(store: &rusqlite::Connection) -> Self {
+        let mut tables = Self::default();
+        let mut rows = store
+            .prepare(
+                "SELECT facilities.name, metric, label, part, days.id % 65536, slots
+                 FROM days JOIN series ON series.id = days.id / 65536 JOIN facilities ON facilities.id = facility",
+            )
+            .unwrap();
+        let mut rows = rows.query([]).unwrap();
+        while let Some(row) = rows.next().unwrap() {
+            let facility: String = row.get(0).unwrap();
+            let (metric, label): (String, String) = (row.get(1).unwrap(), row.get(2).unwrap());
+            let (part, day): (String, i64) = (row.get(3).unwrap(), row.get(4).unwrap());
+            let slots: Vec<u8> = row.get(5).unwrap();
+            for (slot, cell) in Day::unpack(&slots).unwrap().cells() {
+                let slot = day * i64::from(SLOTS) + i64::from(slot);
+                tables.add(&facility, &metric, &label, &part, slot, cell);
+            }
+        }
+        let mut rows = store
+            .prepare(
+                "SELECT facilities.name, day, kinds.name, users.name, hours, first, last, documents
+                 FROM seen JOIN facilities ON facilities.id = facility JOIN kinds ON kinds.id = kind
+                 JOIN users ON users.id = user",
+            )
+            .unwrap();
+        let mut rows = rows.query([]).unwrap();
+        while let Some(row) = rows.next().unwrap() {
+            let key = (
+                row.get(0).unwrap(),
+                row.get(1).unwrap(),
+                row.get(2).unwrap(),
+                row.get(3).unwrap(),
+            );
+            let seen = (
+                row.get(4).unwrap(),
+                row.get(5).unwrap(),
+                row.get(6).unwrap(),
+                row.get(7).unwrap(),
+            );
+            tables.seen.insert(key, seen);
+        }
+        tables
+    }
+
+    fn add(
+        &mut self,
+        facility: &str,
+        metric: &str,
+        label: &str,
+        part: &str,
+        slot: i64,
+        cell: Cell,
+    ) {
+        match metric {
+            "jobs" | "jobs_of_user" if cell.sum == 0.0 => {}
+            // When it ended is what the first report that is settled says.
+            "ended" => {
+                let ended = self.ended.entry(facility.into()).or_default();
+                ended.0 += cell.n;
+                ended.1 += cell.sum;
+            }
+            "ended_of_user" | "ended_by_length" | "late" => {}
+            _ => {
+                let key = (
+                    facility.into(),
+                    metric.into(),
+                    label.into(),
+                    part.into(),
+                    slot,
+                );
+                self.cells
+                    .insert(key, (cell.n, cell.sum, cell.min, cell.max));
+            }
+        }
+    }
+}
+
+fn received(documents: &[Document]) -> Received {
+    let lines: Vec<String> = documents
+        .iter()
+        .map(|document| document.json().to_string())
+        .collect();
+    let now = BEGIN + DAY_MS;
+    let taking = Taking {
+        now,
+        accept_unknown_kinds: false,
+        gate: None,
+    };
+    Received {
+        documents: taking
+            .documents(&lines.join("\n"), Form::Lines, &mut Vec::new())
+            .unwrap(),
+        key: None,
+        now,
+    }
+}
+
+fn open(folder: &std::path::Path) -> Writer {
+    Writer::new(
+        schema::open(folder).unwrap(),
+        Default::default(),
+        Default::default(),
+    )
+    .unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn tables_say_what_the_documents_say(steps in steps()) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = open(folder.path());
+        let mut documents = Vec::new();
+        for step in &steps {
+            match step {
+                Step::Group(requests) => {
+                    let (mut group, mut kept) = (Vec::new(), Vec::new());
+                    for request in requests {
+                        let (reply, answer) = oneshot::channel();
+                        group.push((received(request), reply));
+                        kept.push(answer);
+                        documents.extend(request);
+                    }
+                    writer.keep(group);
+                    for (mut kept, request) in kept.into_iter().zip(requests) {
+                        prop_assert_eq!(kept.try_recv().unwrap().unwrap().stored, request.len());
+                    }
+                }
+                Step::Settle => writer.settle().unwrap(),
+                Step::Crash => {
+                    drop(writer);
+                    writer = open(folder.path());
+                }
+            }
+        }
+        writer.settle().unwrap();
+        prop_assert_eq!(Tables::stored(&writer.store), Tables::of(&documents));
+    }
+}
