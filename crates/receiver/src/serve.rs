@@ -15,7 +15,7 @@ use crate::cli::Serve;
 use crate::config::{self, Limits};
 use crate::listen::tls::Certificate;
 use crate::store::Store;
-use crate::{listen, tokens};
+use crate::{clock, listen, tokens};
 
 /// How often a change of the tokens by a command is looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -80,6 +80,7 @@ async fn until_told(serve: &Serve, app: &Arc<App>) -> Result<()> {
         listener,
         tls,
         app::routes(Arc::clone(app)),
+        app.metrics.connections.clone(),
         most,
         stopped,
     ));
@@ -88,16 +89,21 @@ async fn until_told(serve: &Serve, app: &Arc<App>) -> Result<()> {
         tokio::select! {
             _ = terminate.recv() => break "SIGTERM",
             _ = interrupt.recv() => break "SIGINT",
-            _ = look.tick() => match refresh(app, Some(known)).await {
-                Ok(now) => known = now,
-                Err(why) => tracing::error!("the tokens cannot be read again: {why:#}"),
-            },
+            _ = look.tick() => {
+                app.refusals.tell(clock::now());
+                match refresh(app, Some(known)).await {
+                    Ok(now) => known = now,
+                    Err(why) => tracing::error!("the tokens cannot be read again: {why:#}"),
+                }
+            }
         }
     };
     tracing::info!("{name}: what was accepted is finished");
     app.stop();
     stop.send_replace(true);
-    serving.await.context("serving failed")
+    let served = serving.await.context("serving failed");
+    app.refusals.tell(i64::MAX);
+    served
 }
 
 /// Reads the tokens again if they have changed; returns by what that is seen the next time.

@@ -1,7 +1,7 @@
 //! `/api/v1`: questions and their answers, as JSON or CSV. A file for each question.
 
 mod facilities;
-mod viewer;
+pub mod viewer;
 
 use std::sync::Arc;
 

@@ -26,9 +26,18 @@ const LONG: usize = 64 * 1024;
 
 /// Takes a request's documents.
 pub async fn take(State(app): State<Arc<App>>, request: Request) -> Response {
-    match stored(&app, request).await {
+    let mut sender = None;
+    match stored(&app, request, &mut sender).await {
         Ok(kept) => Json(json!({"stored": kept.stored, "repeated": kept.repeated})).into_response(),
-        Err(refused) => refused.into_response(),
+        Err(refused) => {
+            let said = crate::refusals::Refusal {
+                why: refused.said(),
+                facility: sender,
+            };
+            let mut response = refused.into_response();
+            response.extensions_mut().insert(said);
+            response
+        }
     }
 }
 
@@ -44,7 +53,12 @@ enum Refused {
     Store(Refusal),
 }
 
-async fn stored(app: &Arc<App>, request: Request) -> Result<Kept, Refused> {
+/// Stores what the request brings; `sender` becomes the facility of its token, as soon as that is known.
+async fn stored(
+    app: &Arc<App>,
+    request: Request,
+    sender: &mut Option<Arc<str>>,
+) -> Result<Kept, Refused> {
     if app.is_stopping() {
         return Err(Refused::Stopping);
     }
@@ -59,10 +73,12 @@ async fn stored(app: &Arc<App>, request: Request) -> Result<Kept, Refused> {
     .map_err(Refused::Unread)?;
     let key = key(headers)?;
     let bearer = bearer_pass(app, headers)?;
+    *sender = bearer.as_ref().map(|pass| Arc::clone(&pass.facility));
     let mut room = Room::new(&app.room);
     let bytes = bytes(app, headers, body, &mut room).await?;
     let now = clock::now();
-    let read = || -> Result<(Documents, Vec<Pass>), Refused> {
+    let mut passes: Vec<Pass> = Vec::new();
+    let read = || -> Result<Documents, Refused> {
         let text = body::text(bytes, packing, &app.limits, &mut room).map_err(Refused::Unread)?;
         let taking = Taking {
             now,
@@ -72,17 +88,19 @@ async fn stored(app: &Arc<App>, request: Request) -> Result<Kept, Refused> {
                 bearer,
             }),
         };
-        let mut passes = Vec::new();
-        let documents = taking
+        taking
             .documents(&text, form, &mut passes)
-            .map_err(Refused::Fault)?;
-        Ok((documents, passes))
+            .map_err(Refused::Fault)
     };
     let is_long = packing != Packing::Plain || room_is_long(headers);
-    let (documents, passes) = match is_long {
-        true => tokio::task::block_in_place(read)?,
-        false => read()?,
+    let documents = match is_long {
+        true => tokio::task::block_in_place(read),
+        false => read(),
     };
+    if let Some(pass) = passes.first() {
+        *sender = Some(Arc::clone(&pass.facility));
+    }
+    let documents = documents?;
     if let Some(key) = key
         && key.count as usize != documents.list.len()
     {
@@ -183,6 +201,31 @@ pub fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 impl Refused {
+    /// Why, for the log: nothing of the request itself, which may hold names.
+    fn said(&self) -> &'static str {
+        match self {
+            Refused::Stopping | Refused::Store(Refusal::Stopping) => "the receiver is stopping",
+            Refused::ContentType(_) => "a Content-Type that is not JSON",
+            Refused::Unread(Unread::Encoding(_)) => "a Content-Encoding that is not known",
+            Refused::Key(_) => "a wrong Idempotency-Key",
+            Refused::Token => "unknown, expired or revoked token",
+            Refused::Unread(Unread::TooLarge(_)) => "a body that is too large",
+            Refused::Unread(Unread::Slow) => "a body that did not arrive in time",
+            Refused::Unread(Unread::Broken(_)) => "a body that cannot be read",
+            Refused::Unread(Unread::Busy) => "too many bodies at once",
+            Refused::Fault(fault) => match fault.answer {
+                Answer::Malformed => "no document: not JSON, or a wrong field",
+                Answer::Unauthorized => "no token, or an unknown, expired or revoked one",
+                Answer::Forbidden => "a document of another facility",
+                Answer::TooLarge => "a document that is too long",
+                Answer::Unprocessable => "an unknown kind, or an impossible time",
+            },
+            Refused::Rate(_) => "more documents a second than its token may send",
+            Refused::Store(Refusal::Busy) => "documents come faster than they can be stored",
+            Refused::Store(Refusal::NotStored(_)) => "the store cannot be written",
+        }
+    }
+
     fn into_response(self) -> Response {
         use StatusCode as S;
         match self {

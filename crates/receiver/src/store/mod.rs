@@ -8,6 +8,7 @@ pub mod ranges;
 pub mod schema;
 pub mod slots;
 pub mod summaries;
+pub mod tally;
 pub mod writer;
 
 use std::collections::HashMap;
@@ -27,6 +28,7 @@ pub use metric::Metric;
 
 use crate::documents::Documents;
 use ranges::Key;
+use tally::Tally;
 use writer::{Work, Writer};
 
 /// Requests that may wait for the writer.
@@ -98,6 +100,7 @@ pub struct Store {
     queue: SyncSender<Work>,
     waiting: Arc<AtomicUsize>,
     used: Arc<Used>,
+    tally: Tally,
     readers: Arc<Readers>,
 }
 
@@ -130,6 +133,7 @@ impl Store {
     pub fn open(folder: &Path) -> Result<(Self, Writing)> {
         let (lock, writer) = Self::open_alone(folder)?;
         let (waiting, used) = (writer.waiting(), writer.used());
+        let tally = writer.tally();
         let (queue, work) = sync_channel(MOST_WAITING);
         let thread = std::thread::Builder::new()
             .name("writer".into())
@@ -140,6 +144,7 @@ impl Store {
             queue,
             waiting,
             used,
+            tally,
             readers: Arc::new(Readers {
                 places: Semaphore::new(READERS),
                 idle: Mutex::default(),
@@ -167,6 +172,11 @@ impl Store {
 
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// What the writer has done since it started.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
     }
 
     /// Documents that wait for the writer.
