@@ -126,7 +126,12 @@ impl Metrics {
             "Connections that are open",
             self.connections.clone(),
         );
-        own.register_with_unit("store", "The store's files", Unit::Bytes, self.store.clone());
+        own.register_with_unit(
+            "store",
+            "The store's files",
+            Unit::Bytes,
+            self.store.clone(),
+        );
         own.register_with_unit(
             "newest_document_age",
             "Time since the newest document of a node; of nodes that were heard of in 31 days",
@@ -145,9 +150,7 @@ impl Metrics {
         self.waiting.set(whole(waiting as u64));
         self.ready.set(standing.ready.is_ok().into());
         for (file, bytes) in [("db", standing.store), ("wal", standing.log)] {
-            self.store
-                .get_or_create(&FileOf { file })
-                .set(whole(bytes));
+            self.store.get_or_create(&FileOf { file }).set(whole(bytes));
         }
         // Nodes that are gone are not to stay.
         self.ages.clear();

@@ -5,5 +5,8 @@
     reason = "a test ends where something is not as it should be; clippy knows only #[test] functions as tests"
 )]
 
+mod documentation;
 mod documents;
+mod metrics;
+mod page;
 mod support;
