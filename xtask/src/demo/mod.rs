@@ -41,20 +41,18 @@ pub fn run(words: &[String]) -> Result<()> {
         return Ok(());
     }
     println!("building both programs (the first time takes some minutes)");
-    ends_well(program("cargo").args([
-        "build",
-        "--quiet",
-        "-p",
-        "afmetrics-collector",
-        "-p",
-        "afmetrics-receiver",
-    ]))?;
+    build()?;
     let binaries = Binaries::beside_us()?;
     let folder = Folder::new(wish.is_kept)?;
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?
         .block_on(demo(&wish, &binaries, &folder))
+}
+
+fn build() -> Result<()> {
+    let packages = ["-p", "afmetrics-collector", "-p", "afmetrics-receiver"];
+    ends_well(program("cargo").args(["build", "--quiet"]).args(packages))
 }
 
 async fn demo(wish: &Wish, binaries: &Binaries, folder: &Folder) -> Result<()> {
@@ -249,15 +247,10 @@ mod tests {
     /// The whole demo, for some seconds: documents arrive, and nothing that it started or made is left.
     #[test]
     fn documents_arrive_and_nothing_is_left() {
-        ends_well(program("cargo").args([
-            "build",
-            "--quiet",
-            "-p",
-            "afmetrics-collector",
-            "-p",
-            "afmetrics-receiver",
-        ]))
-        .unwrap();
+        // `cargo test --workspace` has built them just now.
+        if !Binaries::beside_us().unwrap().are_there() {
+            build().unwrap();
+        }
         let binaries = Binaries::beside_us().unwrap();
         let folder = Folder::new(false).unwrap();
         let path = folder.path().to_owned();

