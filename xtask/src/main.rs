@@ -2,6 +2,7 @@
 
 mod bench;
 mod bless;
+mod demo;
 mod install;
 mod programs;
 mod soak;
@@ -17,6 +18,11 @@ type Command = (
 );
 
 const COMMANDS: &[Command] = &[
+    (
+        "demo",
+        "runs a receiver and the collector on this machine, until Ctrl-C or for --for 30s; nothing leaves it",
+        demo::run,
+    ),
     (
         "test",
         "installs what the tests need, where it may, and runs them all; further words go to `cargo test`",

@@ -4,14 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use tokio::sync::Semaphore;
 
 use crate::config::Limits;
 use crate::ingest::rate::Rates;
+use crate::metrics::Metrics;
+use crate::refusals::Refusals;
+use crate::standing::Standings;
 use crate::store::Store;
 use crate::tokens::Tokens;
-use crate::{api, health, ingest};
+use crate::{api, health, ingest, metrics, page};
 
 /// What the routes share.
 pub struct App {
@@ -27,6 +31,9 @@ pub struct App {
     pub room: Arc<Semaphore>,
     /// Memory for the documents in them until they are stored, in kB.
     pub desks: Arc<Semaphore>,
+    pub metrics: Metrics,
+    pub refusals: Refusals,
+    pub standings: Standings,
     stopping: AtomicBool,
 }
 
@@ -39,6 +46,9 @@ impl App {
         is_https: bool,
     ) -> Self {
         Self {
+            metrics: Metrics::new(store.tally()),
+            refusals: Refusals::default(),
+            standings: Standings::default(),
             store,
             tokens: Tokens::default(),
             limits,
@@ -64,13 +74,16 @@ impl App {
 
 pub fn routes(app: Arc<App>) -> Router {
     Router::new()
-        .route("/", post(ingest::take).get(health::front))
+        .route("/", post(ingest::take).get(page::front))
         .route("/v1/documents", post(ingest::take))
+        .route("/style.css", get(page::style))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/login", api::login::login())
         .route("/logout", api::login::logout())
+        .route("/metrics", get(metrics::show))
         .nest("/api/v1", api::routes())
         .fallback(health::nothing_here)
+        .layer(from_fn_with_state(Arc::clone(&app), metrics::count))
         .with_state(app)
 }

@@ -1,4 +1,4 @@
-//! Whether the receiver is alive and ready, and the front page.
+//! Whether the receiver is alive and ready.
 
 use std::sync::Arc;
 
@@ -23,11 +23,6 @@ pub async fn ready(State(app): State<Arc<App>>) -> Response {
         Ok(()) => "ready\n".into_response(),
         Err(why) => answer::error(StatusCode::SERVICE_UNAVAILABLE, format!("{why:#}")),
     }
-}
-
-/// `GET /`: what this is.
-pub async fn front() -> &'static str {
-    concat!("afmetrics_receiver ", env!("CARGO_PKG_VERSION"), "\n")
 }
 
 /// Any other path.

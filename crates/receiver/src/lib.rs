@@ -12,7 +12,11 @@ pub mod health;
 pub mod ingest;
 pub mod listen;
 pub mod log;
+pub mod metrics;
+pub mod page;
+pub mod refusals;
 pub mod serve;
+pub mod standing;
 pub mod store;
 pub mod tokens;
 

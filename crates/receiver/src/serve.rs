@@ -16,7 +16,7 @@ use crate::config::{self, Limits};
 use crate::listen::tls::Certificate;
 use crate::store::maintenance::Keep;
 use crate::store::{Store, schema};
-use crate::{listen, tokens};
+use crate::{clock, listen, tokens};
 
 /// How often a change of the tokens by a command is looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -90,17 +90,24 @@ async fn until_told(serve: &Serve, app: &Arc<App>) -> Result<()> {
         listener,
         tls,
         app::routes(Arc::clone(app)),
+        app.metrics.connections.clone(),
         most,
         stopped,
     ));
-    let name = tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
+    let mut tell = tokio::time::interval(LOOK_EVERY);
+    let name = loop {
+        tokio::select! {
+            _ = terminate.recv() => break "SIGTERM",
+            _ = interrupt.recv() => break "SIGINT",
+            _ = tell.tick() => app.refusals.tell(clock::now()),
+        }
     };
     tracing::info!("{name}: what was accepted is finished");
     app.stop();
     stop.send_replace(true);
-    serving.await.context("serving failed")
+    let served = serving.await.context("serving failed");
+    app.refusals.tell(i64::MAX);
+    served
 }
 
 /// Reads the tokens again when they change, as long as there is the app. On a thread of its own: a token

@@ -18,7 +18,7 @@ mod runtime;
 mod sessions;
 mod span;
 mod users;
-mod viewer;
+pub mod viewer;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

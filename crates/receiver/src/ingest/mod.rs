@@ -32,7 +32,8 @@ pub async fn take(State(app): State<Arc<App>>, request: Request) -> Response {
     // Who asks first sends nothing before it is asked for, which is when the body is read.
     let is_too_long = body.size_hint().lower() > app.limits.body as u64;
     let asks_first = head.headers.contains_key(header::EXPECT);
-    let taken = stored(&app, &head.headers, &mut body).await;
+    let mut sender = None;
+    let taken = stored(&app, &head.headers, &mut body, &mut sender).await;
     if let Err(refused) = &taken
         && refused.is_early()
         && (!asks_first || (refused.is_of_body() && !is_too_long))
@@ -41,7 +42,15 @@ pub async fn take(State(app): State<Arc<App>>, request: Request) -> Response {
     }
     match taken {
         Ok(kept) => Json(json!({"stored": kept.stored, "repeated": kept.repeated})).into_response(),
-        Err(refused) => refused.into_response(),
+        Err(refused) => {
+            let said = crate::refusals::Refusal {
+                why: refused.said(),
+                facility: sender,
+            };
+            let mut response = refused.into_response();
+            response.extensions_mut().insert(said);
+            response
+        }
     }
 }
 
@@ -57,7 +66,13 @@ enum Refused {
     Store(Refusal),
 }
 
-async fn stored(app: &Arc<App>, headers: &HeaderMap, body: &mut Body) -> Result<Kept, Refused> {
+/// Stores what the request brings; `sender` becomes the facility of its token, as soon as that is known.
+async fn stored(
+    app: &Arc<App>,
+    headers: &HeaderMap,
+    body: &mut Body,
+    sender: &mut Option<Arc<str>>,
+) -> Result<Kept, Refused> {
     if app.is_stopping() {
         return Err(Refused::Stopping);
     }
@@ -70,6 +85,7 @@ async fn stored(app: &Arc<App>, headers: &HeaderMap, body: &mut Body) -> Result<
     let packing = Packing::of(&encodings.join(&b", "[..])).map_err(Refused::Unread)?;
     let key = key(headers)?;
     let bearer = bearer_pass(app, headers)?;
+    *sender = bearer.as_ref().map(|pass| Arc::clone(&pass.facility));
     let mut room = Room::new(&app.room);
     let bytes = body::read(body, &app.limits, &mut room)
         .await
@@ -82,7 +98,8 @@ async fn stored(app: &Arc<App>, headers: &HeaderMap, body: &mut Body) -> Result<
         .await
         .map_err(Refused::Unread)?;
     let now = clock::now();
-    let read = || -> Result<(Documents, Vec<Pass>), Refused> {
+    let mut passes: Vec<Pass> = Vec::new();
+    let read = || -> Result<Documents, Refused> {
         let taking = Taking {
             now,
             accept_unknown_kinds: app.accept_unknown_kinds,
@@ -91,13 +108,15 @@ async fn stored(app: &Arc<App>, headers: &HeaderMap, body: &mut Body) -> Result<
                 bearer,
             }),
         };
-        let mut passes = Vec::new();
-        let documents = taking
+        taking
             .documents(&text, form, &mut passes)
-            .map_err(Refused::Fault)?;
-        Ok((documents, passes))
+            .map_err(Refused::Fault)
     };
-    let (documents, passes) = aside(is_long, read)?;
+    let documents = aside(is_long, read);
+    if let Some(pass) = passes.first() {
+        *sender = Some(Arc::clone(&pass.facility));
+    }
+    let documents = documents?;
     drop(text);
     drop(room);
     desk.shrink(documents.weight());
@@ -199,6 +218,31 @@ impl Refused {
                 | Refused::Fault(_)
                 | Refused::Store(_)
         )
+    }
+
+    /// Why, for the log: nothing of the request itself, which may hold names.
+    fn said(&self) -> &'static str {
+        match self {
+            Refused::Stopping | Refused::Store(Refusal::Stopping) => "the receiver is stopping",
+            Refused::ContentType(_) => "a Content-Type that is not JSON",
+            Refused::Unread(Unread::Encoding(_)) => "a Content-Encoding that is not known",
+            Refused::Key(_) => "a wrong Idempotency-Key",
+            Refused::Token => "unknown, expired or revoked token",
+            Refused::Unread(Unread::TooLarge(_)) => "a body that is too large",
+            Refused::Unread(Unread::Slow) => "a body that did not arrive in time",
+            Refused::Unread(Unread::Broken(_)) => "a body that cannot be read",
+            Refused::Unread(Unread::Busy) => "too many bodies at once",
+            Refused::Fault(fault) => match fault.answer {
+                Answer::Malformed => "no document: not JSON, or a wrong field",
+                Answer::Unauthorized => "no token, or an unknown, expired or revoked one",
+                Answer::Forbidden => "a document of another facility",
+                Answer::TooLarge => "a document that is too long",
+                Answer::Unprocessable => "an unknown kind, or an impossible time",
+            },
+            Refused::Rate(_) => "more documents a second than its token may send",
+            Refused::Store(Refusal::Busy) => "documents come faster than they can be stored",
+            Refused::Store(Refusal::NotStored(_)) => "the store cannot be written",
+        }
     }
 
     fn into_response(self) -> Response {

@@ -15,6 +15,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -34,6 +35,7 @@ pub async fn serve(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
     routes: Router,
+    open: Gauge,
     most: usize,
     mut stop: watch::Receiver<bool>,
 ) {
@@ -52,6 +54,7 @@ pub async fn serve(
             (Ok(place), Ok((stream, peer))) => {
                 let serving = Serving {
                     routes: routes.clone(),
+                    open: Open::new(&open),
                     peer,
                     watcher: graceful.watcher(),
                     place,
@@ -78,8 +81,25 @@ pub async fn serve(
     }
 }
 
+/// An open connection, counted as long as it is.
+struct Open(Gauge);
+
+impl Open {
+    fn new(open: &Gauge) -> Self {
+        open.inc();
+        Self(open.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 struct Serving {
     routes: Router,
+    open: Open,
     peer: SocketAddr,
     watcher: hyper_util::server::graceful::Watcher,
     place: OwnedSemaphorePermit,
@@ -105,6 +125,7 @@ impl Serving {
     async fn requests(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
         let Self {
             routes,
+            open: _open,
             peer,
             watcher,
             place,

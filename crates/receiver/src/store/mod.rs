@@ -11,6 +11,7 @@ pub mod ranges;
 pub mod schema;
 pub mod slots;
 pub mod summaries;
+pub mod tally;
 #[cfg(test)]
 mod tests;
 pub mod writer;
@@ -32,6 +33,7 @@ pub use metric::Metric;
 
 use crate::documents::Documents;
 use ranges::Key;
+use tally::Tally;
 use writer::{Work, Writer};
 
 /// Requests that may wait for the writer.
@@ -103,6 +105,7 @@ pub struct Store {
     queue: SyncSender<Work>,
     waiting: Arc<AtomicUsize>,
     used: Arc<Used>,
+    tally: Tally,
     readers: Arc<Readers>,
 }
 
@@ -135,6 +138,7 @@ impl Store {
     pub fn open(folder: &Path) -> Result<(Self, Writing)> {
         let (lock, writer) = Self::open_alone(folder)?;
         let (waiting, used) = (writer.waiting(), writer.used());
+        let tally = writer.tally();
         let (queue, work) = sync_channel(MOST_WAITING);
         let thread = std::thread::Builder::new()
             .name("writer".into())
@@ -145,6 +149,7 @@ impl Store {
             queue,
             waiting,
             used,
+            tally,
             readers: Arc::new(Readers {
                 places: Arc::new(Semaphore::new(READERS)),
                 idle: Mutex::default(),
@@ -185,6 +190,11 @@ impl Store {
 
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// What the writer has done since it started.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
     }
 
     /// Documents that wait for the writer.

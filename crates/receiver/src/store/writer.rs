@@ -20,6 +20,7 @@ use super::block::{self, Packer};
 use super::maintenance::{Keep, Maintenance, Went};
 use super::ranges::Ranges;
 use super::summaries::{Counted, Summaries};
+use super::tally::Tally;
 use super::{Kept, Received, Refusal, Used, id_of};
 use crate::clock;
 use crate::documents::facts::Facts;
@@ -60,6 +61,7 @@ pub struct Writer {
     waiting: Arc<AtomicUsize>,
     used: Arc<Used>,
     maintenance: Option<Maintenance>,
+    tally: Tally,
 }
 
 /// Documents of one facility, kind and hour on their way into a block.
@@ -107,6 +109,7 @@ impl Writer {
             waiting,
             used,
             maintenance: None,
+            tally: Tally::default(),
         };
         writer.add_up_again(settled)?;
         writer.settle()?;
@@ -116,6 +119,10 @@ impl Writer {
     /// The number of documents that wait, which whoever asks for more adds to.
     pub(super) fn waiting(&self) -> Arc<AtomicUsize> {
         Arc::clone(&self.waiting)
+    }
+
+    pub(super) fn tally(&self) -> Tally {
+        self.tally.clone()
     }
 
     pub(super) fn used(&self) -> Arc<Used> {
@@ -224,13 +231,17 @@ impl Writer {
         self.is_crowded = requests.len() >= CROWD;
         let (received, replies): (Vec<_>, Vec<_>) = requests.into_iter().unzip();
         let documents: usize = received.iter().map(|one| one.documents.list.len()).sum();
+        let began = Instant::now();
         let stored = self.commit(&received);
+        let took = began.elapsed();
         self.waiting.fetch_sub(documents, Ordering::Relaxed);
         match stored {
             Ok((kept, fresh, blocks)) => {
                 for (reply, kept) in replies.into_iter().zip(kept) {
                     let _ = reply.send(Ok(kept));
                 }
+                let new = fresh.iter().map(|new| (new.request, new.document));
+                self.tally.count(&received, new, took);
                 if let Err(why) = self.count(&received, &fresh, blocks) {
                     tracing::error!("the summaries lack documents until the next start: {why:#}");
                 }

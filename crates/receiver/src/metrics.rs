@@ -1,0 +1,229 @@
+//! `GET /metrics`: the receiver in numbers, as OpenMetrics text, which Prometheus reads. Counting of requests.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use axum::extract::{ConnectInfo, MatchedPath, Request, State};
+use axum::http::{Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+use tokio::sync::Mutex;
+
+use crate::api::viewer::Viewer;
+use crate::app::App;
+use crate::refusals::Refusal;
+use crate::standing::Standing;
+use crate::store::tally::Tally;
+use crate::{answer, clock};
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Answered {
+    method: &'static str,
+    /// As in the list of routes, so that there are few.
+    path: String,
+    code: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Place {
+    facility: String,
+    node: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FileOf {
+    file: &'static str,
+}
+
+type Seconds = Gauge<f64, AtomicU64>;
+
+/// All numbers. What is read from the store is set when somebody asks.
+pub struct Metrics {
+    requests: Family<Answered, Counter>,
+    /// Connections that are open.
+    pub connections: Gauge,
+    waiting: Gauge,
+    store: Family<FileOf, Gauge>,
+    ages: Family<Place, Seconds>,
+    ready: Gauge,
+    /// Held while the above are set and printed.
+    registry: Mutex<Registry>,
+}
+
+impl Metrics {
+    pub fn new(tally: &Tally) -> Self {
+        let metrics = Self {
+            requests: Family::default(),
+            connections: Gauge::default(),
+            waiting: Gauge::default(),
+            store: Family::default(),
+            ages: Family::default(),
+            ready: Gauge::default(),
+            registry: Mutex::default(),
+        };
+        let mut registry = Registry::default();
+        metrics.register(&mut registry, tally);
+        Self {
+            registry: Mutex::new(registry),
+            ..metrics
+        }
+    }
+
+    fn register(&self, registry: &mut Registry, tally: &Tally) {
+        let started = Seconds::default();
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "milliseconds since 1970 have 41 bits"
+        )]
+        started.set(clock::now() as f64 / 1000.0);
+        registry.register_with_unit(
+            "process_start_time",
+            "When the receiver started, since 1970",
+            Unit::Seconds,
+            started,
+        );
+        let own = registry.sub_registry_with_prefix("afmetrics_receiver");
+        own.register(
+            "build",
+            "What runs",
+            Info::new([("version", env!("CARGO_PKG_VERSION"))]),
+        );
+        own.register(
+            "requests",
+            "Requests that were answered",
+            self.requests.clone(),
+        );
+        own.register(
+            "documents",
+            "Documents that were answered 200: stored, or repeated, that is stored before",
+            tally.documents.clone(),
+        );
+        own.register(
+            "late_documents",
+            "Stored documents that were collected some time before they came",
+            tally.late.clone(),
+        );
+        own.register_with_unit(
+            "commit",
+            "Time to make a group of requests durable",
+            Unit::Seconds,
+            tally.commits.clone(),
+        );
+        own.register(
+            "waiting_documents",
+            "Documents that wait for the writer",
+            self.waiting.clone(),
+        );
+        own.register(
+            "connections",
+            "Connections that are open",
+            self.connections.clone(),
+        );
+        own.register_with_unit(
+            "store",
+            "The store's files",
+            Unit::Bytes,
+            self.store.clone(),
+        );
+        own.register_with_unit(
+            "newest_document_age",
+            "Time since the newest document of a node; of nodes that were heard of in 31 days",
+            Unit::Seconds,
+            self.ages.clone(),
+        );
+        own.register(
+            "ready",
+            "1 if documents are taken, else 0",
+            self.ready.clone(),
+        );
+    }
+
+    fn set(&self, standing: &Standing, waiting: usize, now: i64) {
+        let whole = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        self.waiting.set(whole(waiting as u64));
+        self.ready.set(standing.ready.is_ok().into());
+        for (file, bytes) in [("db", standing.store), ("wal", standing.log)] {
+            self.store.get_or_create(&FileOf { file }).set(whole(bytes));
+        }
+        // Nodes that are gone are not to stay.
+        self.ages.clear();
+        for node in &standing.nodes {
+            let place = Place {
+                facility: node.facility.clone(),
+                node: node.node.clone(),
+            };
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "milliseconds of 31 days have 32 bits"
+            )]
+            let age = (now - node.newest).max(0) as f64 / 1000.0;
+            self.ages.get_or_create(&place).set(age);
+        }
+    }
+}
+
+/// Answers with all numbers.
+pub async fn show(viewer: Viewer, State(app): State<Arc<App>>) -> Response {
+    if viewer.0.facility.is_some() {
+        return answer::error(
+            StatusCode::FORBIDDEN,
+            "/metrics is about all facilities: it needs a viewer's token of all (token create --viewer, without --facility)",
+        );
+    }
+    let standing = app.standings.now(&app).await;
+    let registry = app.metrics.registry.lock().await;
+    app.metrics
+        .set(&standing, app.store.waiting(), clock::now());
+    let mut page = String::new();
+    if text::encode(&mut page, &registry).is_err() {
+        return answer::error(StatusCode::INTERNAL_SERVER_ERROR, "cannot be printed");
+    }
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], page).into_response()
+}
+
+/// Counts each answer, and has the log say what was refused.
+pub async fn count(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let method = name(request.method());
+    let path = request.extensions().get::<MatchedPath>();
+    let path = path.map_or("other", MatchedPath::as_str).to_owned();
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let peer = peer.map(|ConnectInfo(peer)| peer.ip());
+    let response = next.run(request).await;
+    let status = response.status();
+    let code = status.as_u16();
+    let answered = Answered { method, path, code };
+    app.metrics.requests.get_or_create(&answered).inc();
+    if is_news(status) {
+        let said = response.extensions().get::<Refusal>().cloned();
+        let refusal = said.unwrap_or(Refusal {
+            why: status.canonical_reason().unwrap_or("refused"),
+            facility: None,
+        });
+        app.refusals.note(code, refusal, peer, clock::now());
+    }
+    response
+}
+
+/// Whether an administrator wants to know. Whoever looks for holes asks for what is not there all day.
+fn is_news(status: StatusCode) -> bool {
+    let is_error = status.is_client_error() || status.is_server_error();
+    is_error && !matches!(status.as_u16(), 404 | 405)
+}
+
+/// One of few: anybody can make up methods.
+fn name(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        _ => "other",
+    }
+}

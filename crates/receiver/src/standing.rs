@@ -1,0 +1,125 @@
+//! How the receiver stands: ready or not, how much waits, how large the store is, who was heard of when.
+//! What `/metrics` and the front page show; read from the store at most every few seconds.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use rusqlite::{Connection, params};
+use tokio::sync::Mutex;
+
+use crate::app::App;
+use crate::clock;
+use crate::documents::time::{DAY_MS, hour};
+use crate::store::schema::FILE;
+
+/// What was read is good for so long.
+const GOOD_FOR: Duration = Duration::from_secs(3);
+/// A node that was not heard of for so long is gone.
+const GONE_MS: i64 = 31 * DAY_MS;
+const HOUR_MS: i64 = DAY_MS / 24;
+
+/// The last reading, which all who ask share.
+#[derive(Debug, Default)]
+pub struct Standings(Mutex<Option<(Instant, Arc<Standing>)>>);
+
+/// All times are milliseconds since 1970.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Or why not, for the log.
+    pub ready: Result<(), String>,
+    pub facilities: Vec<Facility>,
+    pub nodes: Vec<Node>,
+    /// Bytes of the store's file.
+    pub store: u64,
+    /// Bytes of the log that SQLite writes ahead of it.
+    pub log: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facility {
+    pub name: String,
+    /// The newest document's time.
+    pub newest: Option<i64>,
+    /// Documents of the last hour, by blocks: some of the minutes before may be among them.
+    pub last_hour: i64,
+}
+
+/// The newest document of a node; an empty node: of the kinds that name none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    pub facility: String,
+    pub node: String,
+    pub newest: i64,
+}
+
+impl Standings {
+    /// How it stands, some seconds ago at most.
+    pub async fn now(&self, app: &App) -> Arc<Standing> {
+        let mut last = self.0.lock().await;
+        if let Some((at, standing)) = &*last
+            && at.elapsed() < GOOD_FOR
+        {
+            return Arc::clone(standing);
+        }
+        let standing = Arc::new(look(app).await);
+        *last = Some((Instant::now(), Arc::clone(&standing)));
+        standing
+    }
+}
+
+async fn look(app: &App) -> Standing {
+    let settled = app.store.settle().await;
+    let read = app.store.read(|store| read(store, clock::now())).await;
+    let (ready, (facilities, nodes)) = match (settled, read) {
+        (Ok(()), Ok(read)) => (Ok(()), read),
+        (Err(why), Ok(read)) => (Err(format!("{why:#}")), read),
+        (_, Err(why)) => (Err(format!("{why:#}")), Default::default()),
+    };
+    let size = |name: &str| {
+        let path = app.store.folder().join(name);
+        path.metadata().map_or(0, |file| file.len())
+    };
+    Standing {
+        ready,
+        facilities,
+        nodes,
+        store: size(FILE),
+        log: size(&format!("{FILE}-wal")),
+    }
+}
+
+fn read(store: &Connection, now: i64) -> Result<(Vec<Facility>, Vec<Node>)> {
+    let facilities = store
+        .prepare_cached(
+            "SELECT name, (SELECT max(time) FROM latest WHERE facility = facilities.id),
+             (SELECT coalesce(sum(documents), 0) FROM blocks
+              WHERE facility = facilities.id AND hour BETWEEN ?1 AND ?2 AND last >= ?3)
+             FROM facilities ORDER BY name",
+        )?
+        .query_map(
+            params![hour(now - HOUR_MS), hour(now + HOUR_MS), now - HOUR_MS],
+            |row| {
+                Ok(Facility {
+                    name: row.get(0)?,
+                    newest: row.get(1)?,
+                    last_hour: row.get(2)?,
+                })
+            },
+        )?
+        .collect::<rusqlite::Result<_>>()?;
+    let nodes = store
+        .prepare_cached(
+            "SELECT name, node, max(time) FROM latest JOIN facilities ON facilities.id = facility
+             GROUP BY facility, node HAVING max(time) >= ? ORDER BY name, node",
+        )?
+        .query_map([now - GONE_MS], |row| {
+            Ok(Node {
+                facility: row.get(0)?,
+                node: row.get(1)?,
+                newest: row.get(2)?,
+            })
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    Ok((facilities, nodes))
+}

@@ -1,0 +1,102 @@
+//! The front page: who sees what, and that nothing breaks out of it.
+
+use serde_json::json;
+
+use crate::support::{FACILITY, Running, World, client, load, runtime};
+
+/// Status, headers and text of `GET /` or `HEAD /`.
+fn page(
+    running: &Running,
+    method: &str,
+    path: &str,
+    viewer: Option<&str>,
+) -> (u16, reqwest::header::HeaderMap, String) {
+    runtime().block_on(async {
+        let url = format!("{}{path}", running.url);
+        let mut request = client().request(method.parse().unwrap(), url);
+        if let Some(viewer) = viewer {
+            request = request.header("cookie", format!("a=b; afmetrics_viewer={viewer}"));
+        }
+        let answer = request.send().await.unwrap();
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        (status, headers, answer.text().await.unwrap())
+    })
+}
+
+#[test]
+fn a_hostile_name_stays_text_and_strangers_see_no_names() {
+    let world = World::new();
+    let hostile = "<script>alert(1)</script>\"'&amp;{{ x }}";
+    let (token, viewer) = (world.token(hostile), world.viewer());
+    let (own, own_viewer) = (
+        world.token(FACILITY),
+        world.done(&["token", "create", "--viewer", "--facility", FACILITY]),
+    );
+    let running = world.serve(&[]);
+    let mut document = load(&token, "<b>node</b>", 0.5);
+    document["cluster"] = json!(hostile);
+    assert_eq!(running.post(document.to_string()).0, 200);
+    for _ in 0..3 {
+        assert_eq!(running.post(load(&own, "login01", 0.5).to_string()).0, 200);
+    }
+
+    let (status, headers, stranger) = page(&running, "GET", "/", None);
+    assert_eq!(status, 200);
+    assert_eq!(headers["content-type"], "text/html; charset=utf-8");
+    let policy = headers["content-security-policy"].to_str().unwrap();
+    assert!(
+        policy.starts_with("default-src 'none'; style-src 'self';"),
+        "{policy}"
+    );
+    assert!(!policy.contains("unsafe") && !policy.contains("script-src"));
+    assert_eq!(headers["x-content-type-options"], "nosniff");
+    assert_eq!(headers["cache-control"], "no-store");
+    assert!(stranger.contains("Ready: documents are taken."));
+    assert!(stranger.contains("action=\"/login\"") && stranger.contains("name=\"token\""));
+    for hidden in [
+        FACILITY,
+        "alert",
+        env!("CARGO_PKG_VERSION"),
+        "/metrics",
+        "GiB",
+        "KiB",
+    ] {
+        assert!(!stranger.contains(hidden), "{hidden}: {stranger}");
+    }
+
+    let (_, _, wrong) = page(&running, "GET", "/", Some("afv_wrong"));
+    assert!(wrong.contains("This token is unknown") && !wrong.contains("afv_wrong"));
+
+    let (_, _, all) = page(&running, "GET", "/", Some(&viewer));
+    assert!(all.contains("&#60;script&#62;alert(1)"), "{all}");
+    assert!(!all.contains("<script") && !all.contains("style="), "{all}");
+    assert!(all.contains("/api/v1/openapi.json") && all.contains(env!("CARGO_PKG_VERSION")));
+    assert!(!all.contains("action=\"/login\""));
+
+    let (_, _, one) = page(&running, "GET", "/", Some(own_viewer.trim()));
+    assert!(
+        one.contains("<th scope=\"row\">UC-AF</th>") && !one.contains("alert"),
+        "{one}"
+    );
+    assert!(one.contains("<td class=\"number\">3</td>"), "{one}");
+}
+
+#[test]
+fn head_and_the_style_are_answered() {
+    let world = World::new();
+    let running = world.serve(&[]);
+    let (status, headers, text) = page(&running, "HEAD", "/", None);
+    assert_eq!((status, &*text), (200, ""));
+    assert!(
+        headers["content-length"]
+            .to_str()
+            .unwrap()
+            .parse::<u32>()
+            .unwrap()
+            > 500
+    );
+    let (status, headers, style) = page(&running, "GET", "/style.css", None);
+    assert_eq!(status, 200);
+    assert_eq!(headers["content-type"], "text/css; charset=utf-8");
+    assert!(style.contains("prefers-color-scheme: dark"));
+}
