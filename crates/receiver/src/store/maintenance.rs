@@ -3,7 +3,9 @@
 //! waits for it; `prune` does it at once.
 //!
 //! Pages that become free are used again by what comes next, so a store that has reached its age grows no
-//! more. The file itself gets smaller by `prune` only.
+//! more. The file itself gets smaller by `prune` only: `auto_vacuum` made storing a quarter slower, and in a
+//! store that loses a day's documents for each day that comes there was nothing to give back (measured over
+//! 160 days, of which 90 are kept: 1,043 MB without, 1,044 MB with it).
 
 use std::time::{Duration, Instant};
 
@@ -25,7 +27,7 @@ const FIRST_PAUSE: Duration = Duration::from_secs(2);
 /// Rows, or groups of blocks, that are looked at or deleted at a time.
 const ROWS: i64 = 200;
 /// Small blocks that become one at a time.
-const MOST_MERGED: usize = 256;
+const MOST_MERGED: usize = 128;
 /// Jobs that ended are known for as long as a document may be late, and the day around it.
 const ENDED_DAYS: i64 = OLDEST_MS / DAY_MS + 2;
 
@@ -246,7 +248,7 @@ fn summarised(store: &Connection) -> rusqlite::Result<i64> {
 fn old_blocks(store: &Connection, before: i64, went: &mut Went) -> Result<usize> {
     let old: Vec<(i64, i64)> = store
         .prepare_cached(
-            "SELECT id, documents FROM blocks WHERE hour < ? AND id <= ? ORDER BY hour LIMIT 50",
+            "SELECT id, documents FROM blocks WHERE hour < ? AND id <= ? ORDER BY hour LIMIT 25",
         )?
         .query_map([before, summarised(store)?], |row| {
             Ok((row.get(0)?, row.get(1)?))

@@ -150,6 +150,34 @@ fn a_batch_is_known_for_31_days() {
     assert_eq!((send(1), send(2)), (1, 0));
 }
 
+#[test]
+fn a_check_beside_a_busy_receiver_finds_nothing() {
+    let world = World::new();
+    let token = world.token(FACILITY);
+    let running = world.serve(&[]);
+    std::thread::scope(|scope| {
+        let sender = scope.spawn(|| {
+            for n in 0..200_i32 {
+                // Among them hours that are over, which are merged meanwhile.
+                let time = now() - i64::from(n % 4) * time::HOUR_MS;
+                let user = format!("canary-{}", n % 3);
+                let state = if n % 2 == 0 { "running" } else { "finished" };
+                let document = at(job(&token, &user, &format!("{}.0", n % 20), state, 1), time);
+                assert_eq!(running.post(document.to_string()).0, 200);
+            }
+        });
+        let mut checks = 0;
+        while !sender.is_finished() {
+            world.done(&["check", "--deep"]);
+            checks += 1;
+        }
+        assert!(checks > 1);
+    });
+    running.terminate();
+    world.done(&["check", "--deep"]);
+    assert_eq!(world.done(&["export"]).lines().count(), 200);
+}
+
 /// What may happen to a store.
 #[derive(Debug, Clone)]
 enum Step {
