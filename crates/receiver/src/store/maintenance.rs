@@ -128,10 +128,13 @@ impl Maintenance {
         Ok(())
     }
 
-    /// Works until the time of a step is over; returns whether the pass is.
+    /// Works until something was changed or the time of a step is over; returns whether the pass is.
     fn some(&mut self, store: &mut Connection, packer: &mut Packer, now: i64) -> Result<bool> {
         let began = Instant::now();
-        while self.part != Part::Done && began.elapsed() < STEP {
+        let changes = store.total_changes();
+        // What was changed has to reach the disk: once a step.
+        while self.part != Part::Done && began.elapsed() < STEP && store.total_changes() == changes
+        {
             let change = store.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let mut went = self.went;
             let next = self.one(&change, packer, now, &mut went)?;
