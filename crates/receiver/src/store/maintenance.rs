@@ -216,20 +216,24 @@ impl Maintenance {
 
 impl std::fmt::Display for Went {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "{} raw documents in {} blocks were too old; so were {} days of users, {} days of series, {} series, \
-             {} nodes' newest documents, {} ended jobs and {} batches to know again; {} small blocks were merged",
-            self.documents,
-            self.blocks,
-            self.seen,
-            self.days,
-            self.series,
-            self.latest,
-            self.ended,
-            self.batches,
-            self.merged
-        )
+        let number = |n: usize, what: &str| (n > 0).then(|| format!("{n} {what}"));
+        let documents = usize::try_from(self.documents).unwrap_or_default();
+        let parts: Vec<String> = [
+            number(documents, "raw documents too old"),
+            number(self.seen, "days of users too old"),
+            number(self.days, "days of series too old"),
+            number(self.latest, "nodes or queues silent for too long"),
+            number(self.ended, "ended jobs that nobody will report again"),
+            number(self.batches, "batches that nobody will send again"),
+            number(self.merged, "small blocks merged"),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        match parts.is_empty() {
+            true => f.write_str("nothing was too old"),
+            false => f.write_str(&parts.join(", ")),
+        }
     }
 }
 

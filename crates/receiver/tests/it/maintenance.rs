@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use crate::support::{FACILITY, World, job, load, runtime, wait_until};
+use crate::support::{FACILITY, World, job, load, runtime, text, wait_until};
 
 const DAY: i64 = time::DAY_MS;
 const KEEP: Keep = Keep {
@@ -116,7 +116,9 @@ fn what_is_too_old_goes_and_summaries_stay() {
     // The name stays until `prune`, which looks through all that might have it.
     let ancient_user = "SELECT count(*) FROM users WHERE name = 'canary-1'";
     assert_eq!(number(&world.store(), ancient_user), 1);
-    world.done(&["prune", "--yes"]);
+    let output = world.run(&["prune", "--yes"]);
+    let said = text(&output.stderr);
+    assert!(said.contains("nothing was too old"), "{said}");
     assert_eq!(number(&world.store(), ancient_user), 0);
     assert_eq!(number(&world.store(), "SELECT count(*) FROM users"), 2);
 }
