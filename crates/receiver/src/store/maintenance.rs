@@ -3,7 +3,9 @@
 //! waits for it; `prune` does it at once.
 //!
 //! Pages that become free are used again by what comes next, so a store that has reached its age grows no
-//! more. The file itself gets smaller by `prune` only.
+//! more. The file itself gets smaller by `prune` only: `auto_vacuum` made storing a quarter slower, and in a
+//! store that loses a day's documents for each day that comes there was nothing to give back (measured over
+//! 160 days, of which 90 are kept: 1,043 MB without, 1,044 MB with it).
 
 use std::time::{Duration, Instant};
 
@@ -25,7 +27,7 @@ const FIRST_PAUSE: Duration = Duration::from_secs(2);
 /// Rows, or groups of blocks, that are looked at or deleted at a time.
 const ROWS: i64 = 200;
 /// Small blocks that become one at a time.
-const MOST_MERGED: usize = 256;
+const MOST_MERGED: usize = 128;
 /// Jobs that ended are known for as long as a document may be late, and the day around it.
 const ENDED_DAYS: i64 = OLDEST_MS / DAY_MS + 2;
 
@@ -126,10 +128,13 @@ impl Maintenance {
         Ok(())
     }
 
-    /// Works until the time of a step is over; returns whether the pass is.
+    /// Works until something was changed or the time of a step is over; returns whether the pass is.
     fn some(&mut self, store: &mut Connection, packer: &mut Packer, now: i64) -> Result<bool> {
         let began = Instant::now();
-        while self.part != Part::Done && began.elapsed() < STEP {
+        let changes = store.total_changes();
+        // What was changed has to reach the disk: once a step.
+        while self.part != Part::Done && began.elapsed() < STEP && store.total_changes() == changes
+        {
             let change = store.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let mut went = self.went;
             let next = self.one(&change, packer, now, &mut went)?;
@@ -211,20 +216,24 @@ impl Maintenance {
 
 impl std::fmt::Display for Went {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "{} raw documents in {} blocks were too old; so were {} days of users, {} days of series, {} series, \
-             {} nodes' newest documents, {} ended jobs and {} batches to know again; {} small blocks were merged",
-            self.documents,
-            self.blocks,
-            self.seen,
-            self.days,
-            self.series,
-            self.latest,
-            self.ended,
-            self.batches,
-            self.merged
-        )
+        let number = |n: usize, what: &str| (n > 0).then(|| format!("{n} {what}"));
+        let documents = usize::try_from(self.documents).unwrap_or_default();
+        let parts: Vec<String> = [
+            number(documents, "raw documents too old"),
+            number(self.seen, "days of users too old"),
+            number(self.days, "days of series too old"),
+            number(self.latest, "nodes or queues silent for too long"),
+            number(self.ended, "ended jobs that nobody will report again"),
+            number(self.batches, "batches that nobody will send again"),
+            number(self.merged, "small blocks merged"),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        match parts.is_empty() {
+            true => f.write_str("nothing was too old"),
+            false => f.write_str(&parts.join(", ")),
+        }
     }
 }
 
@@ -246,7 +255,7 @@ fn summarised(store: &Connection) -> rusqlite::Result<i64> {
 fn old_blocks(store: &Connection, before: i64, went: &mut Went) -> Result<usize> {
     let old: Vec<(i64, i64)> = store
         .prepare_cached(
-            "SELECT id, documents FROM blocks WHERE hour < ? AND id <= ? ORDER BY hour LIMIT 50",
+            "SELECT id, documents FROM blocks WHERE hour < ? AND id <= ? ORDER BY hour LIMIT 25",
         )?
         .query_map([before, summarised(store)?], |row| {
             Ok((row.get(0)?, row.get(1)?))

@@ -97,9 +97,13 @@ pub fn open_to_read(folder: &Path) -> Result<Connection> {
     let found = version_of(&store)?;
     if found != version() {
         bail!(
-            "the store {} is of version {found}, this program of version {}",
+            "the store {} is of version {found}, this program of version {}: {}",
             file.display(),
-            version()
+            version(),
+            match found < version() {
+                true => "`afmetrics_receiver serve` brings it up to date, and leaves a copy of it",
+                false => "use a newer afmetrics_receiver",
+            }
         );
     }
     Ok(store)

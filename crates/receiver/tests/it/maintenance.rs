@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use crate::support::{FACILITY, World, job, load, runtime, wait_until};
+use crate::support::{FACILITY, World, job, load, runtime, text, wait_until};
 
 const DAY: i64 = time::DAY_MS;
 const KEEP: Keep = Keep {
@@ -116,7 +116,9 @@ fn what_is_too_old_goes_and_summaries_stay() {
     // The name stays until `prune`, which looks through all that might have it.
     let ancient_user = "SELECT count(*) FROM users WHERE name = 'canary-1'";
     assert_eq!(number(&world.store(), ancient_user), 1);
-    world.done(&["prune", "--yes"]);
+    let output = world.run(&["prune", "--yes"]);
+    let said = text(&output.stderr);
+    assert!(said.contains("nothing was too old"), "{said}");
     assert_eq!(number(&world.store(), ancient_user), 0);
     assert_eq!(number(&world.store(), "SELECT count(*) FROM users"), 2);
 }
@@ -148,6 +150,34 @@ fn a_batch_is_known_for_31_days() {
     }
     world.done(&["prune", "--yes"]);
     assert_eq!((send(1), send(2)), (1, 0));
+}
+
+#[test]
+fn a_check_beside_a_busy_receiver_finds_nothing() {
+    let world = World::new();
+    let token = world.token(FACILITY);
+    let running = world.serve(&[]);
+    std::thread::scope(|scope| {
+        let sender = scope.spawn(|| {
+            for n in 0..200_i32 {
+                // Among them hours that are over, which are merged meanwhile.
+                let time = now() - i64::from(n % 4) * time::HOUR_MS;
+                let user = format!("canary-{}", n % 3);
+                let state = if n % 2 == 0 { "running" } else { "finished" };
+                let document = at(job(&token, &user, &format!("{}.0", n % 20), state, 1), time);
+                assert_eq!(running.post(document.to_string()).0, 200);
+            }
+        });
+        let mut checks = 0;
+        while !sender.is_finished() {
+            world.done(&["check", "--deep"]);
+            checks += 1;
+        }
+        assert!(checks > 1);
+    });
+    running.terminate();
+    world.done(&["check", "--deep"]);
+    assert_eq!(world.done(&["export"]).lines().count(), 200);
 }
 
 /// What may happen to a store.

@@ -180,3 +180,27 @@ fn a_folder_of_another_user_is_not_written() {
     let said = text(&world.run(&["prune", "--yes"]).stderr);
     assert!(said.contains("belongs to user 12345"), "{said}");
 }
+
+#[test]
+fn a_migration_that_fails_leaves_the_old_store() {
+    let world = World::new();
+    let file = old_store(&world);
+    // What the step from 1 to 2 makes is there already.
+    Connection::open(&file)
+        .unwrap()
+        .execute_batch("CREATE TABLE gone(x)")
+        .unwrap();
+    let before = answers(&file);
+    for _ in 0..2 {
+        let output = world.run(&["prune", "--yes"]);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("cannot bring the store up to date"), "{said}");
+        assert_eq!((version(&file), answers(&file)), (1, before.clone()));
+    }
+    let said = text(&world.run(&["check"]).stderr);
+    assert!(
+        said.contains("`afmetrics_receiver serve` brings it up to date"),
+        "{said}"
+    );
+}
