@@ -109,11 +109,24 @@ pub fn add(steps: &mut Steps, time: i64, more: Cell) {
 
 /// All that a series has in a span, together.
 pub fn total(store: &Connection, series: i64, span: Span) -> Result<Option<Cell>, Refused> {
-    let steps = steps(store, series, span, Step::Day)?;
-    Ok(steps.into_values().reduce(|mut all, more| {
-        all.add(more, Grain::Samples);
-        all
-    }))
+    let mut total: Option<Cell> = None;
+    let mut with = |more| match &mut total {
+        Some(total) => total.add(more, Grain::Samples),
+        None => total = Some(more),
+    };
+    days(
+        store,
+        series,
+        span,
+        |day, _| span.has_day(day),
+        |stored| match &stored.slots {
+            None => with(stored.total),
+            Some(slots) => times(stored.day, slots)
+                .filter(|(time, _)| span.has(*time))
+                .for_each(|(_, cell)| with(cell)),
+        },
+    )?;
+    Ok(total)
 }
 
 /// In how many five minutes of each step any of these counts has something.
