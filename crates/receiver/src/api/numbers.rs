@@ -1,6 +1,6 @@
 //! Reading series: what each step of a span has.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{Connection, params};
 
@@ -138,8 +138,14 @@ pub fn heard(
 ) -> Result<BTreeMap<i64, u32>, Refused> {
     const ALL: usize = SLOTS as usize;
     let mut heard: BTreeMap<i64, [bool; ALL]> = BTreeMap::new();
-    for series in all {
-        let is_full = |_, total: &Cell| total.n == u32::from(SLOTS);
+    // From the end of the names: running and idle jobs are there all day, and then the others need no look.
+    for series in all.iter().rev() {
+        let full: BTreeSet<i64> = heard
+            .iter()
+            .filter(|(_, slots)| slots.iter().all(|is_heard| *is_heard))
+            .map(|(day, _)| *day)
+            .collect();
+        let is_full = |day, total: &Cell| total.n == u32::from(SLOTS) || full.contains(&day);
         days(store, series.id, span, is_full, |stored| {
             let day = heard.entry(stored.day).or_insert([false; ALL]);
             match stored.slots {
