@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::rejection::FormRejection;
 use axum::extract::{DefaultBodyLimit, Form, State};
 use axum::handler::Handler as _;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, post};
 use serde::Deserialize;
@@ -36,10 +36,11 @@ pub fn logout() -> MethodRouter<Arc<App>> {
 
 async fn enter(
     State(app): State<Arc<App>>,
+    uri: Uri,
     headers: HeaderMap,
     form: Result<Form<Login>, FormRejection>,
 ) -> Response {
-    if let Some(refused) = foreign(&headers) {
+    if let Some(refused) = foreign(&uri, &headers) {
         return refused;
     }
     let Ok(Form(login)) = form else {
@@ -61,8 +62,8 @@ async fn enter(
     }
 }
 
-async fn leave(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
-    foreign(&headers).unwrap_or_else(|| home(&app, "", 0))
+async fn leave(State(app): State<Arc<App>>, uri: Uri, headers: HeaderMap) -> Response {
+    foreign(&uri, &headers).unwrap_or_else(|| home(&app, "", 0))
 }
 
 /// To the front page, with this cookie for so many seconds.
@@ -82,14 +83,16 @@ fn home(app: &App, token: &str, seconds: u32) -> Response {
 }
 
 /// The answer to a request that another site's page made a browser send.
-fn foreign(headers: &HeaderMap) -> Option<Response> {
+fn foreign(uri: &Uri, headers: &HeaderMap) -> Option<Response> {
     let text = |name: header::HeaderName| headers.get(name)?.to_str().ok();
     let site = headers
         .get("sec-fetch-site")
         .map(|site| site == "same-origin" || site == "none");
+    // HTTP/2 has it in the URI.
+    let host = text(header::HOST).or_else(|| Some(uri.authority()?.as_str()));
     let origin = headers.get(header::ORIGIN).map(|_| {
         let place = text(header::ORIGIN).and_then(|origin| origin.split_once("://"));
-        place.is_some_and(|(_, place)| Some(place) == text(header::HOST))
+        place.is_some_and(|(_, place)| Some(place) == host)
     });
     // A client that is no browser sends neither.
     match site.or(origin).unwrap_or(true) {

@@ -1,6 +1,6 @@
 //! Reading series: what each step of a span has.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{Connection, params};
 
@@ -109,11 +109,24 @@ pub fn add(steps: &mut Steps, time: i64, more: Cell) {
 
 /// All that a series has in a span, together.
 pub fn total(store: &Connection, series: i64, span: Span) -> Result<Option<Cell>, Refused> {
-    let steps = steps(store, series, span, Step::Day)?;
-    Ok(steps.into_values().reduce(|mut all, more| {
-        all.add(more, Grain::Samples);
-        all
-    }))
+    let mut total: Option<Cell> = None;
+    let mut with = |more| match &mut total {
+        Some(total) => total.add(more, Grain::Samples),
+        None => total = Some(more),
+    };
+    days(
+        store,
+        series,
+        span,
+        |day, _| span.has_day(day),
+        |stored| match &stored.slots {
+            None => with(stored.total),
+            Some(slots) => times(stored.day, slots)
+                .filter(|(time, _)| span.has(*time))
+                .for_each(|(_, cell)| with(cell)),
+        },
+    )?;
+    Ok(total)
 }
 
 /// In how many five minutes of each step any of these counts has something.
@@ -125,8 +138,14 @@ pub fn heard(
 ) -> Result<BTreeMap<i64, u32>, Refused> {
     const ALL: usize = SLOTS as usize;
     let mut heard: BTreeMap<i64, [bool; ALL]> = BTreeMap::new();
-    for series in all {
-        let is_full = |_, total: &Cell| total.n == u32::from(SLOTS);
+    // From the end of the names: running and idle jobs are there all day, and then the others need no look.
+    for series in all.iter().rev() {
+        let full: BTreeSet<i64> = heard
+            .iter()
+            .filter(|(_, slots)| slots.iter().all(|is_heard| *is_heard))
+            .map(|(day, _)| *day)
+            .collect();
+        let is_full = |day, total: &Cell| total.n == u32::from(SLOTS) || full.contains(&day);
         days(store, series.id, span, is_full, |stored| {
             let day = heard.entry(stored.day).or_insert([false; ALL]);
             match stored.slots {

@@ -111,7 +111,11 @@ fn content(question: &Question) -> Value {
         return json!({"application/x-ndjson": {"schema": element}});
     }
     let mut answer = object(head(question));
-    answer["properties"][question.path] = json!({"type": "array", "items": element});
+    answer["properties"][question.path] = json!({
+        "type": "array",
+        "description": question.summary,
+        "items": element,
+    });
     if let Some(required) = answer["required"].as_array_mut() {
         required.push(json!(question.path));
     }

@@ -1,11 +1,14 @@
 //! Questions and their answers: known documents in, exact numbers out.
 
 use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
 
 use afmetrics_receiver::documents::time::{self, DAY_MS, HOUR_MS};
 use serde_json::{Value, json};
 
-use crate::support::{FACILITY, Running, World, job, load};
+use crate::support::{FACILITY, Running, World, job, load, wait_until};
 
 const MINUTE: i64 = 60_000;
 
@@ -479,6 +482,53 @@ fn raw_documents_come_as_they_were_hour_by_hour() {
     assert_eq!(ask("&user=canary-1"), [all[1].clone(), all[3].clone()]);
     assert_eq!(ask("&kind=CPU&facility=UC-AF").len(), 2);
     assert_eq!(ask("&kind=none").len(), 0);
+}
+
+#[test]
+fn a_slow_reader_of_documents_holds_up_nobody() {
+    let world = World::new();
+    let token = world.token(FACILITY);
+    let viewer = world.viewer();
+    let running = world.serve(&[]);
+    let day = midnight();
+    let mut long = load(&token, "login01.canary.example", 1.0);
+    long["pad"] = json!("x".repeat(60_000));
+    for hour in 0..3 {
+        let documents: Vec<Value> = (0..200)
+            .map(|n| at(long.clone(), day + hour * HOUR_MS + n))
+            .collect();
+        send(&running, &documents);
+    }
+    // More than there are readers of the store, and each longer than what fits into sockets.
+    let ask = format!(
+        "GET /api/v1/documents?from=-4d HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer {viewer}\r\n\r\n"
+    );
+    let mut slow: Vec<BufReader<TcpStream>> = (0..8)
+        .map(|_| {
+            let mut stream = TcpStream::connect(running.address()).unwrap();
+            stream.write_all(ask.as_bytes()).unwrap();
+            stream
+                .set_read_timeout(Some(Duration::from_secs(20)))
+                .unwrap();
+            let mut answer = BufReader::new(stream);
+            let mut status = String::new();
+            answer.read_line(&mut status).unwrap();
+            assert_eq!(status, "HTTP/1.1 200 OK\r\n");
+            answer
+        })
+        .collect();
+    let intake = running.json("/api/v1/intake?from=-4d&step=1d", &viewer);
+    assert_eq!(intake["intake"][0]["documents"], 600);
+    let (status, text) = running.get("/api/v1/documents?from=-4d", &viewer);
+    assert_eq!(status, 503, "{text}");
+    // It still gets all, and its place is free again.
+    let mut rest = String::new();
+    slow.pop().unwrap().read_to_string(&mut rest).unwrap();
+    assert_eq!(rest.matches("\"timestamp\":").count(), 600);
+    drop(slow);
+    wait_until("a place is free", || {
+        running.get("/api/v1/documents?from=-4d&limit=1", &viewer).0 == 200
+    });
 }
 
 #[test]

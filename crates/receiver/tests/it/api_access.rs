@@ -303,6 +303,15 @@ fn answers_have_exactly_the_documented_fields() {
     assert_eq!(status, 200);
     let document: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(document["paths"].as_object().unwrap().len(), PATHS.len());
+    for (path, question) in document["paths"].as_object().unwrap() {
+        for parameter in question["get"]["parameters"].as_array().unwrap() {
+            let (name, about) = (
+                &parameter["name"],
+                parameter["description"].as_str().unwrap(),
+            );
+            assert!(about.len() > 10, "{path} {name}");
+        }
+    }
     for path in PATHS.iter().filter(|path| !path.contains("documents")) {
         let answer = running.json(path, &viewer);
         let path = path.split('?').next().unwrap();
@@ -319,6 +328,40 @@ fn answers_have_exactly_the_documented_fields() {
             .0,
         200
     );
+}
+
+#[test]
+fn what_a_limit_left_out_is_said() {
+    let world = World::new();
+    let token = world.token(FACILITY);
+    let viewer = world.viewer();
+    let running = world.serve(&[]);
+    let loads = ["login01", "login02", "login03"].map(|node| load(&token, node, 1.0));
+    send(&running, &loads);
+    let path = "/api/v1/hosts?metric=load&limit=1";
+    let hosts = running.json(path, &viewer);
+    assert_eq!(
+        (&hosts["cut"], hosts["hosts"].as_array().unwrap().len()),
+        (&json!(2), 1)
+    );
+    assert_eq!(hosts["hosts"][0]["node"], "login01");
+    let bearer = format!("Bearer {viewer}");
+    let path = format!("{path}&format=csv");
+    let (status, headers) =
+        running.headers("GET", &path, &[("authorization", &bearer)], Vec::new());
+    assert_eq!(status, 200);
+    assert_eq!(headers["x-afmetrics-cut"], "2");
+    assert_eq!(
+        headers["content-type"],
+        "text/csv; charset=utf-8; header=present"
+    );
+    assert_eq!(
+        headers["content-disposition"],
+        "attachment; filename=\"afmetrics-hosts.csv\""
+    );
+    // One that is too high is refused.
+    let (status, text) = running.get("/api/v1/jobs?step=1d&from=-10d&limit=201", &viewer);
+    assert_eq!(status, 400, "{text}");
 }
 
 /// An object with the schema's fields and no other, each of its type.
