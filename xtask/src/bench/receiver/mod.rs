@@ -47,7 +47,7 @@ pub fn run(binary: &Path) -> Result<()> {
     bench.arrays(nginx.as_ref())?;
     bench.singles(nginx.as_ref())?;
     bench.backlog()?;
-    bench.size()?;
+    Bench::start(binary)?.size()?;
     let peak = memory_of(bench.receiver.pid(), "VmHWM");
     println!(
         "{:<58} {:>10} {:>31}at most 20 MiB (21.0 MB)",
@@ -93,23 +93,19 @@ impl Bench {
     }
 
     /// What the jobs of a facility need that sends an array of 500 at a time.
-    fn size(&mut self) -> Result<()> {
-        let before = self.used()?;
+    fn size(mut self) -> Result<()> {
         let requests = self.requests(500, SIZE_ROUNDS, None);
         let outcome = load::run(self.receiver.address, 1, &requests, None)?;
-        self.receiver.ask("/api/v1/facilities")?;
+        // When it has ended, all is in the one file.
+        drop(self.receiver);
+        let bytes = fs::metadata(self.folder.path().join("afmetrics.db"))?.len();
         #[expect(clippy::cast_precision_loss, reason = "for reading")]
-        let each = (self.used()? - before) as f64 / (outcome.taken * 500) as f64;
+        let each = bytes as f64 / (outcome.taken * 500) as f64;
         println!(
             "{:<58} {each:>10.1} {:>31}at most 20 bytes",
             "bytes of the store for a job, in arrays of 500", ""
         );
         Ok(())
-    }
-
-    /// Bytes of the store's file that are in use.
-    fn used(&self) -> Result<u64> {
-        Ok(fs::metadata(self.folder.path().join("afmetrics.db"))?.len())
     }
 
     fn requests(&mut self, each: usize, rounds: usize, since: Option<Duration>) -> Requests {
