@@ -81,9 +81,6 @@ impl OpenSlots {
         };
         let out_of = slot.jobs.insert(job.job, into);
         self.jobs += usize::from(out_of.is_none());
-        if self.jobs > MOST_JOBS {
-            self.make_room(which);
-        }
         Ok((out_of != Some(into)).then_some(Change { out_of, into }))
     }
 
@@ -92,12 +89,16 @@ impl OpenSlots {
         *self = Self::default();
     }
 
-    fn make_room(&mut self, keep: Which) {
+    /// Lets slots go where there are too many jobs. Only between commits: what is read again is what is
+    /// stored before a commit, so in the midst of one its first documents would be forgotten.
+    pub fn make_room(&mut self) {
+        if self.jobs <= MOST_JOBS {
+            return;
+        }
         let mut by_use: Vec<(u64, Which)> = self
             .slots
             .iter()
             .map(|(which, slot)| (slot.used, *which))
-            .filter(|(_, which)| *which != keep)
             .collect();
         by_use.sort_unstable();
         for (_, which) in by_use {
@@ -133,7 +134,14 @@ fn load(
         before
     ])?;
     while let Some(row) = rows.next()? {
-        for line in block::unpack(row.get_ref(0)?.as_blob()?, row.get(1)?)?.lines() {
+        let lines = match block::unpack(row.get_ref(0)?.as_blob()?, row.get(1)?) {
+            Ok(lines) => lines,
+            Err(why) => {
+                tracing::error!("jobs of a damaged block may count twice: {why:#}");
+                continue;
+            }
+        };
+        for line in lines.lines() {
             let Ok((_, time, Facts::Job(job))) = read_again(line, words) else {
                 continue;
             };

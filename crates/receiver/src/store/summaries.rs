@@ -226,18 +226,25 @@ impl Summaries {
         Ok(())
     }
 
-    /// What was written is committed.
-    pub fn settled(&mut self) {
+    /// Lets go of what can be read again; between commits.
+    pub fn make_room(&mut self) {
+        self.open.make_room();
+    }
+
+    /// What was written is committed. Returns whether the words are others now.
+    pub fn settled(&mut self) -> bool {
         self.seen.clear();
         self.series.clear();
         self.ended.clear();
         self.latest.clear();
         self.documents = 0;
-        if self.words.len() > MOST_WORDS {
-            self.words = Names::default();
-            self.ids = Ids::default();
-            self.open.clear();
+        if self.words.len() <= MOST_WORDS {
+            return false;
         }
+        self.words = Names::default();
+        self.ids = Ids::default();
+        self.open.clear();
+        true
     }
 
     /// What was written was not committed: ids that it made are none.

@@ -62,6 +62,8 @@ pub struct Writer {
     used: Arc<Used>,
     maintenance: Option<Maintenance>,
     tally: Tally,
+    /// A document was committed that could not be added up.
+    is_behind: bool,
 }
 
 /// Documents of one facility, kind and hour on their way into a block.
@@ -110,6 +112,7 @@ impl Writer {
             used,
             maintenance: None,
             tally: Tally::default(),
+            is_behind: false,
         };
         writer.add_up_again(settled)?;
         writer.settle()?;
@@ -243,20 +246,27 @@ impl Writer {
                 let new = fresh.iter().map(|new| (new.request, new.document));
                 self.tally.count(&received, new, took);
                 if let Err(why) = self.count(&received, &fresh, blocks) {
-                    tracing::error!("the summaries lack documents until the next start: {why:#}");
+                    tracing::error!("documents could not be added up, and will be again: {why:#}");
+                    self.is_behind = true;
                 }
+                self.summaries.make_room();
             }
             Err(why) => {
                 tracing::error!("cannot store {documents} documents: {why:#}");
                 // Ids may have been made in what was rolled back.
-                self.facilities.clear();
-                self.kinds.clear();
+                self.forget_ids();
                 let why = format!("{why:#}");
                 for reply in replies {
                     let _ = reply.send(Err(Refusal::NotStored(why.clone())));
                 }
             }
         }
+    }
+
+    /// Ids of facilities and kinds are looked up again.
+    fn forget_ids(&mut self) {
+        self.facilities.clear();
+        self.kinds.clear();
     }
 
     /// Stores what is new, in one transaction. Returns what became of each request, the new documents,
@@ -367,6 +377,10 @@ impl Writer {
     pub fn settle(&mut self) -> Result<()> {
         self.settled = Instant::now();
         let used = self.used.take();
+        if let Err(why) = self.catch_up() {
+            self.used.put_back(used);
+            return Err(why);
+        }
         if self.summaries.is_empty() && used.is_empty() {
             return Ok(());
         }
@@ -385,7 +399,9 @@ impl Writer {
         };
         match write() {
             Ok(()) => {
-                self.summaries.settled();
+                if self.summaries.settled() {
+                    self.forget_ids();
+                }
                 Ok(())
             }
             Err(why) => {
@@ -396,7 +412,21 @@ impl Writer {
         }
     }
 
-    /// Adds up the documents of all blocks after this one.
+    /// Begins anew with what is not settled, if a document of it could not be added up.
+    fn catch_up(&mut self) -> Result<()> {
+        if self.is_behind {
+            self.summaries = Summaries::default();
+            self.forget_ids();
+            let settled = self
+                .store
+                .query_row("SELECT block FROM summarised", [], |row| row.get(0))?;
+            self.add_up_again(settled)?;
+            self.is_behind = false;
+        }
+        Ok(())
+    }
+
+    /// Adds up the documents of all blocks after this one. A damaged block is left out.
     fn add_up_again(&mut self, settled: i64) -> Result<()> {
         let blocks: Vec<i64> = self
             .store
@@ -412,7 +442,14 @@ impl Writer {
                     Ok((row.get(0)?, row.get(1)?, row.get(2)?, lines))
                 },
             )?;
-            for line in lines?.lines() {
+            let lines = lines.unwrap_or_else(|why| {
+                tracing::error!(
+                    "block {id} is not added up: {why:#}; see `afmetrics_receiver check`"
+                );
+                String::new()
+            });
+            self.summaries.make_room();
+            for line in lines.lines() {
                 let words = &mut self.summaries.words;
                 let (kind_name, time, facts): (String, i64, Facts) = match read_again(line, words) {
                     Ok(read) => read,
