@@ -15,7 +15,7 @@ use crate::cli::Serve;
 use crate::config::{self, Limits};
 use crate::listen::tls::Certificate;
 use crate::store::Store;
-use crate::{clock, listen, tokens};
+use crate::{listen, refusals, tokens};
 
 /// How often a change of the tokens by a command is looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -74,6 +74,7 @@ async fn until_told(serve: &Serve, app: &Arc<App>) -> Result<()> {
         env!("CARGO_PKG_VERSION"),
         app.store.folder().display()
     );
+    let telling = tokio::spawn(refusals::tell_on(Arc::clone(app)));
     let (stop, stopped) = watch::channel(false);
     let most = usize::try_from(serve.max_connections)?;
     let serving = tokio::spawn(listen::serve(
@@ -89,19 +90,17 @@ async fn until_told(serve: &Serve, app: &Arc<App>) -> Result<()> {
         tokio::select! {
             _ = terminate.recv() => break "SIGTERM",
             _ = interrupt.recv() => break "SIGINT",
-            _ = look.tick() => {
-                app.refusals.tell(clock::now());
-                match refresh(app, Some(known)).await {
-                    Ok(now) => known = now,
-                    Err(why) => tracing::error!("the tokens cannot be read again: {why:#}"),
-                }
-            }
+            _ = look.tick() => match refresh(app, Some(known)).await {
+                Ok(now) => known = now,
+                Err(why) => tracing::error!("the tokens cannot be read again: {why:#}"),
+            },
         }
     };
     tracing::info!("{name}: what was accepted is finished");
     app.stop();
     stop.send_replace(true);
     let served = serving.await.context("serving failed");
+    telling.abort();
     app.refusals.tell(i64::MAX);
     served
 }
