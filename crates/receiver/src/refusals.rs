@@ -4,6 +4,10 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::app::App;
+use crate::clock;
 
 /// Milliseconds between two lines about the same.
 const QUIET_MS: i64 = 60_000;
@@ -97,6 +101,15 @@ impl Refusals {
         });
         lines.sort();
         lines
+    }
+}
+
+/// Logs what was counted, as long as the receiver runs.
+pub async fn tell_on(app: Arc<App>) {
+    let mut every = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        every.tick().await;
+        app.refusals.tell(clock::now());
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use rusqlite::Connection;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -16,7 +17,7 @@ use crate::config::{self, Limits};
 use crate::listen::tls::Certificate;
 use crate::store::maintenance::Keep;
 use crate::store::{Store, schema};
-use crate::{clock, listen, tokens};
+use crate::{listen, refusals, tokens};
 
 /// How often a change of the tokens by a command is looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -54,8 +55,7 @@ pub fn run(serve: &Serve) -> Result<()> {
 async fn until_told(serve: &Serve, app: &Arc<App>) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let known = refresh(app, None)?;
-    follow_tokens(app, known)?;
+    follow_tokens(app)?;
     let certificate = match (&serve.tls_cert, &serve.tls_key) {
         (Some(cert), Some(key)) => Some(Certificate::read(cert, key)?),
         _ => None,
@@ -84,6 +84,7 @@ async fn until_told(serve: &Serve, app: &Arc<App>) -> Result<()> {
         env!("CARGO_PKG_VERSION"),
         app.store.folder().display()
     );
+    let telling = tokio::spawn(refusals::tell_on(Arc::clone(app)));
     let (stop, stopped) = watch::channel(false);
     let most = usize::try_from(serve.max_connections)?;
     let serving = tokio::spawn(listen::serve(
@@ -94,30 +95,29 @@ async fn until_told(serve: &Serve, app: &Arc<App>) -> Result<()> {
         most,
         stopped,
     ));
-    let mut tell = tokio::time::interval(LOOK_EVERY);
-    let name = loop {
-        tokio::select! {
-            _ = terminate.recv() => break "SIGTERM",
-            _ = interrupt.recv() => break "SIGINT",
-            _ = tell.tick() => app.refusals.tell(clock::now()),
-        }
+    let name = tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
     };
     tracing::info!("{name}: what was accepted is finished");
     app.stop();
     stop.send_replace(true);
     let served = serving.await.context("serving failed");
+    telling.abort();
     app.refusals.tell(i64::MAX);
     served
 }
 
 /// Reads the tokens again when they change, as long as there is the app. On a thread of its own: a token
 /// that is revoked must not live on because questions take long.
-fn follow_tokens(app: &Arc<App>, mut known: (i64, i64)) -> Result<()> {
+fn follow_tokens(app: &Arc<App>) -> Result<()> {
+    let store = schema::open_to_read(app.store.folder())?;
+    let mut known = refresh(app, &store, None)?;
     let app = Arc::downgrade(app);
     let follow = move || loop {
         std::thread::sleep(LOOK_EVERY);
         let Some(app) = app.upgrade() else { return };
-        match refresh(&app, Some(known)) {
+        match refresh(&app, &store, Some(known)) {
             Ok(now) => known = now,
             Err(why) => tracing::error!("the tokens cannot be read again: {why:#}"),
         }
@@ -128,11 +128,10 @@ fn follow_tokens(app: &Arc<App>, mut known: (i64, i64)) -> Result<()> {
 }
 
 /// Reads the tokens again if they have changed; returns by what that is seen the next time.
-fn refresh(app: &App, known: Option<(i64, i64)>) -> Result<(i64, i64)> {
-    let store = schema::open_to_read(app.store.folder())?;
-    let now = tokens::revision(&store)?;
+fn refresh(app: &App, store: &Connection, known: Option<(i64, i64)>) -> Result<(i64, i64)> {
+    let now = tokens::revision(store)?;
     if known != Some(now) {
-        app.tokens.replace(tokens::list(&store)?);
+        app.tokens.replace(tokens::list(store)?);
     }
     Ok(now)
 }

@@ -82,7 +82,7 @@ fn newest(store: &Connection, facility: i64) -> rusqlite::Result<Option<i64>> {
 /// The first or the last five minutes of a series.
 fn end(store: &Connection, series: i64, order: &str) -> Result<Option<i64>, Refused> {
     let mut rows = store.prepare_cached(&format!(
-        "SELECT id - ?1, slots FROM days WHERE id BETWEEN ?1 AND ?1 + 65535 ORDER BY id {order} LIMIT 1"
+        "SELECT id - ?1, cells FROM slots WHERE id BETWEEN ?1 AND ?1 + 65535 ORDER BY id {order} LIMIT 1"
     ))?;
     let mut rows = rows.query([series * 65_536])?;
     let Some(row) = rows.next()? else {

@@ -52,7 +52,7 @@ fn days(
     mut with: impl FnMut(Stored),
 ) -> Result<(), Refused> {
     let mut read = store.prepare_cached(
-        "SELECT id - ?1, n, sum, min, max, slots FROM days WHERE id BETWEEN ?1 + ?2 AND ?1 + ?3",
+        "SELECT id - ?1, n, sum, min, max FROM days WHERE id BETWEEN ?1 + ?2 AND ?1 + ?3",
     )?;
     let (first, last) = span.days();
     let mut rows = read.query(params![series * 65_536, first, last])?;
@@ -64,12 +64,9 @@ fn days(
             min: row.get(3)?,
             max: row.get(4)?,
         };
-        // The slots are not even read where they are not needed.
         let slots = match is_enough(day, &total) {
             true => None,
-            false => Some(Day::unpack(
-                row.get_ref(5)?.as_blob().map_err(rusqlite::Error::from)?,
-            )?),
+            false => Some(Day::read(store, series * 65_536 + day)?),
         };
         with(Stored { day, total, slots });
     }

@@ -155,14 +155,14 @@ fn batches(store: &Connection, found: Findings<'_>) -> Result<()> {
 
 fn days(store: &Connection, found: Findings<'_>) -> Result<()> {
     let mut read = store.prepare(
-        "SELECT days.id, n, sum, min, max, slots, series.metric FROM days
+        "SELECT days.id, n, sum, min, max, series.metric FROM days
          LEFT JOIN series ON series.id = days.id / 65536",
     )?;
     let mut rows = read.query([])?;
     while let Some(row) = rows.next()? {
         let id: i64 = row.get(0)?;
         let what = format!("day {} of series {}", id % 65_536, id / 65_536);
-        let total = match Day::unpack(row.get_ref(5)?.as_blob()?) {
+        let total = match Day::read(store, id) {
             Ok(day) => day.total(),
             Err(why) => {
                 found(format!("{what}: {why:#}"));
@@ -178,7 +178,7 @@ fn days(store: &Connection, found: Findings<'_>) -> Result<()> {
         if !is_same(stored, total) {
             found(format!("{what}: its totals are not those of its slots"));
         }
-        match row.get::<_, Option<String>>(6)? {
+        match row.get::<_, Option<String>>(5)? {
             None => found(format!("{what}: there is no such series")),
             Some(metric) if !Metric::ALL.iter().any(|one| one.name() == metric) => {
                 found(format!("{what}: unknown metric {metric}"));
@@ -353,7 +353,7 @@ fn days_of(store: &Connection, id: Option<&i64>, from: i64) -> Result<BTreeMap<i
     let Some(id) = id else {
         return Ok(BTreeMap::new());
     };
-    let mut read = store.prepare_cached("SELECT id, slots FROM days WHERE id BETWEEN ? AND ?")?;
+    let mut read = store.prepare_cached("SELECT id, cells FROM slots WHERE id BETWEEN ? AND ?")?;
     let mut rows = read.query([id * 65_536 + from, id * 65_536 + 65_535])?;
     let mut days = BTreeMap::new();
     while let Some(row) = rows.next()? {

@@ -331,10 +331,12 @@ fn of_tables(
             .query_map(params![metric.name(), user, facility], |row| row.get(0))?
             .collect::<rusqlite::Result<_>>()?;
         for id in ids {
-            store.execute(
-                "DELETE FROM days WHERE id >= ? AND id < ?",
-                [id * 65_536, (id + 1) * 65_536],
-            )?;
+            for table in ["days", "slots"] {
+                store.execute(
+                    &format!("DELETE FROM {table} WHERE id >= ? AND id < ?"),
+                    [id * 65_536, (id + 1) * 65_536],
+                )?;
+            }
             found.series += store.execute("DELETE FROM series WHERE id = ?", [id])?;
         }
     }

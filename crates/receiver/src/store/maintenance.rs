@@ -332,11 +332,14 @@ fn old_series(store: &Connection, after: i64, before: i64, went: &mut Went) -> R
         .query_map([after, ROWS], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
     let mut delete = store.prepare_cached("DELETE FROM days WHERE id >= ? AND id < ?")?;
+    let mut delete_cells = store.prepare_cached("DELETE FROM slots WHERE id >= ? AND id < ?")?;
     let mut has_days =
         store.prepare_cached("SELECT 1 FROM days WHERE id >= ? AND id < ? LIMIT 1")?;
     for id in &some {
         let (first, end) = (id * 65_536, (id + 1) * 65_536);
-        let n = delete.execute([first, first + before.clamp(0, 65_536)])?;
+        let old = [first, first + before.clamp(0, 65_536)];
+        let n = delete.execute(old)?;
+        delete_cells.execute(old)?;
         went.days += n;
         if n > 0 && !has_days.exists([first, end])? {
             went.series += store.execute("DELETE FROM series WHERE id = ?", [id])?;

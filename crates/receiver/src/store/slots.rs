@@ -1,6 +1,7 @@
 //! A day of a series as it is stored: a cell for each five minutes in which something came.
 
 use anyhow::{Context as _, Result, bail, ensure};
+use rusqlite::{Connection, OptionalExtension as _};
 
 use super::metric::Grain;
 use crate::documents::time::SLOTS;
@@ -47,6 +48,18 @@ impl Cell {
 pub struct Day(Vec<(u16, Cell)>);
 
 impl Day {
+    /// The day of a series that is stored under this id; empty if there is none.
+    ///
+    /// # Errors
+    /// It cannot be read, or is damaged.
+    pub fn read(store: &Connection, id: i64) -> Result<Self> {
+        store
+            .prepare_cached("SELECT cells FROM slots WHERE id = ?")?
+            .query_row([id], |row| Ok(Self::unpack(row.get_ref(0)?.as_blob()?)))
+            .optional()?
+            .unwrap_or_else(|| Ok(Self::default()))
+    }
+
     pub fn cells(&self) -> impl Iterator<Item = (u16, Cell)> {
         self.0.iter().copied()
     }

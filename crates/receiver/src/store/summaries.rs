@@ -346,9 +346,8 @@ fn settle_series(
     words: &Names,
     ids: &mut Ids,
 ) -> Result<()> {
-    let mut read = store.prepare_cached("SELECT slots FROM days WHERE id = ?")?;
-    let mut write =
-        store.prepare_cached("INSERT OR REPLACE INTO days VALUES (?, ?, ?, ?, ?, ?)")?;
+    let mut write = store.prepare_cached("INSERT OR REPLACE INTO days VALUES (?, ?, ?, ?, ?)")?;
+    let mut write_cells = store.prepare_cached("INSERT OR REPLACE INTO slots VALUES (?, ?)")?;
     for (key, cells) in series {
         let grain = key.1.grain();
         let id = series_id(store, *key, words, ids)?;
@@ -356,13 +355,7 @@ fn settle_series(
         while let Some((first, _)) = cells.peek() {
             let today = first.div_euclid(i64::from(SLOTS));
             let row = id * 65_536 + today;
-            let mut stored = match read
-                .query_row([row], |row| row.get::<_, Vec<u8>>(0))
-                .optional()?
-            {
-                Some(packed) => Day::unpack(packed.as_slice())?,
-                None => Day::default(),
-            };
+            let mut stored = Day::read(store, row)?;
             while let Some((slot, cell)) =
                 cells.next_if(|(slot, _)| slot.div_euclid(i64::from(SLOTS)) == today)
             {
@@ -370,14 +363,8 @@ fn settle_series(
                 stored.add(slot, *cell, grain);
             }
             let total = stored.total();
-            write.execute(params![
-                row,
-                total.n,
-                total.sum,
-                total.min,
-                total.max,
-                stored.pack()?
-            ])?;
+            write.execute(params![row, total.n, total.sum, total.min, total.max])?;
+            write_cells.execute(params![row, stored.pack()?])?;
         }
     }
     Ok(())

@@ -231,8 +231,8 @@ impl Tables {
         let mut tables = Self::default();
         let mut rows = store
             .prepare(
-                "SELECT facilities.name, metric, label, part, days.id % 65536, slots
-                 FROM days JOIN series ON series.id = days.id / 65536 JOIN facilities ON facilities.id = facility",
+                "SELECT facilities.name, metric, label, part, days.id % 65536, cells
+                 FROM days JOIN slots USING(id) JOIN series ON series.id = days.id / 65536 JOIN facilities ON facilities.id = facility",
             )
             .unwrap();
         let mut rows = rows.query([]).unwrap();

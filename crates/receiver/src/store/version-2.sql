@@ -1,4 +1,6 @@
--- From version 1 to 2: what has gone from the store on purpose, so that `check` knows what it cannot find.
+-- From version 1 to 2.
+
+-- What has gone from the store on purpose, so that `check` knows what it cannot find.
 -- Raw documents before an hour, jobs in `ended` before a day, summaries before a day; and the hour before
 -- which a user was taken out of the raw documents, so that sums of before hold more than they do.
 CREATE TABLE gone(
@@ -8,3 +10,8 @@ CREATE TABLE gone(
     forgotten INTEGER NOT NULL
 );
 INSERT INTO gone VALUES (0, 0, 0, 0);
+
+-- The cells of a day lie beside its totals, so that a question about months reads totals only.
+CREATE TABLE slots(id INTEGER PRIMARY KEY, cells BLOB NOT NULL);
+INSERT INTO slots SELECT id, slots FROM days;
+ALTER TABLE days DROP COLUMN slots;

@@ -33,7 +33,9 @@ fn bodies_of_every_form_are_taken() {
     ])
     .to_string();
     let lines = format!("{one}\r\n\n{one}\n");
-    let cases: [(&[(&str, &str)], Vec<u8>, u64); 9] = [
+    /// Headers, a body, and how many documents are in it.
+    type Case<'a> = (&'a [(&'a str, &'a str)], Vec<u8>, u64);
+    let cases: [Case; 9] = [
         (&[], one.clone().into(), 1),
         (
             &[("content-type", "APPLICATION/JSON; charset=utf-8")],
