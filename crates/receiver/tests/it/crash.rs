@@ -171,7 +171,7 @@ fn send(
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
             taken.extend(ids);
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            tokio::time::sleep(Duration::from_millis(30)).await;
         }
     });
     taken

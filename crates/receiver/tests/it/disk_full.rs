@@ -14,7 +14,7 @@ use crate::support::{FACILITY, Running, World};
 const SMALL_DISK: &str = r#"
 set -e
 cp -a "$1" "$1.aside"
-mount -t tmpfs -o size=24m none "$1"
+mount -t tmpfs -o size=16m none "$1"
 cp -a "$1.aside/." "$1/"
 shift
 exec "$@"
@@ -130,11 +130,11 @@ fn a_full_disk_does_no_damage() {
         running.pid(),
         world.store().display()
     ));
-    fs::write(inside.join("ballast"), vec![1; 14 << 20]).unwrap();
+    fs::write(inside.join("ballast"), vec![1; 10 << 20]).unwrap();
     let mut taken = Vec::new();
     assert!(load(&running, &token, 0..4, &mut taken).is_empty());
-    let refused = load(&running, &token, 100..200, &mut taken);
-    assert!(refused.len() > 10, "only {} were refused", refused.len());
+    let refused = load(&running, &token, 100..160, &mut taken);
+    assert!(refused.len() > 5, "only {} were refused", refused.len());
     for (status, head) in &refused {
         assert_eq!(*status, 503, "{head}");
         assert!(head.contains("retry-after: "), "{head}");

