@@ -22,7 +22,8 @@ impl<'a> Fields<'a> {
             .map(|(_, raw)| raw)
     }
 
-    pub fn len(&self) -> usize {
+    /// How many there are.
+    pub fn count(&self) -> usize {
         self.0.len()
     }
 

@@ -78,7 +78,7 @@ fn of_table<'a>(
         .chain(COMMON)
         .filter(|name| fields.raw(name).is_some())
         .count();
-    if known == fields.len() {
+    if known == fields.count() {
         return Ok(values);
     }
     for (name, raw) in fields.iter() {
