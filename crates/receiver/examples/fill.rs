@@ -39,12 +39,14 @@ fn main() -> Result<()> {
 /// Stores rounds in the order of their time, some in work at once.
 async fn fill(store: &Store, documents: i64) -> Result<usize> {
     let now = clock::now();
-    let rounds = DAYS * DAY_MS / SLOT_MS;
+    // Every five minutes, or less often where there are few documents.
+    let rounds = (documents / FACILITIES / (NODES * 16)).clamp(1, DAYS * DAY_MS / SLOT_MS);
+    let step = DAYS * DAY_MS / rounds;
     let each = (documents / rounds / FACILITIES).max(NODES * 8);
     let (made, ready) = sync_channel(AHEAD);
     let maker = std::thread::spawn(move || -> Result<()> {
         for round in 0..rounds {
-            let time = now - DAYS * DAY_MS + round * SLOT_MS;
+            let time = now - DAYS * DAY_MS + round * step;
             for facility in 0..FACILITIES {
                 made.send(received(facility, round, time, each)?)?;
             }
