@@ -154,6 +154,10 @@ impl Writer {
         if let Err(why) = self.settle() {
             tracing::warn!("the summaries are left to the next start: {why:#}");
         }
+        // All in one file, for who copies that. A reader that is in the way leaves a log, which is no harm.
+        let _ = self
+            .store
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
     }
 
     /// From now on keeps the store small.

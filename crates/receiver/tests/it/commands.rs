@@ -282,7 +282,7 @@ fn check_finds_what_is_wrong() {
             "UPDATE days SET sum = sum + 1",
             "its totals are not those of its slots",
         ),
-        ("UPDATE days SET slots = x'00'", "not a day's bytes"),
+        ("UPDATE slots SET cells = x'00'", "not a day's bytes"),
         (
             "DELETE FROM ended WHERE day = (SELECT min(day) FROM ended)",
             "200 jobs, of which 0 are known",

@@ -91,7 +91,7 @@ fn check_labels(labels: &str) {
 fn the_numbers_are_those_of_what_was_sent() {
     let world = World::new();
     // What could break out of a label.
-    let odd = "A\\\"\n},AF{x=\"1\"";
+    let odd = "A\\\"},AF{x=\"1\"";
     let (token, other, viewer) = (world.token(FACILITY), world.token(odd), world.viewer());
     let running = world.serve(&["--accept-unknown-kinds"]);
     let mut late = load(&token, "login01.canary.example", 0.5);
@@ -193,7 +193,7 @@ fn the_numbers_are_those_of_what_was_sent() {
     );
     let of_node = |age: &(&String, &f64)| age.0.contains("login01.canary.example");
     assert!(ages.iter().any(of_node), "{ages:?}");
-    let of_odd = "facility=\"A\\\\\\\"\\n},AF{x=\\\"1\\\"\",node=\"n\\\"1\\\\\\n\"";
+    let of_odd = "facility=\"A\\\\\\\"},AF{x=\\\"1\\\"\",node=\"n\\\"1\\\\\\n\"";
     assert!(
         ages.iter().any(|(name, _)| name.contains(of_odd)),
         "{ages:?}"

@@ -21,6 +21,10 @@ fn old_store(world: &World) -> std::path::PathBuf {
 fn answers(file: &Path) -> Vec<Vec<rusqlite::types::Value>> {
     let store = Connection::open(file).unwrap();
     let mut all = Vec::new();
+    let days = match version(file) {
+        1 => "days",
+        _ => "days JOIN slots USING(id)",
+    };
     for table in [
         "facilities",
         "kinds",
@@ -30,7 +34,7 @@ fn answers(file: &Path) -> Vec<Vec<rusqlite::types::Value>> {
         "seen",
         "ended",
         "series",
-        "days",
+        days,
         "latest",
     ] {
         let mut read = store
