@@ -25,6 +25,9 @@ pub fn folder(place: &Place) -> PathBuf {
         .unwrap_or_else(|| FOLDER.into())
 }
 
+/// How many times its length a body takes when it has become documents: short ones take the most.
+pub const UNFOLDED: usize = 7;
+
 /// What bounds a request.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -46,7 +49,7 @@ impl Limits {
             body: 16 * 1024 * 1024,
             bodies: 48 * 1024 * 1024,
             // The longest body finds room, whatever is in it.
-            documents: 16 * 1024 * 1024 * crate::ingest::UNFOLDED,
+            documents: 16 * 1024 * 1024 * UNFOLDED,
             patience: Duration::from_secs(serve.request_timeout.into()),
             rate: serve.rate_limit,
         }

@@ -7,8 +7,8 @@ use super::numbers;
 use super::refused::Refused;
 use super::reply::{Datum, Rows, Ty};
 use super::{How, Question, field};
+use crate::documents::Metric;
 use crate::documents::time::{DAY_MS, SLOT_MS};
-use crate::store::Metric;
 use crate::store::slots::Day;
 
 pub const QUESTION: Question = Question {

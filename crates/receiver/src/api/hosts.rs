@@ -7,7 +7,7 @@ use super::numbers;
 use super::refused::Refused;
 use super::reply::{Datum, Rows, Ty};
 use super::{How, Question, field};
-use crate::store::Metric;
+use crate::documents::Metric;
 
 const METRICS: [Metric; 8] = [
     Metric::Load,

@@ -10,7 +10,7 @@ use super::numbers;
 use super::refused::Refused;
 use super::reply::{Datum, Rows, Ty};
 use super::{How, Question, field};
-use crate::store::Metric;
+use crate::documents::Metric;
 
 pub const QUESTION: Question = Question {
     path: "intake",

@@ -9,7 +9,7 @@ use super::numbers::{self, Series, Steps};
 use super::refused::Refused;
 use super::reply::{Datum, Rows, Ty};
 use super::{How, Question, field};
-use crate::store::Metric;
+use crate::documents::Metric;
 
 pub const QUESTION: Question = Question {
     path: "jobs",

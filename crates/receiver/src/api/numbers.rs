@@ -6,9 +6,9 @@ use rusqlite::{Connection, params};
 
 use super::refused::Refused;
 use super::span::{Span, Step};
+use crate::documents::Metric;
+use crate::documents::metric::Grain;
 use crate::documents::time::{DAY_MS, SLOT_MS, SLOTS};
-use crate::store::Metric;
-use crate::store::metric::Grain;
 use crate::store::slots::{Cell, Day};
 
 /// A series of numbers, of one facility and metric.

@@ -11,8 +11,8 @@ use super::refused::Refused;
 use super::reply::{Datum, Rows, Ty};
 use super::span::Step;
 use super::{How, Question, field};
-use crate::store::Metric;
-use crate::store::metric::Grain;
+use crate::documents::Metric;
+use crate::documents::metric::Grain;
 use crate::store::slots::Cell;
 
 pub const QUESTION: Question = Question {

@@ -9,7 +9,7 @@ use ring::digest;
 use super::fields::Fields;
 use super::shape::{Value, string};
 use super::{Name, Names};
-use crate::store::Metric;
+use crate::documents::Metric;
 
 /// What is added up of one document.
 #[derive(Debug, Clone, PartialEq)]

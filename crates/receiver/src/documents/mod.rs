@@ -4,6 +4,7 @@
 
 pub mod facts;
 pub mod fields;
+pub mod metric;
 pub mod shape;
 pub mod taking;
 pub mod time;
@@ -15,6 +16,7 @@ use foldhash::fast::RandomState;
 use indexmap::IndexSet;
 
 use facts::Facts;
+pub use metric::Metric;
 pub use taking::{Form, Taking, read_again};
 
 /// A document that is longer than this is refused: 64 kB, as stored.

@@ -13,15 +13,13 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use crate::app::App;
+use crate::config::UNFOLDED;
 use crate::documents::{Answer, Documents, Fault, Form, Taking, taking::Gate};
 use crate::store::ranges::Key;
 use crate::store::{Kept, Received, Refusal};
 use crate::tokens::Pass;
 use crate::{answer, clock};
 use body::{Packing, Room, Unread};
-
-/// How many times its length a body takes when it has become documents: short ones take the most.
-pub const UNFOLDED: usize = 7;
 
 /// A body longer than this is read on a thread that others do not wait for.
 const LONG: usize = 64 * 1024;

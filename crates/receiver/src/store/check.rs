@@ -7,11 +7,11 @@ use anyhow::{Context as _, Result};
 use rusqlite::{Connection, Transaction, params};
 
 use super::block;
-use super::metric::{Grain, Metric};
 use super::ranges::Ranges;
 use super::schema;
 use super::slots::{Cell, Day};
 use super::summaries::{Counted, Summaries};
+use crate::documents::metric::{Grain, Metric};
 use crate::documents::{Names, read_again, time};
 
 /// After so many documents what they add up to goes from memory into the temporary tables.

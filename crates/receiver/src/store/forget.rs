@@ -8,9 +8,9 @@ use serde_json::{Map, Value};
 
 use super::block::{self, Packer};
 use super::maintenance::note_gone;
-use super::metric::Metric;
 use super::writer::Writer;
 use crate::documents::facts::Facts;
+use crate::documents::metric::Metric;
 use crate::documents::time::{self, DAY_MS};
 use crate::documents::{Names, read_again};
 

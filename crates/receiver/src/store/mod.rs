@@ -5,7 +5,6 @@ pub mod block;
 pub mod check;
 pub mod forget;
 pub mod maintenance;
-pub mod metric;
 mod open_slots;
 pub mod ranges;
 pub mod schema;
@@ -28,8 +27,6 @@ use anyhow::{Context as _, Result, bail};
 use nix::fcntl::{Flock, FlockArg};
 use rusqlite::{Connection, OptionalExtension as _};
 use tokio::sync::{Semaphore, oneshot};
-
-pub use metric::Metric;
 
 use crate::documents::Documents;
 use ranges::Key;

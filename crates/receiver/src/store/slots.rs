@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result, bail, ensure};
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::metric::Grain;
+use crate::documents::metric::Grain;
 use crate::documents::time::SLOTS;
 
 /// What came in five minutes. Of a count, all but `n` are the count.

@@ -10,10 +10,10 @@ use anyhow::Result;
 use foldhash::HashMap;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
-use super::metric::Metric;
 use super::open_slots::OpenSlots;
 use super::slots::{Cell, Day};
 use crate::documents::facts::{Facts, Job};
+use crate::documents::metric::Metric;
 use crate::documents::time::{SLOTS, day, hour, slot};
 use crate::documents::{Name, Names};
 

@@ -15,7 +15,24 @@ use crate::programs::{ends_well, program};
 const TIMES: usize = 20;
 
 /// The questions; `SPAN` becomes the 90 days.
-const QUESTIONS: &[&str] = &["/api/v1/facilities"];
+const QUESTIONS: &[&str] = &[
+    "/api/v1/facilities?SPAN",
+    "/api/v1/nodes",
+    "/api/v1/users?SPAN",
+    "/api/v1/users?SPAN&facility=facility-07",
+    "/api/v1/sessions",
+    "/api/v1/jobs?SPAN",
+    "/api/v1/jobs?SPAN&by=user",
+    "/api/v1/jobs?SPAN&facility=facility-07",
+    "/api/v1/jobs?SPAN&facility=facility-07&by=user",
+    "/api/v1/jobs?SPAN&facility=facility-07&step=1h",
+    "/api/v1/runtime?SPAN",
+    "/api/v1/runtime?SPAN&by=length",
+    "/api/v1/runtime?SPAN&over=time",
+    "/api/v1/queues?SPAN",
+    "/api/v1/hosts?SPAN&metric=load",
+    "/api/v1/intake?SPAN",
+];
 
 /// Fills a store with so many documents and prints its rows.
 pub fn run(documents: &str) -> Result<()> {
