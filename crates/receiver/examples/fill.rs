@@ -31,7 +31,7 @@ fn main() -> Result<()> {
         .build()?;
     let filled = runtime.block_on(fill(&store, documents));
     drop(store);
-    writing.end();
+    writing.end()?;
     println!("{} documents", filled?);
     Ok(())
 }
@@ -84,6 +84,7 @@ fn received(facility: i64, round: i64, time: i64, each: i64) -> Result<store::Re
         documents,
         key: None,
         now: time,
+        room: None,
     })
 }
 

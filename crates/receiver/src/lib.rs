@@ -37,6 +37,8 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(code);
         }
     };
+    // Names stand in what it writes.
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
     let done = match &cli.command {
         Command::Serve(serve) => {
             log::open(serve.loudness.verbose);

@@ -1,6 +1,8 @@
 //! `afmetrics_receiver serve`: from the flags to the last answer.
 
 use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -16,7 +18,7 @@ use crate::cli::Serve;
 use crate::config::{self, Limits};
 use crate::listen::tls::Certificate;
 use crate::store::maintenance::Keep;
-use crate::store::{Store, schema};
+use crate::store::{Store, is_open_to_others, schema};
 use crate::{listen, refusals, tokens};
 
 /// How often a change of the tokens by a command is looked for.
@@ -44,18 +46,24 @@ pub fn run(serve: &Serve) -> Result<()> {
         serve.trust_loopback,
         serve.tls_cert.is_some() || serve.insecure_http,
     ));
+    let following = follow_tokens(&app)?;
+    if is_open_to_others(&folder) {
+        tracing::warn!(
+            "others can enter the store's folder {0}, and names stand in it: `chmod 700 {0}`",
+            folder.display()
+        );
+    }
     let served = runtime.block_on(until_told(serve, &app));
     // With the last handle the writer ends, after what was accepted.
     runtime.shutdown_timeout(Duration::from_secs(5));
     drop(app);
-    writing.end();
-    served
+    following.end();
+    served.and(writing.end())
 }
 
 async fn until_told(serve: &Serve, app: &Arc<App>) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    follow_tokens(app)?;
     let certificate = match (&serve.tls_cert, &serve.tls_key) {
         (Some(cert), Some(key)) => Some(Certificate::read(cert, key)?),
         _ => None,
@@ -98,6 +106,8 @@ async fn until_told(serve: &Serve, app: &Arc<App>) -> Result<()> {
     let name = tokio::select! {
         _ = terminate.recv() => "SIGTERM",
         _ = interrupt.recv() => "SIGINT",
+        // Its end says that it has failed: then a new start is better than to refuse all that comes.
+        () = app.store.writer_ended() => "the writer of the store has failed",
     };
     tracing::info!("{name}: what was accepted is finished");
     app.stop();
@@ -108,23 +118,41 @@ async fn until_told(serve: &Serve, app: &Arc<App>) -> Result<()> {
     served
 }
 
+/// The thread that reads the tokens again when they change.
+struct Following {
+    thread: JoinHandle<()>,
+    stop: Sender<()>,
+}
+
+impl Following {
+    /// Waits until it has closed the store.
+    fn end(self) {
+        drop(self.stop);
+        if self.thread.join().is_err() {
+            tracing::error!("what follows the tokens has failed");
+        }
+    }
+}
+
 /// Reads the tokens again when they change, as long as there is the app. On a thread of its own: a token
 /// that is revoked must not live on because questions take long.
-fn follow_tokens(app: &Arc<App>) -> Result<()> {
+fn follow_tokens(app: &Arc<App>) -> Result<Following> {
     let store = schema::open_to_read(app.store.folder())?;
     let mut known = refresh(app, &store, None)?;
     let app = Arc::downgrade(app);
-    let follow = move || loop {
-        std::thread::sleep(LOOK_EVERY);
-        let Some(app) = app.upgrade() else { return };
-        match refresh(&app, &store, Some(known)) {
-            Ok(now) => known = now,
-            Err(why) => tracing::error!("the tokens cannot be read again: {why:#}"),
+    let (stop, stopped) = channel();
+    let follow = move || {
+        while stopped.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
+            let Some(app) = app.upgrade() else { return };
+            match refresh(&app, &store, Some(known)) {
+                Ok(now) => known = now,
+                Err(why) => tracing::error!("the tokens cannot be read again: {why:#}"),
+            }
         }
     };
     let thread = std::thread::Builder::new().name("tokens".into());
-    thread.spawn(follow).context("cannot start a thread")?;
-    Ok(())
+    let thread = thread.spawn(follow).context("cannot start a thread")?;
+    Ok(Following { thread, stop })
 }
 
 /// Reads the tokens again if they have changed; returns by what that is seen the next time.

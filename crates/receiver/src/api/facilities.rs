@@ -9,7 +9,7 @@ use super::reply::{Datum, Rows, Ty};
 use super::{How, Question, field};
 use crate::documents::Metric;
 use crate::documents::time::{DAY_MS, SLOT_MS};
-use crate::store::slots::Day;
+use crate::store::slots::{self, Day};
 
 pub const QUESTION: Question = Question {
     path: "facilities",
@@ -84,7 +84,7 @@ fn end(store: &Connection, series: i64, order: &str) -> Result<Option<i64>, Refu
     let mut rows = store.prepare_cached(&format!(
         "SELECT id - ?1, cells FROM slots WHERE id BETWEEN ?1 AND ?1 + 65535 ORDER BY id {order} LIMIT 1"
     ))?;
-    let mut rows = rows.query([series * 65_536])?;
+    let mut rows = rows.query([slots::row(series, 0)])?;
     let Some(row) = rows.next()? else {
         return Ok(None);
     };

@@ -9,7 +9,7 @@ use super::span::{Span, Step};
 use crate::documents::Metric;
 use crate::documents::metric::Grain;
 use crate::documents::time::{DAY_MS, SLOT_MS, SLOTS};
-use crate::store::slots::{Cell, Day};
+use crate::store::slots::{self, Cell, Day};
 
 /// A series of numbers, of one facility and metric.
 #[derive(Debug, Clone)]
@@ -55,7 +55,7 @@ fn days(
         "SELECT id - ?1, n, sum, min, max FROM days WHERE id BETWEEN ?1 + ?2 AND ?1 + ?3",
     )?;
     let (first, last) = span.days();
-    let mut rows = read.query(params![series * 65_536, first, last])?;
+    let mut rows = read.query(params![slots::row(series, 0), first, last])?;
     while let Some(row) = rows.next()? {
         let day = row.get(0)?;
         let total = Cell {
@@ -66,7 +66,7 @@ fn days(
         };
         let slots = match is_enough(day, &total) {
             true => None,
-            false => Some(Day::read(store, series * 65_536 + day)?),
+            false => Some(Day::read(store, slots::row(series, day))?),
         };
         with(Stored { day, total, slots });
     }

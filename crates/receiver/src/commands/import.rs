@@ -53,8 +53,7 @@ pub fn run(command: &Import) -> Result<()> {
     });
     let settled = runtime.block_on(store.settle());
     drop(store);
-    writing.end();
-    imported.and(settled)
+    imported.and(settled).and(writing.end())
 }
 
 /// A file of documents.
@@ -118,6 +117,7 @@ impl Source {
                     count,
                 }),
                 now: clock::now(),
+                room: None,
             };
             let kept = store
                 .keep(received)

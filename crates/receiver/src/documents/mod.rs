@@ -58,32 +58,45 @@ pub struct Name(pub u32);
 
 /// The names in a body, each once.
 #[derive(Debug, Default, Clone)]
-pub struct Names(IndexSet<Box<str>, RandomState>);
+pub struct Names {
+    names: IndexSet<Box<str>, RandomState>,
+    bytes: usize,
+}
 
 impl Names {
     /// The number of a name.
     pub fn of(&mut self, name: &str) -> Name {
-        let at = match self.0.get_index_of(name) {
+        let at = match self.names.get_index_of(name) {
             Some(at) => at,
-            None => self.0.insert_full(name.into()).0,
+            None => {
+                self.bytes += name.len();
+                self.names.insert_full(name.into()).0
+            }
         };
         Name(u32::try_from(at).expect("a body of 16 MiB does not hold 4 billion names"))
     }
 
     pub fn text(&self, name: Name) -> &str {
-        self.0.get_index(name.0 as usize).map_or("", |text| text)
+        self.names
+            .get_index(name.0 as usize)
+            .map_or("", |text| text)
+    }
+
+    /// How long they are together.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.names.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.names.is_empty()
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|text| &**text)
+        self.names.iter().map(|text| &**text)
     }
 }
 

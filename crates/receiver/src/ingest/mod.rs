@@ -135,11 +135,10 @@ async fn stored(
         documents,
         key,
         now,
+        // Held until the documents are out of memory.
+        room: Some(Box::new(desk)),
     };
-    // The desk is held until the documents are out of memory.
-    let kept = app.store.keep(received).await;
-    drop(desk);
-    kept.map_err(Refused::Store)
+    app.store.keep(received).await.map_err(Refused::Store)
 }
 
 /// Does what takes long where nobody waits for this thread.

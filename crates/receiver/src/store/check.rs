@@ -4,12 +4,13 @@
 use std::collections::{BTreeMap, HashMap};
 
 use anyhow::{Context as _, Result};
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::{Connection, Rows, Transaction, params};
 
 use super::block;
+use super::open_slots::MOST_JOBS;
 use super::ranges::Ranges;
 use super::schema;
-use super::slots::{Cell, Day};
+use super::slots::{self, Cell, Day};
 use super::summaries::{Counted, Summaries};
 use crate::documents::metric::{Grain, Metric};
 use crate::documents::{Names, read_again, time};
@@ -43,6 +44,7 @@ pub fn check(store: &mut Connection, is_deep: bool, found: Findings<'_>) -> Resu
     blocks(&store, found)?;
     batches(&store, found)?;
     days(&store, found)?;
+    orphans(&store, found)?;
     ended(&store, found)?;
     if is_deep {
         deep(&store, found)?;
@@ -161,7 +163,7 @@ fn days(store: &Connection, found: Findings<'_>) -> Result<()> {
     let mut rows = read.query([])?;
     while let Some(row) = rows.next()? {
         let id: i64 = row.get(0)?;
-        let what = format!("day {} of series {}", id % 65_536, id / 65_536);
+        let what = day_of_series(id);
         let total = match Day::read(store, id) {
             Ok(day) => day.total(),
             Err(why) => {
@@ -189,6 +191,24 @@ fn days(store: &Connection, found: Findings<'_>) -> Result<()> {
     Ok(())
 }
 
+fn day_of_series(row: i64) -> String {
+    let (series, day) = slots::series_and_day(row);
+    format!("day {day} of series {series}")
+}
+
+/// Slots of a day that has no totals.
+fn orphans(store: &Connection, found: Findings<'_>) -> Result<()> {
+    let mut read = store.prepare("SELECT id FROM slots WHERE id NOT IN (SELECT id FROM days)")?;
+    let mut rows = read.query([])?;
+    while let Some(row) = rows.next()? {
+        found(format!(
+            "{}: it has slots and no totals",
+            day_of_series(row.get(0)?)
+        ));
+    }
+    Ok(())
+}
+
 /// Sums may differ by the order of what was added.
 fn is_same(one: Cell, other: Cell) -> bool {
     let tolerance = 1e-9 * one.sum.abs().max(other.sum.abs()).max(1.0);
@@ -206,7 +226,7 @@ fn ended(store: &Connection, found: Findings<'_>) -> Result<()> {
         |row| row.get(0),
     )?;
     let known: BTreeMap<(i64, i64), i64> = store
-        .prepare("SELECT facility, day, count(*) FROM ended WHERE day >= ? GROUP BY facility, day")?
+        .prepare("SELECT facility, day, sum(is_counted) FROM ended WHERE day >= ? GROUP BY facility, day")?
         .query_map([from], |row| Ok(((row.get(0)?, row.get(1)?), row.get(2)?)))?
         .collect::<rusqlite::Result<_>>()?;
     for metric in [Metric::Ended, Metric::EndedOfUser, Metric::EndedByLength] {
@@ -220,7 +240,8 @@ fn ended(store: &Connection, found: Findings<'_>) -> Result<()> {
                 Ok(((row.get(0)?, row.get(1)?), row.get(2)?))
             })?
             .collect::<rusqlite::Result<_>>()?;
-        for key in known.keys().chain(counted.keys()) {
+        let more = counted.keys().filter(|key| !known.contains_key(key));
+        for key in known.keys().chain(more) {
             let of = |map: &BTreeMap<(i64, i64), i64>| map.get(key).copied().unwrap_or(0);
             if of(&known) != of(&counted) {
                 found(format!(
@@ -262,6 +283,7 @@ fn add_up(store: &Transaction<'_>, again: &mut Connection, from: i64) -> Result<
     )?;
     let mut rows = read.query([from * 24])?;
     while let Some(row) = rows.next()? {
+        summaries.make_room(MOST_JOBS);
         // What is damaged was found before.
         let Ok(lines) = block::unpack(row.get_ref(4)?.as_blob()?, row.get(5)?) else {
             continue;
@@ -281,7 +303,7 @@ fn add_up(store: &Transaction<'_>, again: &mut Connection, from: i64) -> Result<
             };
             summaries.count(store, counted, &facts)?;
         }
-        if summaries.documents() >= SETTLE_AFTER {
+        if summaries.documents() >= SETTLE_AFTER || summaries.is_large() {
             settle(&mut summaries, again)?;
         }
     }
@@ -354,10 +376,10 @@ fn days_of(store: &Connection, id: Option<&i64>, from: i64) -> Result<BTreeMap<i
         return Ok(BTreeMap::new());
     };
     let mut read = store.prepare_cached("SELECT id, cells FROM slots WHERE id BETWEEN ? AND ?")?;
-    let mut rows = read.query([id * 65_536 + from, id * 65_536 + 65_535])?;
+    let mut rows = read.query(slots::rows(*id, from))?;
     let mut days = BTreeMap::new();
     while let Some(row) = rows.next()? {
-        let day = row.get::<_, i64>(0)? % 65_536;
+        let (_, day) = slots::series_and_day(row.get(0)?);
         if let Ok(slots) = Day::unpack(row.get_ref(1)?.as_blob()?) {
             days.insert(day, slots);
         }
@@ -382,37 +404,41 @@ fn same_day(one: Option<&Day>, other: Option<&Day>, is_count: bool) -> bool {
 }
 
 fn same_seen(store: &Connection, again: &Connection, from: i64, found: Findings<'_>) -> Result<()> {
-    type Seen = BTreeMap<(i64, i64, i64, String), (i64, i64, i64, i64)>;
-    let read = |store: &Connection| -> Result<Seen> {
-        Ok(store
-            .prepare(
-                "SELECT facility, day, kind, name, hours, first, last, documents FROM seen
-                 LEFT JOIN users ON users.id = user WHERE day >= ?",
-            )?
-            .query_map([from], |row| {
-                let name: Option<String> = row.get(3)?;
-                Ok((
-                    (
-                        row.get(0)?,
-                        row.get(1)?,
-                        row.get(2)?,
-                        name.unwrap_or_default(),
-                    ),
-                    (row.get(4)?, row.get(5)?, row.get(6)?, row.get(7)?),
-                ))
-            })?
-            .collect::<rusqlite::Result<_>>()?)
-    };
-    let (stored, added) = (read(store)?, read(again)?);
-    for key in stored
-        .keys()
-        .chain(added.keys().filter(|key| !stored.contains_key(key)))
-    {
-        if stored.get(key) != added.get(key) {
+    type Key = (i64, i64, i64, String);
+    type Seen = (Key, (i64, i64, i64, i64));
+    // The users' numbers differ between the two; both come in the same order.
+    const READ: &str =
+        "SELECT facility, day, kind, coalesce(name, ''), hours, first, last, documents FROM seen
+         LEFT JOIN users ON users.id = user WHERE day >= ? ORDER BY 1, 2, 3, 4";
+    fn next(rows: &mut Rows<'_>) -> Result<Option<Seen>> {
+        let Some(row) = rows.next()? else {
+            return Ok(None);
+        };
+        Ok(Some((
+            (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?),
+            (row.get(4)?, row.get(5)?, row.get(6)?, row.get(7)?),
+        )))
+    }
+    let (mut stored, mut added) = (store.prepare(READ)?, again.prepare(READ)?);
+    let (mut stored, mut added) = (stored.query([from])?, added.query([from])?);
+    let (mut one, mut other) = (next(&mut stored)?, next(&mut added)?);
+    while let Some(first) = one.iter().chain(&other).map(|(key, _)| key).min().cloned() {
+        let is_first = |seen: &Seen| seen.0 == first;
+        let (left, right) = (
+            one.take_if(|seen| is_first(seen)),
+            other.take_if(|seen| is_first(seen)),
+        );
+        if left != right {
             found(format!(
                 "user {:?} seen on day {} at facility {} by kind {}: not what the raw documents say",
-                key.3, key.1, key.0, key.2
+                first.3, first.1, first.0, first.2
             ));
+        }
+        if left.is_some() {
+            one = next(&mut stored)?;
+        }
+        if right.is_some() {
+            other = next(&mut added)?;
         }
     }
     Ok(())

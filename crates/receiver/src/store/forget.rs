@@ -80,10 +80,7 @@ impl Writer {
     /// # Errors
     /// The store cannot be written.
     pub fn drop_unseen_users(&mut self) -> Result<usize> {
-        Ok(self.store.execute(
-            "DELETE FROM users WHERE id NOT IN (SELECT user FROM seen)",
-            [],
-        )?)
+        Ok(super::maintenance::drop_unseen_users(&self.store)?)
     }
 
     /// Makes a batch be known for ten years instead of 31 days: a file may be imported again at any time.
@@ -334,7 +331,7 @@ fn of_tables(
             for table in ["days", "slots"] {
                 store.execute(
                     &format!("DELETE FROM {table} WHERE id >= ? AND id < ?"),
-                    [id * 65_536, (id + 1) * 65_536],
+                    [super::slots::row(id, 0), super::slots::row(id + 1, 0)],
                 )?;
             }
             found.series += store.execute("DELETE FROM series WHERE id = ?", [id])?;

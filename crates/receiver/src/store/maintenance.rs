@@ -13,6 +13,7 @@ use anyhow::{Context as _, Result};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::block::{self, Packer};
+use super::slots;
 use crate::documents::taking::OLDEST_MS;
 use crate::documents::time::{DAY_MS, HOUR_MS, day, hour};
 
@@ -48,6 +49,7 @@ pub struct Went {
     pub seen: usize,
     pub days: usize,
     pub series: usize,
+    pub users: usize,
     pub latest: usize,
     /// Small blocks that became part of larger ones.
     pub merged: usize,
@@ -66,6 +68,7 @@ enum Part {
     Latest,
     /// After this facility, kind and hour.
     Compact(i64, i64, i64),
+    Users,
     Done,
 }
 
@@ -75,8 +78,10 @@ pub struct Maintenance {
     part: Part,
     next: Instant,
     pub went: Went,
-    /// Ids of series that were looked up before are to be looked up again.
+    /// Ids of series or users that were looked up before are to be looked up again.
     pub ids_changed: bool,
+    /// The day on which users that nothing is known of went last.
+    users_on: Option<i64>,
 }
 
 impl Maintenance {
@@ -87,6 +92,7 @@ impl Maintenance {
             next: Instant::now() + FIRST_PAUSE,
             went: Went::default(),
             ids_changed: false,
+            users_on: None,
         }
     }
 
@@ -205,8 +211,16 @@ impl Maintenance {
             Part::Compact(facility, kind, of) => {
                 match compact(store, packer, (*facility, *kind, *of), hour(now), went)? {
                     Some((facility, kind, of)) => Part::Compact(facility, kind, of),
-                    None => Part::Done,
+                    None => Part::Users,
                 }
+            }
+            Part::Users => {
+                // Once a day, as that looks at all that is known of users.
+                if self.users_on.replace(day(now)) != Some(day(now)) {
+                    went.users += drop_unseen_users(store)?;
+                    self.ids_changed |= went.users > 0;
+                }
+                Part::Done
             }
             Part::Done => Part::Done,
         };
@@ -222,6 +236,7 @@ impl std::fmt::Display for Went {
             number(documents, "raw documents too old"),
             number(self.seen, "days of users too old"),
             number(self.days, "days of series too old"),
+            number(self.users, "users of whom nothing is known any more"),
             number(self.latest, "nodes or queues silent for too long"),
             number(self.ended, "ended jobs that nobody will report again"),
             number(self.batches, "batches that nobody will send again"),
@@ -268,6 +283,14 @@ fn old_blocks(store: &Connection, before: i64, went: &mut Went) -> Result<usize>
     }
     went.blocks += old.len();
     Ok(old.len())
+}
+
+/// Drops the names of users who are in no summary any more; returns how many.
+pub(super) fn drop_unseen_users(store: &Connection) -> rusqlite::Result<usize> {
+    store.execute(
+        "DELETE FROM users WHERE id NOT IN (SELECT user FROM seen)",
+        [],
+    )
 }
 
 /// Deletes rows of a table whose key begins with facility and day and goes on with `rest`.
@@ -336,8 +359,8 @@ fn old_series(store: &Connection, after: i64, before: i64, went: &mut Went) -> R
     let mut has_days =
         store.prepare_cached("SELECT 1 FROM days WHERE id >= ? AND id < ? LIMIT 1")?;
     for id in &some {
-        let (first, end) = (id * 65_536, (id + 1) * 65_536);
-        let old = [first, first + before.clamp(0, 65_536)];
+        let (first, end) = (slots::row(*id, 0), slots::row(id + 1, 0));
+        let old = [first, (first + before.max(0)).min(end)];
         let n = delete.execute(old)?;
         delete_cells.execute(old)?;
         went.days += n;

@@ -2,12 +2,14 @@
 
 pub mod backup;
 pub mod block;
+mod blocks;
 pub mod check;
 pub mod forget;
 pub mod maintenance;
 mod open_slots;
 pub mod ranges;
 pub mod schema;
+mod settling;
 pub mod slots;
 pub mod summaries;
 pub mod tally;
@@ -15,6 +17,7 @@ pub mod tally;
 mod tests;
 pub mod writer;
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -26,10 +29,11 @@ use std::thread::JoinHandle;
 use anyhow::{Context as _, Result, bail};
 use nix::fcntl::{Flock, FlockArg};
 use rusqlite::{Connection, OptionalExtension as _};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot, watch};
 
 use crate::documents::Documents;
 use ranges::Key;
+use settling::{Asked, Settling};
 use tally::Tally;
 use writer::{Work, Writer};
 
@@ -47,6 +51,9 @@ pub struct Received {
     pub key: Option<Key>,
     /// When it came, in milliseconds since 1970.
     pub now: i64,
+    /// What stands for the memory that they take: dropped when they are out of it, even if who sent them
+    /// has gone meanwhile.
+    pub room: Option<Box<dyn Any + Send + Sync>>,
 }
 
 /// What became of a request's documents.
@@ -99,11 +106,16 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[derive(Clone)]
 pub struct Store {
     folder: PathBuf,
-    queue: SyncSender<Work>,
     waiting: Arc<AtomicUsize>,
     used: Arc<Used>,
     tally: Tally,
+    settling: Arc<Settling>,
+    /// Closed when the writer has ended.
+    writer: watch::Receiver<()>,
     readers: Arc<Readers>,
+    // The last one, so that it is dropped last: the writer then ends, and when its connection is the last
+    // one, SQLite leaves one file.
+    queue: SyncSender<Work>,
 }
 
 #[derive(Debug)]
@@ -120,9 +132,15 @@ pub struct Writing {
 
 impl Writing {
     /// Waits until all that was accepted is stored and settled.
-    pub fn end(self) {
-        if self.thread.join().is_err() {
-            tracing::error!("the writer of the store has failed");
+    ///
+    /// # Errors
+    /// The writer has failed before.
+    pub fn end(self) -> Result<()> {
+        match self.thread.join() {
+            Ok(()) => Ok(()),
+            Err(_) => {
+                bail!("the writer of the store has failed: what was not answered is not stored")
+            }
         }
     }
 }
@@ -135,22 +153,29 @@ impl Store {
     pub fn open(folder: &Path) -> Result<(Self, Writing)> {
         let (lock, writer) = Self::open_alone(folder)?;
         let (waiting, used) = (writer.waiting(), writer.used());
-        let tally = writer.tally();
+        let (tally, settling) = (writer.tally(), writer.settling());
         let (queue, work) = sync_channel(MOST_WAITING);
+        let (alive, ended) = watch::channel(());
         let thread = std::thread::Builder::new()
             .name("writer".into())
-            .spawn(move || writer.run(&work))
+            .spawn(move || {
+                // Dropped by a panic, too.
+                let _alive = alive;
+                writer.run(&work);
+            })
             .context("cannot start the writer of the store")?;
         let store = Self {
             folder: folder.to_owned(),
-            queue,
             waiting,
             used,
             tally,
+            settling,
+            writer: ended,
             readers: Arc::new(Readers {
                 places: Arc::new(Semaphore::new(READERS)),
                 idle: Mutex::default(),
             }),
+            queue,
         };
         let writing = Writing {
             thread,
@@ -232,16 +257,31 @@ impl Store {
     /// Brings the tables that questions are answered from up to date.
     ///
     /// # Errors
-    /// The store cannot be written. A writer that is behind is no error: what can be read is some seconds old.
+    /// The store cannot be written, or its writer has ended. A writer that is behind is no error: what can
+    /// be read is some seconds old.
     pub async fn settle(&self) -> Result<()> {
-        let (reply, settled) = oneshot::channel();
-        if self.queue.try_send(Work::Settle(reply)).is_err() {
-            return Ok(());
+        const ENDED: &str = "the writer of the store has ended";
+        let settled = match self.settling.ask(|| self.queue.try_send(Work::Settle)) {
+            Asked::Nothing if self.writer.has_changed().is_err() => bail!(ENDED),
+            Asked::Nothing | Asked::Behind => return Ok(()),
+            Asked::Ended => bail!(ENDED),
+            Asked::Wait(settled) => settled,
+        };
+        tokio::select! {
+            biased;
+            settled = settled => match settled {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(why)) => bail!("the store cannot be written: {why}"),
+                Err(_) => bail!(ENDED),
+            },
+            () = self.writer_ended() => bail!(ENDED),
         }
-        match settled.await {
-            Ok(Err(why)) => bail!("the store cannot be written: {why}"),
-            Ok(Ok(())) | Err(_) => Ok(()),
-        }
+    }
+
+    /// Waits until the writer has ended, which it does by a panic only as long as this store lives.
+    pub async fn writer_ended(&self) {
+        let mut writer = self.writer.clone();
+        while writer.changed().await.is_ok() {}
     }
 
     /// Has something done by the writer, between what it stores.
@@ -256,10 +296,11 @@ impl Store {
         let work = Work::Do(Box::new(move |writer| {
             let _ = reply.send(what(writer));
         }));
-        if self.queue.try_send(work).is_err() {
-            bail!("the store is busy");
+        match self.queue.try_send(work) {
+            Ok(()) => done.await.context("the receiver ends"),
+            Err(TrySendError::Full(_)) => bail!("the store is busy"),
+            Err(TrySendError::Disconnected(_)) => bail!("the receiver ends"),
         }
-        done.await.context("the receiver ends")
     }
 
     /// Reads, on a thread that may wait. At most some at a time; others wait for their turn.
@@ -297,6 +338,12 @@ fn make_private(folder: &Path) -> Result<()> {
         .mode(0o700)
         .create(folder)
         .with_context(|| format!("cannot make the store's folder {}", folder.display()))
+}
+
+/// Whether others than its owner can enter a folder: names stand in what lies in it.
+pub fn is_open_to_others(folder: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::metadata(folder).is_ok_and(|folder| folder.permissions().mode() & 0o077 != 0)
 }
 
 /// What root makes in another user's folder, that user could not open afterwards.

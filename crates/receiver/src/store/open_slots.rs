@@ -16,7 +16,7 @@ use crate::documents::time::{SLOT_MS, slot};
 use crate::documents::{Name, Names, read_again};
 
 /// Beyond so many jobs in memory (some 40 bytes each), slots that were not used for longest go.
-const MOST_JOBS: usize = 1_000_000;
+pub const MOST_JOBS: usize = 1_000_000;
 
 /// Which slot: facility, kind, five minutes since 1970.
 type Which = (i64, i64, i64);
@@ -28,6 +28,8 @@ pub struct OpenSlots {
     jobs: usize,
     /// Counts uses.
     uses: u64,
+    /// As many there were when room was made last.
+    uses_before: u64,
 }
 
 #[derive(Debug, Default)]
@@ -89,20 +91,25 @@ impl OpenSlots {
         *self = Self::default();
     }
 
-    /// Lets slots go where there are too many jobs. Only between commits: what is read again is what is
-    /// stored before a commit, so in the midst of one its first documents would be forgotten.
-    pub fn make_room(&mut self) {
-        if self.jobs <= MOST_JOBS {
+    /// Lets slots go where there are more than `most` jobs. Only between commits: what is read again is what
+    /// is stored before a commit, so in the midst of one its first documents would be forgotten.
+    ///
+    /// Slots that were used since the last call stay, however large: they are likely to be used again, and
+    /// to read them again for each group takes the longer the more they hold.
+    pub fn make_room(&mut self, most: usize) {
+        let uses_before = std::mem::replace(&mut self.uses_before, self.uses);
+        if self.jobs <= most {
             return;
         }
         let mut by_use: Vec<(u64, Which)> = self
             .slots
             .iter()
+            .filter(|(_, slot)| slot.used <= uses_before)
             .map(|(which, slot)| (slot.used, *which))
             .collect();
         by_use.sort_unstable();
         for (_, which) in by_use {
-            if self.jobs <= MOST_JOBS / 2 {
+            if self.jobs <= most / 2 {
                 break;
             }
             if let Some(slot) = self.slots.remove(&which) {
@@ -155,4 +162,39 @@ fn load(
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::schema;
+
+    #[test]
+    fn what_was_used_last_stays_however_large_it_is() {
+        let store = Connection::open_in_memory().unwrap();
+        schema::fill(&store).unwrap();
+        let mut words = Names::default();
+        let (user, state) = (words.of("canary-1"), words.of("running"));
+        let mut open = OpenSlots::default();
+        let mut report = |open: &mut OpenSlots, slot: i64, job: u64| {
+            let job = Job {
+                user,
+                state,
+                job,
+                ended: None,
+                runtime: 0,
+            };
+            let which = (1, 1, slot * SLOT_MS);
+            open.report(&store, which, &job, 1, &mut words).unwrap();
+        };
+        for job in 0..10 {
+            report(&mut open, 1, job);
+        }
+        open.make_room(4);
+        assert_eq!((open.slots.len(), open.jobs), (1, 10), "just used");
+        report(&mut open, 2, 1);
+        open.make_room(4);
+        assert_eq!((open.slots.len(), open.jobs), (1, 1), "the other one went");
+        assert!(open.slots.contains_key(&(1, 1, 2)));
+    }
 }

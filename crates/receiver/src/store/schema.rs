@@ -42,7 +42,7 @@ pub fn advised(why: rusqlite::Error, file: &Path) -> anyhow::Error {
             "it is no store: move the file away, or put a backup in its place (`afmetrics_receiver restore --replace FILE`)"
         }
         Some(Code::DatabaseCorrupt) => {
-            "it is damaged: see `afmetrics_receiver check`; put a backup in its place (`afmetrics_receiver restore --replace FILE`)"
+            "it is damaged: put a backup in its place (`afmetrics_receiver restore --replace FILE`)"
         }
         Some(Code::ReadOnly | Code::CannotOpen | Code::PermissionDenied) => {
             "the folder and what is in it must belong to the user that runs this, and be writable"
@@ -114,13 +114,17 @@ pub(super) fn version_of(store: &Connection) -> rusqlite::Result<i64> {
 }
 
 fn migrate(store: &mut Connection, file: &Path) -> Result<()> {
-    let found = version_of(store)?;
+    let found = version_of(store).map_err(|why| advised(why, file))?;
     if found > version() {
         bail!(
             "the store {} is of version {found}, newer than this program knows (version {}): use a newer afmetrics_receiver",
             file.display(),
             version()
         );
+    }
+    if found == version() {
+        // Without a write: a full disk is no reason not to start.
+        return Ok(());
     }
     let done = usize::try_from(found).context("the store has a negative version")?;
     if (1..VERSIONS.len()).contains(&done) {
@@ -143,15 +147,18 @@ fn migrate(store: &mut Connection, file: &Path) -> Result<()> {
             copy.display()
         );
     }
+    bring_up(store, done)
+        .map_err(|why| advised(why, file))
+        .context("cannot bring the store up to date")
+}
+
+fn bring_up(store: &mut Connection, done: usize) -> rusqlite::Result<()> {
     let change = store.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     for step in &VERSIONS[done..] {
-        change
-            .execute_batch(step)
-            .context("cannot bring the store up to date")?;
+        change.execute_batch(step)?;
     }
     change.pragma_update(None, "user_version", version())?;
-    change.commit()?;
-    Ok(())
+    change.commit()
 }
 
 fn copy_of(file: &Path, version: i64) -> PathBuf {

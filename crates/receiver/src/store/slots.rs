@@ -6,6 +6,9 @@ use rusqlite::{Connection, OptionalExtension as _};
 use crate::documents::metric::Grain;
 use crate::documents::time::SLOTS;
 
+/// Days since 1970 that a series has ids for: until 2149.
+const DAYS: i64 = 65_536;
+
 /// What came in five minutes. Of a count, all but `n` are the count.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Cell {
@@ -41,6 +44,21 @@ impl Cell {
             }
         }
     }
+}
+
+/// The id of a series' day in the tables `days` and `slots`.
+pub fn row(series: i64, day: i64) -> i64 {
+    series * DAYS + day
+}
+
+/// The series and the day of such an id.
+pub fn series_and_day(row: i64) -> (i64, i64) {
+    (row.div_euclid(DAYS), row.rem_euclid(DAYS))
+}
+
+/// The ids of a series' days from one on: the first, and the last that there may be.
+pub fn rows(series: i64, from: i64) -> [i64; 2] {
+    [row(series, from), row(series, DAYS - 1)]
 }
 
 /// The cells of a day, by slot from 0 to 287.

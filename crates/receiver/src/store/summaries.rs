@@ -11,7 +11,7 @@ use foldhash::HashMap;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
 use super::open_slots::OpenSlots;
-use super::slots::{Cell, Day};
+use super::slots::{self, Cell, Day};
 use crate::documents::facts::{Facts, Job};
 use crate::documents::metric::Metric;
 use crate::documents::time::{SLOTS, day, hour, slot};
@@ -20,8 +20,13 @@ use crate::documents::{Name, Names};
 /// A document that came later than this after its time was late.
 const LATE_MS: i64 = 5 * 60_000;
 
-/// Beyond so many names in memory they are dropped at the next settling.
+/// Beyond so many names in memory, or bytes in them, they are dropped at the next settling.
 const MOST_WORDS: usize = 500_000;
+const MOST_WORD_BYTES: usize = 32 * 1024 * 1024;
+/// Beyond so many new names (each of them may be a series, or a user's day), or bytes of newest documents,
+/// it is time to settle.
+const MOST_NEW_WORDS: usize = MOST_WORDS / 4;
+const MOST_LATEST_BYTES: usize = 32 * 1024 * 1024;
 
 /// A committed document.
 #[derive(Debug, Clone, Copy)]
@@ -46,10 +51,13 @@ pub struct Summaries {
     series: Series,
     ended: HashMap<(i64, u128), Vec<Ended>>,
     latest: HashMap<(i64, i64, Name, Name), (i64, String)>,
+    latest_bytes: usize,
     open: OpenSlots,
     ids: Ids,
     /// Documents since the last settling.
     documents: usize,
+    /// Words at the last settling.
+    words_before: usize,
 }
 
 type Series = HashMap<(i64, Metric, Name, Name), BTreeMap<i64, Cell>>;
@@ -84,6 +92,17 @@ impl Summaries {
 
     pub fn documents(&self) -> usize {
         self.documents
+    }
+
+    /// Whether so much is held here that it should be settled, however few documents it is of.
+    pub fn is_large(&self) -> bool {
+        self.has_many_words()
+            || self.words.len() > self.words_before + MOST_NEW_WORDS
+            || self.latest_bytes > MOST_LATEST_BYTES
+    }
+
+    fn has_many_words(&self) -> bool {
+        self.words.len() > MOST_WORDS || self.words.bytes() > MOST_WORD_BYTES
     }
 
     /// Adds a document up. Its facts' names are words of this.
@@ -204,7 +223,9 @@ impl Summaries {
         let key = (document.facility, document.kind, node, part);
         let newest = self.latest.entry(key).or_insert((i64::MIN, String::new()));
         if newest.0 <= document.time {
-            *newest = (document.time, document.line.trim_end().to_owned());
+            let line = document.line.trim_end();
+            self.latest_bytes = self.latest_bytes + line.len() - newest.1.len();
+            *newest = (document.time, line.to_owned());
         }
     }
 
@@ -227,8 +248,8 @@ impl Summaries {
     }
 
     /// Lets go of what can be read again; between commits.
-    pub fn make_room(&mut self) {
-        self.open.make_room();
+    pub fn make_room(&mut self, most_jobs: usize) {
+        self.open.make_room(most_jobs);
     }
 
     /// What was written is committed. Returns whether the words are others now.
@@ -237,11 +258,14 @@ impl Summaries {
         self.series.clear();
         self.ended.clear();
         self.latest.clear();
+        self.latest_bytes = 0;
         self.documents = 0;
-        if self.words.len() <= MOST_WORDS {
+        self.words_before = self.words.len();
+        if !self.has_many_words() {
             return false;
         }
         self.words = Names::default();
+        self.words_before = 0;
         self.ids = Ids::default();
         self.open.clear();
         true
@@ -257,7 +281,8 @@ impl Summaries {
         let mut is_known = store.prepare_cached(
             "SELECT 1 FROM ended WHERE facility = ? AND day IN (?, ?, ?) AND job = ?",
         )?;
-        let mut keep = store.prepare_cached("INSERT INTO ended VALUES (?, ?, ?)")?;
+        let mut keep =
+            store.prepare_cached("INSERT INTO ended VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING")?;
         let mut series = Series::default();
         let nothing = self.words.of("");
         for ((facility, job), reports) in &mut self.ended {
@@ -266,10 +291,13 @@ impl Summaries {
             for report in reports {
                 let day = day(report.time);
                 // The neighbours, too: two collectors may report it on both sides of midnight.
-                if is_known.exists(params![facility, day - 1, day, day + 1, job])? {
+                let is_known = is_known.exists(params![facility, day - 1, day, day + 1, job])?;
+                // One that counts on the day before is kept for this day, too, as the next report may be of
+                // the day after.
+                keep.execute(params![facility, day, job, !is_known])?;
+                if is_known {
                     continue;
                 }
-                keep.execute(params![facility, day, job])?;
                 let length = self.words.of(&length_class(report.runtime).to_string());
                 #[expect(clippy::cast_precision_loss, reason = "exact to 285 million years")]
                 let seconds = report.runtime as f64;
@@ -354,8 +382,8 @@ fn settle_series(
         let mut cells = cells.iter().peekable();
         while let Some((first, _)) = cells.peek() {
             let today = first.div_euclid(i64::from(SLOTS));
-            let row = id * 65_536 + today;
-            let mut stored = Day::read(store, row)?;
+            let row = slots::row(id, today);
+            let mut stored = day_of(store, row)?;
             while let Some((slot, cell)) =
                 cells.next_if(|(slot, _)| slot.div_euclid(i64::from(SLOTS)) == today)
             {
@@ -368,6 +396,20 @@ fn settle_series(
         }
     }
     Ok(())
+}
+
+/// What is stored of a day. A damaged one begins anew: if it stayed, nothing could be settled any more.
+fn day_of(store: &Transaction<'_>, row: i64) -> Result<Day> {
+    match Day::read(store, row) {
+        Err(why) if !why.is::<rusqlite::Error>() => {
+            let (series, day) = slots::series_and_day(row);
+            tracing::error!(
+                "day {day} of series {series} is damaged and begins anew, without what it held: {why:#}; `afmetrics_receiver check --deep` compares it with the raw documents"
+            );
+            Ok(Day::default())
+        }
+        read => read,
+    }
 }
 
 fn series_id(

@@ -6,9 +6,10 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
+use super::ranges::Key;
 use super::slots::{Cell, Day};
 use super::writer::Writer;
-use super::{Received, schema};
+use super::{Kept, Received, Refusal, Store, schema};
 use crate::documents::time::{DAY_MS, HOUR_MS, SLOT_MS, SLOTS, text};
 use crate::documents::{Form, Taking};
 
@@ -21,6 +22,8 @@ enum Step {
     Group(Vec<Vec<Document>>),
     Settle,
     Crash,
+    /// Some of the last group could not be added up.
+    Behind,
 }
 
 #[derive(Debug, Clone)]
@@ -109,6 +112,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => prop::collection::vec(request, 1..4).prop_map(Step::Group),
         2 => Just(Step::Settle),
         1 => Just(Step::Crash),
+        1 => Just(Step::Behind),
     ];
     prop::collection::vec(step, 1..14)
 }
@@ -322,6 +326,7 @@ fn received(documents: &[Document]) -> Received {
             .unwrap(),
         key: None,
         now,
+        room: None,
     }
 }
 
@@ -338,9 +343,10 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
     #[test]
-    fn tables_say_what_the_documents_say(steps in steps()) {
+    fn tables_say_what_the_documents_say(steps in steps(), most_jobs in prop_oneof![Just(0), Just(3), Just(1_000)]) {
         let folder = tempfile::tempdir().unwrap();
         let mut writer = open(folder.path());
+        writer.most_jobs = most_jobs;
         let mut documents = Vec::new();
         for step in &steps {
             match step {
@@ -361,10 +367,214 @@ proptest! {
                 Step::Crash => {
                     drop(writer);
                     writer = open(folder.path());
+                    writer.most_jobs = most_jobs;
                 }
+                Step::Behind => writer.lose(),
             }
         }
         writer.settle().unwrap();
         prop_assert_eq!(Tables::stored(&writer.store), Tables::of(&documents));
     }
+}
+
+/// Stores documents as one group; returns what became of each request.
+fn keep(writer: &mut Writer, requests: Vec<Received>) -> Vec<Result<Kept, Refusal>> {
+    let (group, answers): (Vec<_>, Vec<_>) = requests
+        .into_iter()
+        .map(|request| {
+            let (reply, answer) = oneshot::channel();
+            ((request, reply), answer)
+        })
+        .unzip();
+    writer.keep(group);
+    let answers = answers.into_iter();
+    answers
+        .map(|mut answer| answer.try_recv().unwrap())
+        .collect()
+}
+
+fn job(minute: u8, state: u8) -> Document {
+    Document {
+        facility: 0,
+        minute,
+        says: Says::Job {
+            user: 0,
+            id: 0,
+            state,
+            runtime: 1,
+        },
+    }
+}
+
+fn number(writer: &Writer, sql: &str) -> i64 {
+    writer.store.query_row(sql, [], |row| row.get(0)).unwrap()
+}
+
+#[test]
+fn a_damaged_day_begins_anew_and_others_are_settled() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = open(folder.path());
+    keep(&mut writer, vec![received(&[job(0, 1)])]);
+    writer.settle().unwrap();
+    writer
+        .store
+        .execute("UPDATE slots SET cells = x'00'", [])
+        .unwrap();
+    keep(&mut writer, vec![received(&[job(0, 2)])]);
+    drop(writer);
+    let mut writer = open(folder.path());
+    let again = received(&[job(1, 2)]);
+    keep(&mut writer, vec![again]);
+    writer.settle().unwrap();
+    let settled = number(&writer, "SELECT block FROM summarised");
+    assert_eq!(settled, number(&writer, "SELECT max(id) FROM blocks"));
+    assert_eq!(Tables::stored(&writer.store).seen.len(), 1);
+}
+
+#[test]
+fn only_the_request_whose_batch_is_damaged_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = open(folder.path());
+    let with_key = |n: u128, minute: u8| Received {
+        key: Some(Key {
+            batch: uuid::Uuid::from_u128(n),
+            first: 0,
+            count: 1,
+        }),
+        ..received(&[job(minute, 1)])
+    };
+    keep(&mut writer, vec![with_key(1, 0), with_key(2, 1)]);
+    writer
+        .store
+        .execute(
+            "UPDATE batches SET ranges = x'01' WHERE batch = ?",
+            [uuid::Uuid::from_u128(1).as_bytes()],
+        )
+        .unwrap();
+    let kept = keep(
+        &mut writer,
+        vec![
+            with_key(1, 0),
+            with_key(2, 1),
+            with_key(3, 2),
+            received(&[job(3, 1)]),
+        ],
+    );
+    assert!(
+        matches!(&kept[0], Err(Refusal::NotStored(why)) if why.contains("damaged")),
+        "{kept:?}"
+    );
+    let kept: Vec<(usize, usize)> = kept[1..]
+        .iter()
+        .map(|kept| {
+            kept.clone()
+                .map(|kept| (kept.stored, kept.repeated))
+                .unwrap()
+        })
+        .collect();
+    assert_eq!(kept, [(0, 1), (1, 0), (1, 0)]);
+}
+
+#[test]
+fn a_job_reported_on_three_days_ends_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = open(folder.path());
+    for day in 0..3 {
+        let mut document = job(0, 4).json();
+        document["timestamp"] = text(BEGIN + day * DAY_MS).into();
+        let mut one = received(&[]);
+        one.now = BEGIN + 3 * DAY_MS;
+        let taking = Taking {
+            now: one.now,
+            accept_unknown_kinds: false,
+            gate: None,
+        };
+        one.documents = taking
+            .documents(&document.to_string(), Form::Lines, &mut Vec::new())
+            .unwrap();
+        keep(&mut writer, vec![one]);
+        writer.settle().unwrap();
+    }
+    assert_eq!(number(&writer, "SELECT count(*) FROM ended"), 3);
+    assert_eq!(number(&writer, "SELECT sum(is_counted) FROM ended"), 1);
+    assert_eq!(Tables::stored(&writer.store).ended["facility-0"], (1, 1.0));
+}
+
+/// What came late is late by the same clock when it is added up again.
+#[test]
+fn after_a_crash_as_many_are_late() {
+    let late = |writer: &Writer| {
+        number(
+            writer,
+            "SELECT coalesce(sum(sum), 0) FROM days JOIN series ON series.id = days.id / 65536 WHERE metric = 'late'",
+        )
+    };
+    let group = || {
+        let (mut early, mut later) = (received(&[job(0, 1)]), received(&[job(0, 2)]));
+        (early.now, later.now) = (BEGIN + 5 * 60_000, BEGIN + 5 * 60_000 + 1);
+        vec![early, later]
+    };
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let mut live = open(folders[0].path());
+    keep(&mut live, group());
+    live.settle().unwrap();
+    let mut crashed = open(folders[1].path());
+    keep(&mut crashed, group());
+    drop(crashed);
+    assert_eq!(late(&live), late(&open(folders[1].path())));
+}
+
+#[tokio::test]
+async fn the_end_of_the_writer_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, writing) = Store::open(folder.path()).unwrap();
+    store.settle().await.unwrap();
+    let asked = store
+        .on_writer(|_| -> () { panic!("as a test wants it") })
+        .await;
+    assert!(asked.is_err());
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(10), store.writer_ended());
+    ended.await.unwrap();
+    assert!(store.settle().await.is_err(), "nothing is due, and yet");
+    assert_eq!(
+        store.keep(received(&[job(0, 1)])).await,
+        Err(Refusal::Stopping)
+    );
+    assert!(store.settle().await.is_err());
+    drop(store);
+    assert!(writing.end().is_err());
+}
+
+#[tokio::test]
+async fn many_questions_at_once_see_what_was_stored_before_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, writing) = Store::open(folder.path()).unwrap();
+    for n in 1..20_i64 {
+        store.keep(received(&[job(0, 1)])).await.unwrap();
+        let asking: Vec<_> = (0..8)
+            .map(|_| {
+                let store = store.clone();
+                tokio::spawn(async move {
+                    store.settle().await.unwrap();
+                    let sum = "SELECT sum(documents) FROM seen";
+                    store
+                        .read(
+                            move |store| Ok(store.query_row(sum, [], |row| row.get::<_, i64>(0))?),
+                        )
+                        .await
+                })
+            })
+            .collect();
+        for one in asking {
+            assert_eq!(one.await.unwrap().unwrap(), n);
+        }
+    }
+    drop(store);
+    writing.end().unwrap();
+    let mut left: Vec<_> = std::fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    left.sort();
+    assert_eq!(left, ["afmetrics.db", "receiver.lock"]);
 }

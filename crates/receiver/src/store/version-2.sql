@@ -15,3 +15,6 @@ INSERT INTO gone VALUES (0, 0, 0, 0);
 CREATE TABLE slots(id INTEGER PRIMARY KEY, cells BLOB NOT NULL);
 INSERT INTO slots SELECT id, slots FROM days;
 ALTER TABLE days DROP COLUMN slots;
+
+-- A job that is reported on several days in a row counts on the first only, and is known on each.
+ALTER TABLE ended ADD COLUMN is_counted INTEGER NOT NULL DEFAULT 1;

@@ -6,6 +6,7 @@
 //! that are not settled and adds them up again.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -17,8 +18,11 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::block::{self, Packer};
+use super::blocks::Blocks;
 use super::maintenance::{Keep, Maintenance, Went};
+use super::open_slots::MOST_JOBS;
 use super::ranges::Ranges;
+use super::settling::Settling;
 use super::summaries::{Counted, Summaries};
 use super::tally::Tally;
 use super::{Kept, Received, Refusal, Used, id_of};
@@ -33,6 +37,8 @@ const SETTLE_EVERY: Duration = Duration::from_secs(5);
 const SETTLE_AFTER: usize = 1_000_000;
 /// A group is closed when it has so many documents, so that the first one need not wait for long.
 const MOST_IN_GROUP: usize = 20_000;
+/// What goes on failing is said so often.
+const SAY_EVERY: Duration = Duration::from_secs(60);
 /// After a group of so many requests, more are let come before the next one is begun: that costs each of
 /// them little time and all of them many commits.
 const CROWD: usize = 8;
@@ -41,8 +47,8 @@ const GATHER: Duration = Duration::from_millis(1);
 /// What the writer is asked for.
 pub enum Work {
     Keep(Received, oneshot::Sender<Result<Kept, Refusal>>),
-    /// To write what was added up.
-    Settle(oneshot::Sender<Result<(), String>>),
+    /// To write what was added up, for those who ask ([`Settling`]).
+    Settle,
     /// To do something with the store between two groups, on this thread.
     Do(Box<dyn FnOnce(&mut Writer) + Send>),
 }
@@ -51,8 +57,7 @@ pub struct Writer {
     pub(super) store: Connection,
     summaries: Summaries,
     packer: Packer,
-    facilities: HashMap<Name, i64>,
-    kinds: HashMap<Name, i64>,
+    places: Places,
     last_block: i64,
     settled: Instant,
     /// Whether the last group had many requests.
@@ -63,19 +68,12 @@ pub struct Writer {
     maintenance: Option<Maintenance>,
     tally: Tally,
     /// A document was committed that could not be added up.
-    is_behind: bool,
-}
-
-/// Documents of one facility, kind and hour on their way into a block.
-struct Open {
-    which: (i64, i64, i64),
-    lines: String,
-    first: i64,
-    last: i64,
-    arrived: i64,
-    documents: usize,
-    /// Its number, when it is closed.
-    id: i64,
+    pub(super) is_behind: bool,
+    settling: Arc<Settling>,
+    /// Jobs of open slots that may be in memory between two groups.
+    pub(super) most_jobs: usize,
+    not_stored: Seldom,
+    not_settled: Seldom,
 }
 
 /// A new document of a group, which counts once the group is committed.
@@ -86,6 +84,58 @@ struct Fresh {
     document: usize,
     facility: i64,
     kind: i64,
+}
+
+/// A group that is stored.
+struct Committed {
+    /// What became of each request.
+    kept: Vec<Result<Kept, Refusal>>,
+    fresh: Vec<Fresh>,
+    /// The first block that holds any of them.
+    first_block: i64,
+    arrived: i64,
+}
+
+/// Row ids that were looked up.
+#[derive(Default)]
+struct Places {
+    facilities: HashMap<Name, i64>,
+    kinds: HashMap<Name, i64>,
+}
+
+impl Places {
+    fn facility(&mut self, store: &Connection, name: &str, words: &mut Names) -> Result<i64> {
+        known_id(store, "facilities", name, words, &mut self.facilities)
+    }
+
+    fn kind(&mut self, store: &Connection, name: &str, words: &mut Names) -> Result<i64> {
+        known_id(store, "kinds", name, words, &mut self.kinds)
+    }
+}
+
+/// What is said at most once a minute, as it would be true many times a second.
+#[derive(Default)]
+struct Seldom {
+    said: Option<Instant>,
+    times: u64,
+}
+
+impl Seldom {
+    /// How often there was something to say since it was said last, if it is time to say it.
+    fn say(&mut self) -> Option<u64> {
+        self.times += 1;
+        let is_time = self.said.is_none_or(|said| said.elapsed() >= SAY_EVERY);
+        is_time.then(|| {
+            self.said = Some(Instant::now());
+            std::mem::take(&mut self.times)
+        })
+    }
+}
+
+/// When a group came: one time for all of it, as its blocks have one. (Whether a document was late is then
+/// the same when it is added up again.)
+fn arrived(received: &[Received]) -> i64 {
+    received.iter().map(|one| one.now).max().unwrap_or_default()
 }
 
 impl Writer {
@@ -103,8 +153,7 @@ impl Writer {
             store,
             summaries: Summaries::default(),
             packer: Packer::new()?,
-            facilities: HashMap::new(),
-            kinds: HashMap::new(),
+            places: Places::default(),
             last_block: last_block.max(settled),
             settled: Instant::now(),
             is_crowded: false,
@@ -113,6 +162,10 @@ impl Writer {
             maintenance: None,
             tally: Tally::default(),
             is_behind: false,
+            settling: Arc::default(),
+            most_jobs: MOST_JOBS,
+            not_stored: Seldom::default(),
+            not_settled: Seldom::default(),
         };
         writer.add_up_again(settled)?;
         writer.settle()?;
@@ -126,6 +179,10 @@ impl Writer {
 
     pub(super) fn tally(&self) -> Tally {
         self.tally.clone()
+    }
+
+    pub(super) fn settling(&self) -> Arc<Settling> {
+        Arc::clone(&self.settling)
     }
 
     pub(super) fn used(&self) -> Arc<Used> {
@@ -145,9 +202,15 @@ impl Writer {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             let is_due = self.settled.elapsed() >= SETTLE_EVERY
-                || self.summaries.documents() >= SETTLE_AFTER;
-            if is_due && let Err(why) = self.settle() {
-                tracing::error!("the summaries wait, as the store cannot be written: {why:#}");
+                || self.summaries.documents() >= SETTLE_AFTER
+                || self.summaries.is_large();
+            if is_due
+                && let Err(why) = self.settle()
+                && let Some(times) = self.not_settled.say()
+            {
+                tracing::error!(
+                    "the summaries wait, as the store cannot be written ({times} times since this was said last): {why:#}"
+                );
             }
             self.maintain();
         }
@@ -195,6 +258,7 @@ impl Writer {
         }
         let mut requests = Vec::new();
         let mut documents = 0;
+        let mut is_asked = false;
         let mut next = Some(first);
         while let Some(work) = next {
             match work {
@@ -202,11 +266,13 @@ impl Writer {
                     documents += received.documents.list.len();
                     requests.push((received, reply));
                 }
-                other => {
+                // After the group: what came before is then settled, too.
+                Work::Settle => is_asked = true,
+                Work::Do(what) => {
                     // What came before it is done before it.
                     self.keep(std::mem::take(&mut requests));
                     documents = 0;
-                    self.other(other);
+                    what(self);
                 }
             }
             next = match documents < MOST_IN_GROUP {
@@ -215,16 +281,13 @@ impl Writer {
             };
         }
         self.keep(requests);
-    }
-
-    fn other(&mut self, work: Work) {
-        match work {
-            Work::Keep(..) => {}
-            Work::Settle(reply) => {
-                let settled = self.settle().map_err(|why| format!("{why:#}"));
-                let _ = reply.send(settled);
+        if is_asked {
+            // Who asks from now on asks for another one.
+            let asking = self.settling.take();
+            let settled = self.settle().map_err(|why| format!("{why:#}"));
+            for reply in asking {
+                let _ = reply.send(settled.clone());
             }
-            Work::Do(what) => what(self),
         }
     }
 
@@ -239,24 +302,32 @@ impl Writer {
         let (received, replies): (Vec<_>, Vec<_>) = requests.into_iter().unzip();
         let documents: usize = received.iter().map(|one| one.documents.list.len()).sum();
         let began = Instant::now();
+        self.settling.is_due();
         let stored = self.commit(&received);
         let took = began.elapsed();
         self.waiting.fetch_sub(documents, Ordering::Relaxed);
         match stored {
-            Ok((kept, fresh, blocks)) => {
-                for (reply, kept) in replies.into_iter().zip(kept) {
-                    let _ = reply.send(Ok(kept));
+            Ok(mut committed) => {
+                for (reply, kept) in replies.into_iter().zip(committed.kept.drain(..)) {
+                    let _ = reply.send(kept);
                 }
-                let new = fresh.iter().map(|new| (new.request, new.document));
+                let new = committed
+                    .fresh
+                    .iter()
+                    .map(|new| (new.request, new.document));
                 self.tally.count(&received, new, took);
-                if let Err(why) = self.count(&received, &fresh, blocks) {
+                if let Err(why) = self.count(&received, &committed) {
                     tracing::error!("documents could not be added up, and will be again: {why:#}");
                     self.is_behind = true;
                 }
-                self.summaries.make_room();
+                self.summaries.make_room(self.most_jobs);
             }
             Err(why) => {
-                tracing::error!("cannot store {documents} documents: {why:#}");
+                if let Some(times) = self.not_stored.say() {
+                    tracing::error!(
+                        "cannot store {documents} documents ({times} times since this was said last): {why:#}"
+                    );
+                }
                 // Ids may have been made in what was rolled back.
                 self.forget_ids();
                 let why = format!("{why:#}");
@@ -269,25 +340,28 @@ impl Writer {
 
     /// Ids of facilities and kinds are looked up again.
     fn forget_ids(&mut self) {
-        self.facilities.clear();
-        self.kinds.clear();
+        self.places = Places::default();
     }
 
-    /// Stores what is new, in one transaction. Returns what became of each request, the new documents,
-    /// and the first block that holds any of them.
-    fn commit(&mut self, received: &[Received]) -> Result<(Vec<Kept>, Vec<Fresh>, i64)> {
-        let mut packer = Blocks {
-            packer: &mut self.packer,
-            open: Vec::new(),
-            last: self.last_block,
-        };
+    /// Stores what is new, in one transaction.
+    fn commit(&mut self, received: &[Received]) -> Result<Committed> {
+        let mut blocks = Blocks::new(&mut self.packer, self.last_block);
         let first_block = self.last_block + 1;
         let store = self
             .store
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut batches: HashMap<(i64, Uuid), Ranges> = HashMap::new();
         let (mut kept, mut fresh) = (Vec::new(), Vec::new());
+        let arrived = arrived(received);
         for (request, one) in received.iter().enumerate() {
+            if let Some(key) = one.key {
+                let places = (&mut self.places, &mut self.summaries.words);
+                if let Some(damage) = read_ranges(&store, places, &mut batches, one, key.batch)? {
+                    tracing::error!("{damage}; see `afmetrics_receiver check`");
+                    kept.push(Err(Refusal::NotStored(damage)));
+                    continue;
+                }
+            }
             let mut repeated = 0;
             let mut last: Option<((Name, Name), (i64, i64))> = None;
             for (at, document) in one.documents.list.iter().enumerate() {
@@ -295,34 +369,25 @@ impl Writer {
                 let (facility, kind) = match last {
                     Some((same, ids)) if same == which => ids,
                     _ => {
-                        let names = &one.documents.names;
-                        let words = &mut self.summaries.words;
-                        let facility = words.of(names.text(document.facility));
-                        let kind = words.of(names.text(document.kind));
+                        let (names, words) = (&one.documents.names, &mut self.summaries.words);
                         let ids = (
-                            known_id(&store, "facilities", facility, words, &mut self.facilities)?,
-                            known_id(&store, "kinds", kind, words, &mut self.kinds)?,
+                            self.places.facility(&store, names.text(which.0), words)?,
+                            self.places.kind(&store, names.text(which.1), words)?,
                         );
                         last = Some((which, ids));
                         ids
                     }
                 };
-                if let Some(key) = one.key {
-                    let ranges = match batches.entry((facility, key.batch)) {
-                        std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
-                        std::collections::hash_map::Entry::Vacant(new) => {
-                            new.insert(stored_ranges(&store, facility, key.batch)?)
-                        }
-                    };
-                    let index = key.first + u32::try_from(at)?;
-                    if !ranges.insert(index) {
-                        repeated += 1;
-                        continue;
-                    }
+                if let Some(key) = one.key
+                    && let Some(ranges) = batches.get_mut(&(facility, key.batch))
+                    && !ranges.insert(key.first + u32::try_from(at)?)
+                {
+                    repeated += 1;
+                    continue;
                 }
                 let line = &one.documents.lines[document.line.clone()];
                 let which = (facility, kind, hour(document.time));
-                packer.add(&store, which, line, document.time, one.now)?;
+                blocks.add(&store, which, line, document.time, arrived)?;
                 fresh.push(Fresh {
                     request,
                     document: at,
@@ -330,23 +395,27 @@ impl Writer {
                     kind,
                 });
             }
-            kept.push(Kept {
+            kept.push(Ok(Kept {
                 stored: one.documents.list.len() - repeated,
                 repeated,
-            });
+            }));
         }
-        let last_block = packer.close_all(&store)?;
-        let now = received.last().map_or(0, |one| one.now);
-        keep_ranges(&store, &batches, now)?;
+        let last_block = blocks.close_all(&store)?;
+        keep_ranges(&store, &batches, arrived)?;
         store.commit()?;
         self.last_block = last_block;
-        Ok((kept, fresh, first_block))
+        Ok(Committed {
+            kept,
+            fresh,
+            first_block,
+            arrived,
+        })
     }
 
     /// Adds up what was just committed.
-    fn count(&mut self, received: &[Received], fresh: &[Fresh], block: i64) -> Result<()> {
+    fn count(&mut self, received: &[Received], committed: &Committed) -> Result<()> {
         let mut words: Option<(usize, Vec<Name>)> = None;
-        for new in fresh {
+        for new in &committed.fresh {
             let one = &received[new.request];
             if words
                 .as_ref()
@@ -364,9 +433,9 @@ impl Writer {
                 kind: new.kind,
                 kind_name: word(document.kind),
                 time: document.time,
-                arrived: one.now,
+                arrived: committed.arrived,
                 line: &one.documents.lines[document.line.clone()],
-                block,
+                block: committed.first_block,
             };
             self.summaries
                 .count(&self.store, counted, &document.facts.renamed(word))?;
@@ -386,6 +455,7 @@ impl Writer {
             return Err(why);
         }
         if self.summaries.is_empty() && used.is_empty() {
+            self.settling.is_done();
             return Ok(());
         }
         let mut write = || -> Result<()> {
@@ -403,6 +473,7 @@ impl Writer {
         };
         match write() {
             Ok(()) => {
+                self.settling.is_done();
                 if self.summaries.settled() {
                     self.forget_ids();
                 }
@@ -414,6 +485,14 @@ impl Writer {
                 Err(why)
             }
         }
+    }
+
+    /// As if some of what was committed could not be added up.
+    #[cfg(test)]
+    pub(super) fn lose(&mut self) {
+        self.summaries = Summaries::default();
+        self.forget_ids();
+        self.is_behind = true;
     }
 
     /// Begins anew with what is not settled, if a document of it could not be added up.
@@ -452,7 +531,7 @@ impl Writer {
                 );
                 String::new()
             });
-            self.summaries.make_room();
+            self.summaries.make_room(self.most_jobs);
             for line in lines.lines() {
                 let words = &mut self.summaries.words;
                 let (kind_name, time, facts): (String, i64, Facts) = match read_again(line, words) {
@@ -478,90 +557,41 @@ impl Writer {
     }
 }
 
-/// The blocks of a group.
-struct Blocks<'p> {
-    packer: &'p mut Packer,
-    open: Vec<Open>,
-    /// The number of the last block.
-    last: i64,
-}
-
-impl Blocks<'_> {
-    fn add(
-        &mut self,
-        store: &Transaction<'_>,
-        which: (i64, i64, i64),
-        line: &str,
-        time: i64,
-        arrived: i64,
-    ) -> Result<()> {
-        // From the end, as documents of a kind come together.
-        let at = match self.open.iter().rposition(|open| open.which == which) {
-            Some(at) => at,
-            None => {
-                self.last += 1;
-                self.open.push(Open {
-                    which,
-                    lines: String::new(),
-                    first: time,
-                    last: time,
-                    arrived,
-                    documents: 0,
-                    id: self.last,
-                });
-                self.open.len() - 1
-            }
-        };
-        let open = &mut self.open[at];
-        open.lines.push_str(line);
-        open.first = open.first.min(time);
-        open.last = open.last.max(time);
-        open.arrived = open.arrived.max(arrived);
-        open.documents += 1;
-        if open.documents >= block::MOST_DOCUMENTS || open.lines.len() >= block::MOST_BYTES {
-            let full = self.open.remove(at);
-            write_block(store, self.packer, &full)?;
+/// Reads what is stored of a request's batch; returns what is wrong with that.
+fn read_ranges(
+    store: &Transaction<'_>,
+    (places, words): (&mut Places, &mut Names),
+    batches: &mut HashMap<(i64, Uuid), Ranges>,
+    one: &Received,
+    batch: Uuid,
+) -> Result<Option<String>> {
+    let mut last = None;
+    for document in &one.documents.list {
+        if last.replace(document.facility) == Some(document.facility) {
+            continue;
         }
-        Ok(())
-    }
-
-    fn close_all(self, store: &Transaction<'_>) -> Result<i64> {
-        for open in &self.open {
-            write_block(store, self.packer, open)?;
+        let name = one.documents.names.text(document.facility);
+        let facility = places.facility(store, name, words)?;
+        if let Entry::Vacant(new) = batches.entry((facility, batch)) {
+            match stored_ranges(store, facility, batch)? {
+                Some(ranges) => new.insert(ranges),
+                None => return Ok(Some(format!("the ranges of batch {batch} are damaged"))),
+            };
         }
-        Ok(self.last)
     }
+    Ok(None)
 }
 
-fn write_block(store: &Transaction<'_>, packer: &mut Packer, open: &Open) -> Result<()> {
-    let (facility, kind, hour) = open.which;
-    store
-        .prepare_cached("INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?
-        .execute(params![
-            open.id,
-            facility,
-            kind,
-            hour,
-            open.first,
-            open.last,
-            open.arrived,
-            i64::try_from(open.documents)?,
-            i64::try_from(open.lines.len())?,
-            packer.pack(&open.lines)?
-        ])?;
-    Ok(())
-}
-
-fn stored_ranges(store: &Transaction<'_>, facility: i64, batch: Uuid) -> Result<Ranges> {
+/// `None`: they are damaged.
+fn stored_ranges(store: &Transaction<'_>, facility: i64, batch: Uuid) -> Result<Option<Ranges>> {
     let packed: Option<Vec<u8>> = store
         .prepare_cached("SELECT ranges FROM batches WHERE facility = ? AND batch = ?")?
         .query_row(params![facility, batch.as_bytes()], |row| row.get(0))
         .optional()?;
-    match packed {
-        Some(packed) => Ranges::unpack(&packed)
-            .ok_or_else(|| anyhow::anyhow!("the ranges of batch {batch} are damaged")),
-        None => Ok(Ranges::default()),
-    }
+    Ok(match packed {
+        Some(packed) => Ranges::unpack(&packed),
+        None => Some(Ranges::default()),
+    })
 }
 
 fn keep_ranges(
@@ -577,16 +607,17 @@ fn keep_ranges(
 }
 
 fn known_id(
-    store: &Transaction<'_>,
+    store: &Connection,
     table: &str,
-    name: Name,
-    words: &Names,
+    name: &str,
+    words: &mut Names,
     known: &mut HashMap<Name, i64>,
 ) -> Result<i64> {
-    if let Some(id) = known.get(&name) {
+    let word = words.of(name);
+    if let Some(id) = known.get(&word) {
         return Ok(*id);
     }
-    let id = id_of(store, table, words.text(name))?;
-    known.insert(name, id);
+    let id = id_of(store, table, name)?;
+    known.insert(word, id);
     Ok(id)
 }

@@ -231,11 +231,12 @@ fn take(folder: &Path, documents: &[Value], now: i64) {
             documents,
             key: None,
             now,
+            room: None,
         };
         runtime().block_on(store.keep(received)).unwrap();
     }
     drop(store);
-    writing.end();
+    writing.end().unwrap();
 }
 
 proptest! {

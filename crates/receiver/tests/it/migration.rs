@@ -32,7 +32,7 @@ fn answers(file: &Path) -> Vec<Vec<rusqlite::types::Value>> {
         "blocks",
         "batches",
         "seen",
-        "ended",
+        "(SELECT facility, day, job FROM ended)",
         "series",
         days,
         "latest",

@@ -1,0 +1,111 @@
+//! Who waits for what was added up to be in the tables. All who ask while the writer is busy wait for one
+//! settling; where nothing came since the last one, nobody waits.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::TrySendError;
+
+use tokio::sync::oneshot;
+
+use super::locked;
+
+type Reply = oneshot::Sender<Result<(), String>>;
+
+/// What the writer and those who ask share.
+#[derive(Debug, Default)]
+pub struct Settling {
+    /// Something may be stored that is not settled.
+    is_due: AtomicBool,
+    /// Since the writer was told.
+    asking: Mutex<Vec<Reply>>,
+}
+
+/// What became of a question for a settling.
+pub enum Asked {
+    /// All is settled.
+    Nothing,
+    /// There is no place in the writer's queue.
+    Behind,
+    /// There is no writer.
+    Ended,
+    /// This tells when it is done.
+    Wait(oneshot::Receiver<Result<(), String>>),
+}
+
+impl Settling {
+    /// Before documents are answered for: from then on who asks has to see them.
+    pub fn is_due(&self) {
+        self.is_due.store(true, Ordering::Release);
+    }
+
+    /// Nothing is stored that is not settled.
+    pub fn is_done(&self) {
+        self.is_due.store(false, Ordering::Release);
+    }
+
+    /// Asks for a settling; `tell` tells the writer, if it does not know yet that somebody asks.
+    pub fn ask<T>(&self, tell: impl FnOnce() -> Result<(), TrySendError<T>>) -> Asked {
+        if !self.is_due.load(Ordering::Acquire) {
+            return Asked::Nothing;
+        }
+        let mut asking = locked(&self.asking);
+        if asking.is_empty()
+            && let Err(why) = tell()
+        {
+            return match why {
+                TrySendError::Full(_) => Asked::Behind,
+                TrySendError::Disconnected(_) => Asked::Ended,
+            };
+        }
+        let (reply, settled) = oneshot::channel();
+        asking.push(reply);
+        Asked::Wait(settled)
+    }
+
+    /// Those who ask; who comes later tells the writer anew.
+    pub fn take(&self) -> Vec<Reply> {
+        std::mem::take(&mut locked(&self.asking))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_writer_is_told_once_and_only_if_something_came() {
+        let settling = Settling::default();
+        let told = std::cell::Cell::new(0);
+        let ask = || {
+            settling.ask(|| -> Result<(), TrySendError<()>> {
+                told.set(told.get() + 1);
+                Ok(())
+            })
+        };
+        assert!(matches!(ask(), Asked::Nothing));
+        settling.is_due();
+        let waiting = [ask(), ask(), ask()];
+        assert!(waiting.iter().all(|asked| matches!(asked, Asked::Wait(_))));
+        assert_eq!(told.get(), 1);
+        assert_eq!(settling.take().len(), 3);
+        assert!(matches!(ask(), Asked::Wait(_)));
+        assert_eq!(told.get(), 2, "the first settling may have begun before");
+        settling.is_done();
+        assert!(matches!(ask(), Asked::Nothing));
+    }
+
+    #[test]
+    fn nobody_waits_for_a_writer_that_was_not_told() {
+        let settling = Settling::default();
+        settling.is_due();
+        assert!(matches!(
+            settling.ask(|| Err(TrySendError::Full(()))),
+            Asked::Behind
+        ));
+        assert!(matches!(
+            settling.ask(|| Err(TrySendError::Disconnected(()))),
+            Asked::Ended
+        ));
+        assert!(settling.take().is_empty());
+    }
+}
