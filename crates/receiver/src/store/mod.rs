@@ -239,13 +239,7 @@ impl Store {
         let (reply, kept) = oneshot::channel();
         let sent = match before > MOST_DOCUMENTS_WAITING {
             true => Err(Refusal::Busy),
-            false => self
-                .queue
-                .try_send(Work::Keep(received, reply))
-                .map_err(|why| match why {
-                    TrySendError::Full(_) => Refusal::Busy,
-                    TrySendError::Disconnected(_) => Refusal::Stopping,
-                }),
+            false => self.send(Work::Keep(received, reply)),
         };
         if let Err(refusal) = sent {
             self.waiting.fetch_sub(documents, Ordering::Relaxed);
@@ -261,10 +255,10 @@ impl Store {
     /// be read is some seconds old.
     pub async fn settle(&self) -> Result<()> {
         const ENDED: &str = "the writer of the store has ended";
-        let settled = match self.settling.ask(|| self.queue.try_send(Work::Settle)) {
+        let settled = match self.settling.ask(|| self.send(Work::Settle)) {
             Asked::Nothing if self.writer.has_changed().is_err() => bail!(ENDED),
-            Asked::Nothing | Asked::Behind => return Ok(()),
-            Asked::Ended => bail!(ENDED),
+            Asked::Nothing | Asked::Untold(Refusal::Busy) => return Ok(()),
+            Asked::Untold(_) => bail!(ENDED),
             Asked::Wait(settled) => settled,
         };
         tokio::select! {
@@ -296,11 +290,18 @@ impl Store {
         let work = Work::Do(Box::new(move |writer| {
             let _ = reply.send(what(writer));
         }));
-        match self.queue.try_send(work) {
+        match self.send(work) {
             Ok(()) => done.await.context("the receiver ends"),
-            Err(TrySendError::Full(_)) => bail!("the store is busy"),
-            Err(TrySendError::Disconnected(_)) => bail!("the receiver ends"),
+            Err(Refusal::Busy) => bail!("the store is busy"),
+            Err(_) => bail!("the receiver ends"),
         }
+    }
+
+    fn send(&self, work: Work) -> Result<(), Refusal> {
+        self.queue.try_send(work).map_err(|why| match why {
+            TrySendError::Full(_) => Refusal::Busy,
+            TrySendError::Disconnected(_) => Refusal::Stopping,
+        })
     }
 
     /// Reads, on a thread that may wait. At most some at a time; others wait for their turn.

@@ -3,11 +3,10 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::TrySendError;
 
 use tokio::sync::oneshot;
 
-use super::locked;
+use super::{Refusal, locked};
 
 type Reply = oneshot::Sender<Result<(), String>>;
 
@@ -24,10 +23,8 @@ pub struct Settling {
 pub enum Asked {
     /// All is settled.
     Nothing,
-    /// There is no place in the writer's queue.
-    Behind,
-    /// There is no writer.
-    Ended,
+    /// The writer could not be told.
+    Untold(Refusal),
     /// This tells when it is done.
     Wait(oneshot::Receiver<Result<(), String>>),
 }
@@ -44,7 +41,7 @@ impl Settling {
     }
 
     /// Asks for a settling; `tell` tells the writer, if it does not know yet that somebody asks.
-    pub fn ask<T>(&self, tell: impl FnOnce() -> Result<(), TrySendError<T>>) -> Asked {
+    pub fn ask(&self, tell: impl FnOnce() -> Result<(), Refusal>) -> Asked {
         if !self.is_due.load(Ordering::Acquire) {
             return Asked::Nothing;
         }
@@ -52,10 +49,7 @@ impl Settling {
         if asking.is_empty()
             && let Err(why) = tell()
         {
-            return match why {
-                TrySendError::Full(_) => Asked::Behind,
-                TrySendError::Disconnected(_) => Asked::Ended,
-            };
+            return Asked::Untold(why);
         }
         let (reply, settled) = oneshot::channel();
         asking.push(reply);
@@ -77,7 +71,7 @@ mod tests {
         let settling = Settling::default();
         let told = std::cell::Cell::new(0);
         let ask = || {
-            settling.ask(|| -> Result<(), TrySendError<()>> {
+            settling.ask(|| {
                 told.set(told.get() + 1);
                 Ok(())
             })
@@ -98,14 +92,8 @@ mod tests {
     fn nobody_waits_for_a_writer_that_was_not_told() {
         let settling = Settling::default();
         settling.is_due();
-        assert!(matches!(
-            settling.ask(|| Err(TrySendError::Full(()))),
-            Asked::Behind
-        ));
-        assert!(matches!(
-            settling.ask(|| Err(TrySendError::Disconnected(()))),
-            Asked::Ended
-        ));
+        let asked = settling.ask(|| Err(Refusal::Busy));
+        assert!(matches!(asked, Asked::Untold(Refusal::Busy)));
         assert!(settling.take().is_empty());
     }
 }
