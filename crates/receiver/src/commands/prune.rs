@@ -30,10 +30,6 @@ pub fn run(command: &Prune) -> Result<()> {
     };
     let went = writer.prune(keep, clock::now())?;
     eprintln!("{went}");
-    let users = writer.drop_unseen_users()?;
-    if users > 0 {
-        eprintln!("{users} names of users who are in no summary any more went, too");
-    }
     if writer.free_part()? > MUCH {
         writer
             .clean()

@@ -75,14 +75,6 @@ impl Writer {
         Ok(())
     }
 
-    /// Drops the names of users who are in no summary any more; returns how many.
-    ///
-    /// # Errors
-    /// The store cannot be written.
-    pub fn drop_unseen_users(&mut self) -> Result<usize> {
-        Ok(super::maintenance::drop_unseen_users(&self.store)?)
-    }
-
     /// Makes a batch be known for ten years instead of 31 days: a file may be imported again at any time.
     ///
     /// # Errors

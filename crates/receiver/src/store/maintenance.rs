@@ -286,7 +286,7 @@ fn old_blocks(store: &Connection, before: i64, went: &mut Went) -> Result<usize>
 }
 
 /// Drops the names of users who are in no summary any more; returns how many.
-pub(super) fn drop_unseen_users(store: &Connection) -> rusqlite::Result<usize> {
+fn drop_unseen_users(store: &Connection) -> rusqlite::Result<usize> {
     store.execute(
         "DELETE FROM users WHERE id NOT IN (SELECT user FROM seen)",
         [],
