@@ -578,3 +578,45 @@ async fn many_questions_at_once_see_what_was_stored_before_them() {
     left.sort();
     assert_eq!(left, ["afmetrics.db", "receiver.lock"]);
 }
+
+#[test]
+fn the_deep_check_finds_what_is_not_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = open(folder.path());
+    keep(&mut writer, vec![received(&[job(0, 1), job(1, 4)])]);
+    writer.settle().unwrap();
+    let findings = |writer: &mut Writer| {
+        let mut findings = Vec::new();
+        super::check::check(&mut writer.store, true, &mut |line| findings.push(line)).unwrap();
+        findings
+    };
+    assert_eq!(findings(&mut writer), [""; 0]);
+    let change = |writer: &Writer, sql: &str| writer.store.execute(sql, []).unwrap();
+    change(&writer, "UPDATE seen SET documents = documents + 1");
+    assert_eq!(findings(&mut writer).len(), 1);
+    change(&writer, "DELETE FROM seen");
+    assert_eq!(findings(&mut writer).len(), 1);
+    keep(&mut writer, vec![received(&[job(2, 1)])]);
+    writer.settle().unwrap();
+    change(&writer, "UPDATE seen SET documents = 3");
+    assert!(
+        findings(&mut writer)
+            .iter()
+            .all(|line| line.contains("seen on day"))
+    );
+    change(
+        &writer,
+        "INSERT INTO slots SELECT id + 1, cells FROM slots LIMIT 1",
+    );
+    let found = findings(&mut writer);
+    assert!(
+        found
+            .iter()
+            .any(|line| line.contains("slots and no totals")),
+        "{found:?}"
+    );
+    change(&writer, "UPDATE ended SET is_counted = 0");
+    let found = findings(&mut writer);
+    let of_ended = found.iter().filter(|line| line.contains("are known"));
+    assert_eq!(of_ended.count(), 3, "one for each metric: {found:?}");
+}

@@ -122,6 +122,51 @@ fn what_is_too_old_goes_and_summaries_stay() {
 }
 
 #[test]
+fn what_is_stored_is_the_owners_alone_and_one_file_at_the_end() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let world = World::new();
+    let token = world.token(FACILITY);
+    let open = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(world.store(), open).unwrap();
+    let running = world.serve(&[]);
+    assert!(running.log().contains("chmod 700"), "{}", running.log());
+    assert_eq!(
+        running
+            .post(load(&token, "login01.canary.example", 1.0).to_string())
+            .0,
+        200
+    );
+    assert_eq!(running.get("/metrics", &world.viewer()).0, 200);
+    let files = || -> Vec<(String, u32)> {
+        let mut files: Vec<_> = std::fs::read_dir(world.store())
+            .unwrap()
+            .map(|file| {
+                let file = file.unwrap();
+                let mode = file.metadata().unwrap().permissions().mode() & 0o777;
+                (file.file_name().into_string().unwrap(), mode)
+            })
+            .collect();
+        files.sort();
+        files
+    };
+    assert_eq!(files().len(), 4);
+    assert!(
+        files().iter().all(|(_, mode)| *mode == 0o600),
+        "{:?}",
+        files()
+    );
+    let (status, log) = running.terminate();
+    assert!(status.success(), "{log}");
+    assert_eq!(
+        files(),
+        [
+            ("afmetrics.db".into(), 0o600),
+            ("receiver.lock".into(), 0o600)
+        ]
+    );
+}
+
+#[test]
 fn a_batch_is_known_for_31_days() {
     let world = World::new();
     let token = world.token(FACILITY);
