@@ -125,7 +125,7 @@ fn what_is_too_old_goes_and_summaries_stay() {
 fn what_is_stored_is_the_owners_alone_and_one_file_at_the_end() {
     use std::os::unix::fs::PermissionsExt as _;
     let world = World::new();
-    let token = world.token(FACILITY);
+    let (token, viewer) = (world.token(FACILITY), world.viewer());
     let open = std::fs::Permissions::from_mode(0o755);
     std::fs::set_permissions(world.store(), open).unwrap();
     let running = world.serve(&[]);
@@ -136,7 +136,7 @@ fn what_is_stored_is_the_owners_alone_and_one_file_at_the_end() {
             .0,
         200
     );
-    assert_eq!(running.get("/metrics", &world.viewer()).0, 200);
+    assert_eq!(running.get("/api/v1/facilities", &viewer).0, 200);
     let files = || -> Vec<(String, u32)> {
         let mut files: Vec<_> = std::fs::read_dir(world.store())
             .unwrap()
