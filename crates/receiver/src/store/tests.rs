@@ -620,3 +620,17 @@ fn the_deep_check_finds_what_is_not_so() {
     let of_ended = found.iter().filter(|line| line.contains("are known"));
     assert_eq!(of_ended.count(), 3, "one for each metric: {found:?}");
 }
+
+/// On a full disk it could not be opened otherwise.
+#[test]
+fn a_store_that_is_up_to_date_is_opened_without_a_write() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = schema::open(folder.path()).unwrap();
+    let version = || -> i64 {
+        let sql = "PRAGMA data_version";
+        first.query_row(sql, [], |row| row.get(0)).unwrap()
+    };
+    let before = version();
+    drop(open(folder.path()));
+    assert_eq!(version(), before);
+}
