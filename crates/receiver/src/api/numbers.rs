@@ -126,6 +126,18 @@ pub fn total(store: &Connection, series: i64, span: Span) -> Result<Option<Cell>
     Ok(total)
 }
 
+/// Whether a series has anything in a span.
+pub fn has_any(store: &Connection, series: i64, span: Span) -> Result<bool, Refused> {
+    let (first, last) = span.days();
+    let first = first + i64::from(!span.has_day(first));
+    let last = last - i64::from(!span.has_day(last));
+    let id = series * 65_536;
+    let is_on_a_whole_day = store
+        .prepare_cached("SELECT 1 FROM days WHERE id BETWEEN ? AND ? LIMIT 1")?
+        .exists([id + first, id + last])?;
+    Ok(is_on_a_whole_day || total(store, series, span)?.is_some())
+}
+
 /// In how many five minutes of each step any of these counts has something.
 pub fn heard(
     store: &Connection,

@@ -8,7 +8,7 @@ use super::asked::{self, Asked, FACILITY, FORMAT, FROM, Form, Param, STEP, TO};
 use super::jobs::{most, subtract};
 use super::numbers::{self, Steps};
 use super::refused::Refused;
-use super::reply::{Datum, Rows, Ty};
+use super::reply::{self, Datum, Rows, Ty};
 use super::span::Step;
 use super::{How, Question, field};
 use crate::documents::Metric;
@@ -37,7 +37,7 @@ pub const QUESTION: Question = Question {
         asked::limit(
             100,
             1000,
-            "With `by=user`: so many users, those with most run time; the rest are one, whose `user` is null.",
+            "With `by=user`: so many users, those with most run time; the rest, if there are any, are one, whose `user` is null.",
         ),
         FORMAT,
     ],
@@ -170,19 +170,21 @@ fn by_user(store: &Connection, asked: &Asked) -> Result<(BTreeMap<Of, Steps>, us
         }
     }
     let (top, cut) = most(seconds, asked.limit());
+    let mut n = 0;
     let mut lines: BTreeMap<Of, Steps> = BTreeMap::new();
     for series in all.into_iter().filter(|series| top.contains(&series.label)) {
         let line = lines.entry(Of::User(series.label)).or_default();
+        let before = line.len();
         for (time, cell) in numbers::steps(store, series.id, asked.span, step(asked))? {
             numbers::add(line, time, cell);
         }
+        n += line.len() - before;
+        reply::fits(n)?;
     }
-    if cut > 0 {
-        let mut rest = self::lines(store, asked, Metric::Ended, |_, _| Of::Rest)?;
-        lines
-            .values()
-            .for_each(|steps| subtract(rest.get_mut(&Of::Rest), steps));
-        lines.append(&mut rest);
-    }
+    let mut rest = self::lines(store, asked, Metric::Ended, |_, _| Of::Rest)?;
+    lines
+        .values()
+        .for_each(|steps| subtract(rest.get_mut(&Of::Rest), steps));
+    lines.append(&mut rest);
     Ok((lines, cut))
 }
