@@ -588,7 +588,7 @@ fn a_place_is_for_a_node_that_has_something_in_the_span() {
 fn a_slow_reader_of_documents_holds_up_nobody() {
     let world = World::new();
     let token = world.token(FACILITY);
-    let viewer = world.viewer();
+    let (viewer, others) = (world.viewer(), world.viewer());
     let running = world.serve(&[]);
     let day = midnight();
     let mut long = load(&token, "login01.canary.example", 1.0);
@@ -600,7 +600,6 @@ fn a_slow_reader_of_documents_holds_up_nobody() {
         send(&running, &documents);
     }
     // More than there are readers of the store, and each longer than what fits into sockets.
-    let others = world.viewer();
     let mut slow: Vec<_> = (0..4).map(|_| begin_documents(&running, &viewer)).collect();
     let (status, why) = running.get("/api/v1/documents?from=-4d", &viewer);
     assert!(status == 503 && why.contains("this token"), "{why}");
