@@ -113,14 +113,16 @@ pub fn total(store: &Connection, series: i64, span: Span) -> Result<Option<Cell>
         .prepare_cached(
             "SELECT sum(n), sum(sum), min(min), max(max) FROM days WHERE id BETWEEN ? AND ?",
         )?
-        .query_row([id + from, id + to], |row| match row.get(0)? {
-            None => Ok(None),
-            Some(n) => Ok(Some(Cell {
-                n: u32::try_from::<i64>(n).unwrap_or(u32::MAX),
-                sum: row.get(1)?,
-                min: row.get(2)?,
-                max: row.get(3)?,
-            })),
+        .query_row([id + from, id + to], |row| {
+            match row.get::<_, Option<i64>>(0)? {
+                None => Ok(None),
+                Some(n) => Ok(Some(Cell {
+                    n: u32::try_from(n).unwrap_or(u32::MAX),
+                    sum: row.get(1)?,
+                    min: row.get(2)?,
+                    max: row.get(3)?,
+                })),
+            }
         })?;
     let (first, last) = span.days();
     let second = (last != first).then_some(last);
