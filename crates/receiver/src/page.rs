@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 
 use crate::answer;
-use crate::api::viewer::Viewer;
+use crate::api::viewer::{self, Viewer};
 use crate::app::App;
 use crate::clock;
 use crate::documents::time;
@@ -32,10 +32,16 @@ struct Front {
 /// What a reader sees.
 struct Seen {
     version: &'static str,
-    waiting: usize,
-    store: String,
+    /// Of whom may see all facilities.
+    whole: Option<Whole>,
     newest: String,
     facilities: Vec<Row>,
+}
+
+/// What is of all facilities together.
+struct Whole {
+    waiting: usize,
+    store: String,
 }
 
 struct Row {
@@ -50,15 +56,24 @@ pub async fn front(
     headers: HeaderMap,
     State(app): State<Arc<App>>,
 ) -> Response {
-    let standing = app.standings.now(&app).await;
+    let tried = headers.contains_key(header::AUTHORIZATION) || viewer::cookie(&headers).is_some();
+    let is_refused = viewer.is_err() && tried;
+    show(&app, viewer.ok(), is_refused).await
+}
+
+/// The page again, 401, for a person whose token is no good.
+pub async fn refused(app: &App) -> Response {
+    let mut page = show(app, None, true).await;
+    *page.status_mut() = StatusCode::UNAUTHORIZED;
+    page
+}
+
+async fn show(app: &App, viewer: Option<Viewer>, is_refused: bool) -> Response {
+    let standing = app.standings.now(app).await;
     let page = Front {
         is_ready: standing.ready.is_ok() && !app.is_stopping(),
-        is_refused: viewer.is_err()
-            && (headers.contains_key(header::COOKIE)
-                || headers.contains_key(header::AUTHORIZATION)),
-        seen: viewer
-            .ok()
-            .map(|viewer| seen(&viewer, &standing, app.store.waiting(), clock::now())),
+        is_refused,
+        seen: viewer.map(|viewer| seen(&viewer, &standing, app.store.waiting(), clock::now())),
     };
     match page.render() {
         Ok(page) => (guards(), Html(page)).into_response(),
@@ -104,8 +119,10 @@ fn seen(viewer: &Viewer, standing: &Standing, waiting: usize, now: i64) -> Seen 
     };
     Seen {
         version: env!("CARGO_PKG_VERSION"),
-        waiting,
-        store: size(standing.store + standing.log),
+        whole: viewer.0.facility.is_none().then(|| Whole {
+            waiting,
+            store: size(standing.store + standing.log),
+        }),
         newest: ago(visible().filter_map(|facility| facility.newest).max(), now),
         facilities: visible().map(row).collect(),
     }

@@ -22,8 +22,10 @@ pub enum Form {
     Text,
     /// See [`span::EXPECTED`]; the default in the same form.
     Time(&'static str),
-    /// One of these words; none is the default.
+    /// One of these words; the first is the default.
     OneOf(&'static [&'static str]),
+    /// One of these words; what is meant without one, the text says.
+    Words(&'static [&'static str]),
     /// One of these words, and there is no default.
     Needed(&'static [&'static str]),
     /// A number from 1 to `most`. 0: no default.
@@ -50,12 +52,12 @@ pub const TO: Param = param(
 );
 pub const STEP: Param = param(
     "step",
-    Form::OneOf(Step::WORDS),
+    Form::Words(Step::WORDS),
     "How fine; otherwise 5m up to two days, 1h up to 62 days, 1d beyond. Steps begin at full hours and days, UTC; the first and the last hold only what is in the span.",
 );
 pub const FORMAT: Param = param(
     "format",
-    Form::OneOf(&["json", "csv"]),
+    Form::Words(&["json", "csv"]),
     "The form of the answer; otherwise CSV where the `Accept` header names text/csv first, else JSON.",
 );
 
@@ -108,7 +110,9 @@ impl Asked {
             let given = values.get(param.name).map(String::as_str);
             match param.form {
                 Form::Text => {}
-                Form::OneOf(words) => one_of(param.name, given.unwrap_or(words[0]), words)?,
+                Form::OneOf(words) | Form::Words(words) => {
+                    one_of(param.name, given.unwrap_or(words[0]), words)?;
+                }
                 Form::Needed(words) => one_of(param.name, given.unwrap_or(""), words)?,
                 Form::Time(default) => {
                     let text = given.unwrap_or(default);
@@ -201,7 +205,7 @@ impl Asked {
             }]),
             // A viewer's own, of which nothing came yet.
             None if self.bound.is_some() => Ok(Vec::new()),
-            None => Err(Refused::NoFacility(name.to_owned())),
+            None => Err(Refused::unknown("facility", name)),
         }
     }
 }

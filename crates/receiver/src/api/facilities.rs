@@ -30,7 +30,11 @@ pub const QUESTION: Question = Question {
             "When its newest document was collected; of kinds without node or user to five minutes.",
         ),
         field("documents", Ty::Int, "Documents of the span."),
-        field("nodes", Ty::Int, "Nodes that were ever heard of."),
+        field(
+            "nodes",
+            Ty::Int,
+            "Nodes that were heard of in the last `--keep-documents` days.",
+        ),
     ],
     answer: How::Rows(answer),
 };

@@ -48,7 +48,7 @@ pub const QUESTION: Question = Question {
         asked::limit(
             100,
             1000,
-            "At most so many series, in the order of facility, node and mount.",
+            "At most so many series that have something in the span, in the order of facility, node and mount.",
         ),
         FORMAT,
     ],
@@ -80,12 +80,13 @@ fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
                 continue;
             }
             if places == 0 {
-                rows.cut += 1;
+                rows.cut += usize::from(numbers::has_any(store, series.id, asked.span)?);
                 continue;
             }
-            places -= 1;
+            let steps = numbers::steps(store, series.id, asked.span, asked.step)?;
+            places -= usize::from(!steps.is_empty());
             let mount = (!series.part.is_empty()).then_some(series.part);
-            for (time, cell) in numbers::steps(store, series.id, asked.span, asked.step)? {
+            for (time, cell) in steps {
                 rows.push(vec![
                     Datum::Time(time),
                     facility.name.as_str().into(),

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use super::asked::{self, Asked, FACILITY, FORMAT, FROM, Form, Param, STEP, TO};
 use super::numbers::{self, Series, Steps};
 use super::refused::Refused;
-use super::reply::{Datum, Rows, Ty};
+use super::reply::{self, Datum, Rows, Ty};
 use super::{How, Question, field};
 use crate::documents::Metric;
 
@@ -28,7 +28,7 @@ pub const QUESTION: Question = Question {
         asked::limit(
             20,
             200,
-            "With `by=user`: so many users, those with most jobs; the rest are one, whose `user` is null.",
+            "With `by=user`: so many users, those with most jobs; the rest, if there are any, are one, whose `user` is null.",
         ),
         FORMAT,
     ],
@@ -59,6 +59,8 @@ type Line = (Option<String>, (bool, Option<String>), String);
 struct Chart {
     lines: BTreeMap<Line, BTreeMap<i64, f64>>,
     times: BTreeMap<Option<String>, BTreeSet<i64>>,
+    /// Rows that this will be, at least.
+    rows: usize,
 }
 
 fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
@@ -94,11 +96,13 @@ fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
                 (false, Some(series.label.clone())),
                 series.part.clone(),
             );
-            chart.add(line, &steps, &heard);
+            chart.add(line, &steps, &heard)?;
         }
-        if by != "user" || cut > 0 {
-            for (state, steps) in rest {
-                chart.add((name.clone(), (true, None), state), &steps, &heard);
+        for (state, steps) in rest {
+            // Counts are whole numbers.
+            let is_some = steps.values().any(|cell| cell.sum >= 0.5);
+            if is_some || cut > 0 || by != "user" {
+                chart.add((name.clone(), (true, None), state), &steps, &heard)?;
             }
         }
     }
@@ -109,16 +113,31 @@ fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
 
 impl Chart {
     /// Adds a facility's sums to a line, as means.
-    fn add(&mut self, line: Line, steps: &Steps, heard: &BTreeMap<i64, u32>) {
+    ///
+    /// # Errors
+    /// 400: the answer gets too long.
+    fn add(
+        &mut self,
+        line: Line,
+        steps: &Steps,
+        heard: &BTreeMap<i64, u32>,
+    ) -> Result<(), Refused> {
         if steps.is_empty() {
-            return;
+            return Ok(());
         }
+        // Each line has a row for each time.
+        let times = self.times.get(&line.0).map_or(0, BTreeSet::len);
+        if !self.lines.contains_key(&line) {
+            self.rows += times;
+        }
+        reply::fits(self.rows)?;
         let line = self.lines.entry(line).or_default();
         for (time, cell) in steps {
             if let Some(slots) = heard.get(time) {
                 *line.entry(*time).or_insert(0.0) += cell.sum / f64::from(*slots);
             }
         }
+        Ok(())
     }
 }
 

@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::viewer::{self, COOKIE};
 use crate::app::App;
-use crate::{answer, clock};
+use crate::{answer, clock, page};
 
 /// A form with a token is not longer.
 const LONGEST: usize = 4 * 1024;
@@ -24,7 +24,7 @@ struct Login {
     token: String,
 }
 
-/// `POST /login` with the form field `token`: 303 to `/` and the cookie, or 401.
+/// `POST /login` with the form field `token`: 303 to `/` and the cookie, or 401 (a browser: the front page again).
 pub fn login() -> MethodRouter<Arc<App>> {
     post(enter.layer(DefaultBodyLimit::max(LONGEST)))
 }
@@ -55,11 +55,20 @@ async fn enter(
             viewer::note(&app, &view, now);
             home(&app, token, KEPT)
         }
+        None if is_browser(&headers) => page::refused(&app).await,
         None => answer::error(
             StatusCode::UNAUTHORIZED,
             "unknown, expired or revoked token, or not a viewer's",
         ),
     }
+}
+
+/// Whether a person waits for a page.
+fn is_browser(headers: &HeaderMap) -> bool {
+    let accepted = headers.get(header::ACCEPT);
+    accepted
+        .and_then(|accept| accept.to_str().ok())
+        .is_some_and(|accept| accept.contains("text/html"))
 }
 
 async fn leave(State(app): State<Arc<App>>, uri: Uri, headers: HeaderMap) -> Response {

@@ -129,7 +129,7 @@ async fn answer(
     let asked = Asked::read(question, uri, view.facility, clock::now())?;
     let form = reply::form(asked.word("format"), headers);
     match question.answer {
-        How::Documents => documents::stream(app, asked).await,
+        How::Documents => documents::stream(app, asked, view.token, headers).await,
         How::Rows(ask) => {
             settle(app).await;
             let body = read(app, move |store| {

@@ -10,7 +10,7 @@ use super::{How, Question, field};
 pub const QUESTION: Question = Question {
     path: "nodes",
     summary: "Nodes, and when each was last heard of",
-    about: "Nodes are those named in `login_node`. Jupyter users, batch jobs and queues are of no node.",
+    about: "Nodes are those named in `login_node`. Jupyter users, batch jobs and queues are of no node. A node whose newest document is older than `--keep-documents` days is forgotten.",
     params: &[FACILITY, FORMAT],
     head: &[],
     fields: &[
@@ -52,7 +52,7 @@ fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
                 node.into(),
                 Datum::Texts(kinds),
                 Datum::Time(last),
-                ((asked.now - last) / 1000).into(),
+                ((asked.now - last).max(0) / 1000).into(),
             ])?;
         }
     }

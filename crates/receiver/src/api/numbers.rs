@@ -104,26 +104,61 @@ pub fn add(steps: &mut Steps, time: i64, more: Cell) {
         .or_insert(more);
 }
 
-/// All that a series has in a span, together.
+/// All that a series has in a span, together. SQLite adds up the whole days: that is many times faster than
+/// to read them.
 pub fn total(store: &Connection, series: i64, span: Span) -> Result<Option<Cell>, Refused> {
-    let mut total: Option<Cell> = None;
-    let mut with = |more| match &mut total {
-        Some(total) => total.add(more, Grain::Samples),
-        None => total = Some(more),
-    };
-    days(
-        store,
-        series,
-        span,
-        |day, _| span.has_day(day),
-        |stored| match &stored.slots {
-            None => with(stored.total),
-            Some(slots) => times(stored.day, slots)
-                .filter(|(time, _)| span.has(*time))
-                .for_each(|(_, cell)| with(cell)),
-        },
-    )?;
+    let id = series * 65_536;
+    let (from, to) = whole_days(span);
+    let mut total = store
+        .prepare_cached(
+            "SELECT sum(n), sum(sum), min(min), max(max) FROM days WHERE id BETWEEN ? AND ?",
+        )?
+        .query_row([id + from, id + to], |row| {
+            match row.get::<_, Option<i64>>(0)? {
+                None => Ok(None),
+                Some(n) => Ok(Some(Cell {
+                    n: u32::try_from(n).unwrap_or(u32::MAX),
+                    sum: row.get(1)?,
+                    min: row.get(2)?,
+                    max: row.get(3)?,
+                })),
+            }
+        })?;
+    let (first, last) = span.days();
+    let second = (last != first).then_some(last);
+    for day in [Some(first), second].into_iter().flatten() {
+        if span.has_day(day) {
+            continue;
+        }
+        let slots = Day::read(store, id + day)?;
+        for (_, cell) in times(day, &slots).filter(|(time, _)| span.has(*time)) {
+            match &mut total {
+                Some(total) => total.add(cell, Grain::Samples),
+                None => total = Some(cell),
+            }
+        }
+    }
     Ok(total)
+}
+
+/// The first and the last day that are in a span from beginning to end; the last is before the first where
+/// there is none.
+fn whole_days(span: Span) -> (i64, i64) {
+    let (first, last) = span.days();
+    (
+        first + i64::from(!span.has_day(first)),
+        last - i64::from(!span.has_day(last)),
+    )
+}
+
+/// Whether a series has anything in a span.
+pub fn has_any(store: &Connection, series: i64, span: Span) -> Result<bool, Refused> {
+    let (first, last) = whole_days(span);
+    let id = series * 65_536;
+    let is_on_a_whole_day = store
+        .prepare_cached("SELECT 1 FROM days WHERE id BETWEEN ? AND ? LIMIT 1")?
+        .exists([id + first, id + last])?;
+    Ok(is_on_a_whole_day || total(store, series, span)?.is_some())
 }
 
 /// In how many five minutes of each step any of these counts has something.

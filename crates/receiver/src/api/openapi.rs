@@ -60,7 +60,7 @@ pub fn document() -> String {
 fn operation(question: &Question) -> Value {
     let parameters: Vec<Value> = question.params.iter().map(parameter).collect();
     let error = |why: &str| json!({"description": why, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}});
-    json!({
+    let mut operation = json!({
         "operationId": question.path,
         "summary": question.summary,
         "description": question.about,
@@ -70,17 +70,22 @@ fn operation(question: &Question) -> Value {
             "400": error("A parameter is wrong: which, and what was expected."),
             "401": error("No token, or none that is good."),
             "403": error("The token is for reading another facility."),
-            "404": error("Nothing was heard of the facility."),
+            "404": error("Nothing was heard of what a parameter names."),
             "503": error("The answer takes too long, or too many are asking."),
         },
-    })
+    });
+    if let How::Documents = question.answer {
+        operation["responses"]["406"] = error("The header Accept names text/csv first.");
+    }
+    operation
 }
 
 fn parameter(param: &Param) -> Value {
     let schema = match param.form {
         Form::Text => json!({"type": "string"}),
         Form::Time(default) => json!({"type": "string", "default": default}),
-        Form::OneOf(words) | Form::Needed(words) => json!({"type": "string", "enum": words}),
+        Form::Words(words) | Form::Needed(words) => json!({"type": "string", "enum": words}),
+        Form::OneOf(words) => json!({"type": "string", "enum": words, "default": words[0]}),
         Form::Number { default: 0, most } => {
             json!({"type": "integer", "minimum": 1, "maximum": most})
         }
@@ -129,9 +134,10 @@ fn content(question: &Question) -> Value {
 
 /// All fields beside the list.
 fn head(question: &Question) -> impl Iterator<Item = &Field> {
+    let is_object = matches!(question.answer, How::Rows(_));
     FOLLOWING
         .iter()
-        .filter(|(param, _)| question.has(param))
+        .filter(move |(param, _)| is_object && question.has(param))
         .map(|(_, field)| field)
         .chain(question.head)
 }
@@ -225,7 +231,8 @@ fn may_be(param: &Param) -> String {
     match param.form {
         Form::Text => "text".into(),
         Form::Time(default) => format!("a time; `{default}`"),
-        Form::OneOf(words) | Form::Needed(words) => format!("`{}`", words.join("`, `")),
+        Form::Words(words) | Form::Needed(words) => format!("`{}`", words.join("`, `")),
+        Form::OneOf(words) => format!("`{}`; `{}`", words.join("`, `"), words[0]),
         Form::Number { default: 0, .. } => "a number".into(),
         Form::Number { default, most } => format!("1 to {most}; {default}"),
     }
@@ -243,10 +250,10 @@ asks for `localhost` or a loopback address. The same as below, for programs: `/a
 
 Answers are JSON, one object with a list; or the list as CSV, with a line of names: `?format=csv`, or the header `Accept: text/csv`. In CSV, text that a
 spreadsheet would take for a formula (it begins with `=`, `+`, `-` or `@`) has a `'` in front. An answer that is none is `{\"error\": \"why\"}`:
-400 names the parameter and says what was expected, 401 no good token, 403 another facility's token, 404 a facility that nothing was heard of, 503 with
+400 names the parameter and says what was expected, 401 no good token, 403 another facility's token, 404 a facility (or kind) that nothing was heard of, 503 with
 `Retry-After` what takes longer than 30 seconds. An answer has at most 200,000 rows and 10,000 steps.
 
 A time (`from`, `to`) is RFC 3339 (`2026-11-23T04:05:06Z`; a `+` in it is written `%2B`), a date (`2026-11-23`, midnight UTC), `now`, or a time ago
-(`-90m`, `-24h`, `-7d`, `-2w`); a span has at most 11 years. Numbers over time are kept by five minutes, to which a span is widened; the answer says it. Where nothing was
+(`-90m`, `-24h`, `-7d`, `-2w`), or milliseconds since 1970 (`1795406706000`, as Grafana's `${__from}`); a span has at most 11 years. Numbers over time are kept by five minutes, to which a span is widened; the answer says it. Where nothing was
 heard, there is no number, and not zero.
 ";

@@ -24,7 +24,7 @@ pub const QUESTION: Question = Question {
         asked::limit(
             100,
             1000,
-            "At most so many queues, in the order of facility and name.",
+            "At most so many queues of which something was heard in the span, in the order of facility and name.",
         ),
         FORMAT,
     ],
@@ -69,14 +69,19 @@ fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
         }
     }
     let mut rows = Rows::default();
-    rows.cut = queues.len().saturating_sub(asked.limit());
-    for ((facility, queue), all) in queues.into_iter().take(asked.limit()) {
+    let mut places = asked.limit();
+    for ((facility, queue), all) in queues {
+        if places == 0 {
+            rows.cut += usize::from(any(store, asked, &all)?);
+            continue;
+        }
         let mut steps: BTreeMap<i64, [Option<f64>; METRICS.len()]> = BTreeMap::new();
         for (at, series) in all {
             for (time, cell) in numbers::steps(store, series, asked.span, asked.step)? {
                 steps.entry(time).or_default()[at] = Some(cell.mean());
             }
         }
+        places -= usize::from(!steps.is_empty());
         for (time, means) in steps {
             let names = [
                 Datum::Time(time),
@@ -87,4 +92,14 @@ fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
         }
     }
     Ok(rows)
+}
+
+/// Whether any of a queue's series has something in the span.
+fn any(store: &Connection, asked: &Asked, all: &[(usize, i64)]) -> Result<bool, Refused> {
+    for (_, series) in all {
+        if numbers::has_any(store, *series, asked.span)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

@@ -11,8 +11,10 @@ pub enum Refused {
     Parameter(String),
     /// 403: another facility's viewer.
     Forbidden,
-    /// 404: no such facility.
-    NoFacility(String),
+    /// 404: a parameter names what nothing was heard of.
+    Unknown(&'static str, String),
+    /// 406: raw documents are not to be had as CSV.
+    NoCsv,
     /// 503: it took too long.
     TooSlow,
     /// 503: enough others are at it.
@@ -28,6 +30,11 @@ impl Refused {
         Self::Parameter(format!(
             "parameter `{name}`: expected {expected}, found \"{value}\""
         ))
+    }
+
+    /// Nothing was heard of what a parameter names.
+    pub fn unknown(name: &'static str, value: &str) -> Self {
+        Self::Unknown(name, value.to_owned())
     }
 }
 
@@ -55,12 +62,16 @@ impl IntoResponse for Refused {
                 S::FORBIDDEN,
                 "parameter `facility`: this token is for reading another facility",
             ),
-            Refused::NoFacility(name) => answer::error(
+            Refused::Unknown(name, value) => answer::error(
                 S::NOT_FOUND,
                 format!(
-                    "parameter `facility`: nothing was heard of \"{}\"",
-                    crate::documents::quoted(&name)
+                    "parameter `{name}`: nothing was heard of \"{}\"",
+                    crate::documents::quoted(&value)
                 ),
+            ),
+            Refused::NoCsv => answer::error(
+                S::NOT_ACCEPTABLE,
+                "raw documents are lines of JSON, not CSV: expected `Accept: application/x-ndjson` (afmetrics_receiver export --csv writes CSV)",
             ),
             Refused::TooSlow => answer::later(
                 S::SERVICE_UNAVAILABLE,

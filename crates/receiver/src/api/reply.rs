@@ -113,11 +113,7 @@ impl Rows {
     /// # Errors
     /// 400: there are too many.
     pub fn push(&mut self, row: Vec<Datum>) -> Result<(), Refused> {
-        if self.rows.len() >= MOST_ROWS {
-            return Err(Refused::Parameter(format!(
-                "the answer would have more than {MOST_ROWS} rows: expected a longer `step`, a shorter span or a smaller `limit`"
-            )));
-        }
+        fits(self.rows.len() + 1)?;
         self.rows.push(row);
         Ok(())
     }
@@ -137,6 +133,19 @@ impl Rows {
         }
         head.append(&mut self.head);
         self.head = head;
+    }
+}
+
+/// Whether an answer may have so many rows.
+///
+/// # Errors
+/// 400: these are too many.
+pub fn fits(rows: usize) -> Result<(), Refused> {
+    match rows <= MOST_ROWS {
+        true => Ok(()),
+        false => Err(Refused::Parameter(format!(
+            "the answer would have more than {MOST_ROWS} rows: expected a longer `step`, a shorter span or a smaller `limit`"
+        ))),
     }
 }
 

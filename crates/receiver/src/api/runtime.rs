@@ -8,11 +8,9 @@ use super::asked::{self, Asked, FACILITY, FORMAT, FROM, Form, Param, STEP, TO};
 use super::jobs::{most, subtract};
 use super::numbers::{self, Steps};
 use super::refused::Refused;
-use super::reply::{Datum, Rows, Ty};
-use super::span::Step;
+use super::reply::{self, Datum, Rows, Ty};
 use super::{How, Question, field};
 use crate::documents::Metric;
-use crate::documents::metric::Grain;
 use crate::store::slots::Cell;
 
 pub const QUESTION: Question = Question {
@@ -37,7 +35,7 @@ pub const QUESTION: Question = Question {
         asked::limit(
             100,
             1000,
-            "With `by=user`: so many users, those with most run time; the rest are one, whose `user` is null.",
+            "With `by=user`: so many users, those with most run time; the rest, if there are any, are one, whose `user` is null.",
         ),
         FORMAT,
     ],
@@ -101,7 +99,7 @@ fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
     for (of, steps) in &lines {
         match asked.word("over") {
             Some("time") => all.extend(steps.iter().map(|(time, cell)| (Some(*time), of, *cell))),
-            _ => all.extend(together(steps).map(|cell| (None, of, cell))),
+            _ => all.extend(steps.values().map(|cell| (None, of, *cell))),
         }
     }
     all.sort_by_key(|(time, ..)| *time);
@@ -124,19 +122,16 @@ fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
     Ok(rows)
 }
 
-fn together(steps: &Steps) -> Option<Cell> {
-    steps.values().copied().reduce(|mut all, more| {
-        all.add(more, Grain::Samples);
-        all
-    })
-}
-
-/// Days are enough where steps are not asked for.
-fn step(asked: &Asked) -> Step {
-    match asked.word("over") {
-        Some("time") => asked.step,
-        _ => Step::Day,
+/// What a series has, by step; all of it under one where steps are not asked for.
+fn steps(store: &Connection, asked: &Asked, series: i64) -> Result<Steps, Refused> {
+    if asked.word("over") == Some("time") {
+        return numbers::steps(store, series, asked.span, asked.step);
     }
+    let total = numbers::total(store, series, asked.span)?;
+    Ok(total
+        .map(|cell| (asked.span.from, cell))
+        .into_iter()
+        .collect())
 }
 
 fn lines(
@@ -149,7 +144,7 @@ fn lines(
     for facility in asked.facilities(store)? {
         for series in numbers::series(store, facility.id, metric)? {
             let line = lines.entry(of(&series.label, &series.part)).or_default();
-            for (time, cell) in numbers::steps(store, series.id, asked.span, step(asked))? {
+            for (time, cell) in steps(store, asked, series.id)? {
                 numbers::add(line, time, cell);
             }
         }
@@ -170,19 +165,21 @@ fn by_user(store: &Connection, asked: &Asked) -> Result<(BTreeMap<Of, Steps>, us
         }
     }
     let (top, cut) = most(seconds, asked.limit());
+    let mut n = 0;
     let mut lines: BTreeMap<Of, Steps> = BTreeMap::new();
     for series in all.into_iter().filter(|series| top.contains(&series.label)) {
         let line = lines.entry(Of::User(series.label)).or_default();
-        for (time, cell) in numbers::steps(store, series.id, asked.span, step(asked))? {
+        let before = line.len();
+        for (time, cell) in steps(store, asked, series.id)? {
             numbers::add(line, time, cell);
         }
+        n += line.len() - before;
+        reply::fits(n)?;
     }
-    if cut > 0 {
-        let mut rest = self::lines(store, asked, Metric::Ended, |_, _| Of::Rest)?;
-        lines
-            .values()
-            .for_each(|steps| subtract(rest.get_mut(&Of::Rest), steps));
-        lines.append(&mut rest);
-    }
+    let mut rest = self::lines(store, asked, Metric::Ended, |_, _| Of::Rest)?;
+    lines
+        .values()
+        .for_each(|steps| subtract(rest.get_mut(&Of::Rest), steps));
+    lines.append(&mut rest);
     Ok((lines, cut))
 }

@@ -80,7 +80,7 @@ fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
                 kind.into(),
                 (!node.is_empty()).then_some(node).into(),
                 Datum::Time(time),
-                ((asked.now - time) / 1000).into(),
+                ((asked.now - time).max(0) / 1000).into(),
                 Datum::Bool(is_silent),
                 users.map(Datum::Texts).into(),
             ])?;

@@ -13,7 +13,7 @@ pub const LATEST_MS: i64 = 65_535 * DAY_MS;
 const MOST_STEPS: i64 = 10_000;
 
 /// What a parameter for a time may be.
-pub const EXPECTED: &str = "a time (2026-11-23T04:05:06Z; a + in it is written %2B), a date (2026-11-23, UTC), `now`, or a time ago (-90m, -24h, -7d)";
+pub const EXPECTED: &str = "a time (2026-11-23T04:05:06Z; a + in it is written %2B), a date (2026-11-23, UTC), `now`, a time ago (-90m, -24h, -7d), or milliseconds since 1970";
 
 /// From a time up to another, milliseconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,6 +108,8 @@ pub fn parse(text: &str, now: i64) -> Option<i64> {
     let time = match text {
         "now" => Some(now),
         _ if text.starts_with('-') => now.checked_sub(ago(&text[1..])?),
+        // Fewer digits would be seconds, and a mistake.
+        _ if text.len() > 11 && text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse().ok(),
         _ if text.len() == 10 => date(text),
         _ => time::parse(text),
     }?;
@@ -138,12 +140,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_read_in_four_ways() {
+    fn times_are_read_in_five_ways() {
         let now = 1_800_000_000_000;
         assert_eq!(parse("now", now), Some(now));
         assert_eq!(parse("-24h", now), Some(now - DAY_MS));
         assert_eq!(parse("-1w", now), Some(now - 7 * DAY_MS));
         assert_eq!(parse("1970-01-02", now), Some(DAY_MS));
+        assert_eq!(parse("1795406706000", now), Some(1_795_406_706_000));
         assert_eq!(
             parse("1970-01-02T00:00:01+01:00", now),
             Some(DAY_MS - 3_599_000)
@@ -156,6 +159,8 @@ mod tests {
             "--1h",
             "-99999999999999999d",
             "24h",
+            "1795406706",
+            "99999999999999999999999",
             "1969-12-31",
             "2400-01-01",
             "2026-02-30",

@@ -1,6 +1,6 @@
 //! Who was active in a span, and through which door.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use rusqlite::{Connection, params};
 
@@ -69,10 +69,11 @@ pub const QUESTION: Question = Question {
 
 #[derive(Default)]
 struct Person {
-    /// By their number in the lists.
-    facilities: BTreeSet<usize>,
-    doors: BTreeSet<usize>,
-    days: BTreeSet<i64>,
+    /// By their number in the list, in its order.
+    facilities: Vec<usize>,
+    doors: [bool; DOORS.len()],
+    /// A bit for each day of the span.
+    days: Vec<u64>,
     first: Option<i64>,
     last: i64,
 }
@@ -83,24 +84,38 @@ fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
     let mut rows = Rows::default();
     rows.head.push(("unique", people.len().into()));
     for (at, (door, _)) in DOORS.iter().enumerate() {
-        let through = people.values().filter(|person| person.doors.contains(&at));
+        let through = people.values().filter(|person| person.doors[at]);
         rows.head.push((door, through.count().into()));
     }
     rows.cut = people.len().saturating_sub(asked.limit());
-    let names = |all: &BTreeSet<usize>, name: &dyn Fn(usize) -> String| {
-        Datum::Texts(all.iter().map(|at| name(*at)).collect())
-    };
+    let names =
+        |all: &[usize]| Datum::Texts(all.iter().map(|at| facilities[*at].name.clone()).collect());
     for (user, person) in named(store, people)?.into_iter().take(asked.limit()) {
         rows.push(vec![
             user.into(),
-            names(&person.facilities, &|at| facilities[at].name.clone()),
-            names(&person.doors, &|at| DOORS[at].0.to_owned()),
+            names(&person.facilities),
+            Datum::Texts(through(person.doors)),
             Datum::Time(person.first.unwrap_or(person.last)),
             Datum::Time(person.last),
-            person.days.len().into(),
+            i64::from(
+                person
+                    .days
+                    .iter()
+                    .map(|days| days.count_ones())
+                    .sum::<u32>(),
+            )
+            .into(),
         ])?;
     }
     Ok(rows)
+}
+
+fn through(doors: [bool; DOORS.len()]) -> Vec<String> {
+    let names = DOORS.iter().map(|(name, _)| (*name).to_owned());
+    names
+        .zip(doors)
+        .filter_map(|(name, is_it)| is_it.then_some(name))
+        .collect()
 }
 
 fn named(
@@ -138,15 +153,21 @@ fn people(
             if only.is_some_and(|only| only != user) {
                 continue;
             }
-            let day = row.get(1)?;
+            let day: i64 = row.get(1)?;
             let was = within(asked.exact, day, row.get(3)?, row.get(4)?, row.get(5)?);
             let (Some((from, to)), Some(door)) = (was, doors.get(&row.get(2)?)) else {
                 continue;
             };
             let person = people.entry(user).or_default();
-            person.facilities.insert(at);
-            person.doors.insert(*door);
-            person.days.insert(day);
+            if person.facilities.last() != Some(&at) {
+                person.facilities.push(at);
+            }
+            person.doors[*door] = true;
+            let nth = usize::try_from(day - first).unwrap_or_default();
+            if person.days.len() <= nth / 64 {
+                person.days.resize(nth / 64 + 1, 0);
+            }
+            person.days[nth / 64] |= 1 << (nth % 64);
             person.first = Some(person.first.map_or(from, |first| first.min(from)));
             person.last = person.last.max(to);
         }

@@ -91,7 +91,8 @@ fn refused(why: &str) -> Response {
     response
 }
 
-fn cookie(headers: &HeaderMap) -> Option<&str> {
+/// A viewer's token that a browser sends.
+pub fn cookie(headers: &HeaderMap) -> Option<&str> {
     headers
         .get_all(header::COOKIE)
         .iter()

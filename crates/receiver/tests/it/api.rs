@@ -478,17 +478,117 @@ fn raw_documents_come_as_they_were_hour_by_hour() {
     let mut expected = at(load(&token, node, 1.0), day);
     expected.as_object_mut().unwrap().remove("token");
     assert_eq!(all[0], expected);
-    assert_eq!(ask("&limit=2"), all[..2]);
+    assert_eq!(ask("&limit=4"), all);
+    let cut = ask("&limit=2");
+    assert_eq!(cut[..2], all[..2]);
+    assert_eq!(cut[2..], [json!({"cut": true})]);
+    assert_eq!(ask("&limit=1&kind=condorjob"), all[3..]);
     assert_eq!(ask("&user=canary-1"), [all[1].clone(), all[3].clone()]);
     assert_eq!(ask("&kind=CPU&facility=UC-AF").len(), 2);
-    assert_eq!(ask("&kind=none").len(), 0);
+    let (status, why) = running.get("/api/v1/documents?kind=none", &viewer);
+    assert_eq!(status, 404, "{why}");
+    assert!(why.contains("nothing was heard of"), "{why}");
+    let bearer = format!("Bearer {viewer}");
+    let headers = [("authorization", &*bearer), ("accept", "text/csv")];
+    let (status, why) = running.ask("GET", "/api/v1/documents", &headers, Vec::new());
+    assert_eq!(status, 406, "{why}");
+}
+
+/// An answer of all documents of four days, of which only the first line of the head is read yet.
+fn begin_documents(running: &Running, viewer: &str) -> BufReader<TcpStream> {
+    let mut stream = TcpStream::connect(running.address()).unwrap();
+    write!(
+        stream,
+        "GET /api/v1/documents?from=-4d HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer {viewer}\r\n\r\n"
+    )
+    .unwrap();
+    let patience = Duration::from_secs(20);
+    stream.set_read_timeout(Some(patience)).unwrap();
+    let mut answer = BufReader::new(stream);
+    let mut status = String::new();
+    answer.read_line(&mut status).unwrap();
+    assert_eq!(status, "HTTP/1.1 200 OK\r\n");
+    answer
+}
+
+#[test]
+fn documents_come_once_each_although_blocks_are_merged_meanwhile() {
+    let world = World::new();
+    let token = world.token(FACILITY);
+    let viewer = world.viewer();
+    let running = world.serve(&[]);
+    // More than what fits into sockets and pieces on their way.
+    const N: usize = 800;
+    let mut long = load(&token, "login01.canary.example", 1.0);
+    long["pad"] = json!("x".repeat(60_000));
+    for n in (0..N).step_by(4) {
+        let some: Vec<Value> = (n..n + 4)
+            .map(|n| {
+                long["n"] = json!(format!("<{n}>"));
+                // Later ones are older.
+                at(
+                    long.clone(),
+                    midnight() + HOUR_MS / 2 - i64::try_from(n).unwrap(),
+                )
+            })
+            .collect();
+        send(&running, &some);
+    }
+    running.terminate();
+    let running = world.serve(&[]);
+    let mut answer = begin_documents(&running, &viewer);
+    wait_until("small blocks are merged", || {
+        running.log().contains("small blocks merged")
+    });
+    let mut rest = String::new();
+    answer.read_to_string(&mut rest).unwrap();
+    let found: Vec<&str> = rest
+        .match_indices("\"<")
+        .map(|(at, _)| rest[at + 2..].split_once('>').unwrap().0)
+        .collect();
+    let all: Vec<String> = (0..N).map(|n| n.to_string()).collect();
+    assert_eq!(found, all);
+}
+
+#[test]
+fn a_place_is_for_a_node_that_has_something_in_the_span() {
+    let world = World::new();
+    let token = world.token(FACILITY);
+    let viewer = world.viewer();
+    let running = world.serve(&[]);
+    let day = midnight();
+    send(
+        &running,
+        &[
+            at(load(&token, "a-dead-one", 1.0), day),
+            at(load(&token, "login01", 1.0), day + DAY_MS),
+            at(load(&token, "login02", 1.0), day + DAY_MS),
+            at(queue(&token, "a-dead-one", 1), day),
+            at(queue(&token, "q1", 1), day + DAY_MS),
+            at(queue(&token, "q2", 1), day + DAY_MS),
+        ],
+    );
+    // A whole day, a part of one; and in milliseconds, as Grafana asks.
+    for length in [DAY_MS, HOUR_MS] {
+        for (path, list, name) in [
+            ("hosts?metric=load&", "hosts", "node"),
+            ("queues?", "queues", "queue"),
+        ] {
+            let (from, to) = (day + DAY_MS, day + DAY_MS + length);
+            let path = format!("/api/v1/{path}from={from}&to={to}&limit=1");
+            let answer = running.json(&path, &viewer);
+            assert_eq!(answer["cut"], 1, "{answer}");
+            assert_eq!(answer[list].as_array().unwrap().len(), 1, "{answer}");
+            assert_ne!(answer[list][0][name], "a-dead-one");
+        }
+    }
 }
 
 #[test]
 fn a_slow_reader_of_documents_holds_up_nobody() {
     let world = World::new();
     let token = world.token(FACILITY);
-    let viewer = world.viewer();
+    let (viewer, others) = (world.viewer(), world.viewer());
     let running = world.serve(&[]);
     let day = midnight();
     let mut long = load(&token, "login01.canary.example", 1.0);
@@ -500,23 +600,10 @@ fn a_slow_reader_of_documents_holds_up_nobody() {
         send(&running, &documents);
     }
     // More than there are readers of the store, and each longer than what fits into sockets.
-    let ask = format!(
-        "GET /api/v1/documents?from=-4d HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer {viewer}\r\n\r\n"
-    );
-    let mut slow: Vec<BufReader<TcpStream>> = (0..8)
-        .map(|_| {
-            let mut stream = TcpStream::connect(running.address()).unwrap();
-            stream.write_all(ask.as_bytes()).unwrap();
-            stream
-                .set_read_timeout(Some(Duration::from_secs(20)))
-                .unwrap();
-            let mut answer = BufReader::new(stream);
-            let mut status = String::new();
-            answer.read_line(&mut status).unwrap();
-            assert_eq!(status, "HTTP/1.1 200 OK\r\n");
-            answer
-        })
-        .collect();
+    let mut slow: Vec<_> = (0..4).map(|_| begin_documents(&running, &viewer)).collect();
+    let (status, why) = running.get("/api/v1/documents?from=-4d", &viewer);
+    assert!(status == 503 && why.contains("this token"), "{why}");
+    slow.extend((0..4).map(|_| begin_documents(&running, &others)));
     let intake = running.json("/api/v1/intake?from=-4d&step=1d", &viewer);
     assert_eq!(intake["intake"][0]["documents"], 600);
     let (status, text) = running.get("/api/v1/documents?from=-4d", &viewer);

@@ -10,7 +10,7 @@ use afmetrics_receiver::cli::Cli;
 use clap::{Arg, Command, CommandFactory as _};
 use clap_mangen::Man;
 
-use crate::support::text;
+use crate::support::{FACILITY, World, load, text};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -154,11 +154,54 @@ fn the_man_page_is_that_of_the_command_line() {
         }
         page.push_str(&section);
     }
+    page.push_str(MORE);
     let mut rest = Vec::new();
     man.render_version_section(&mut rest).unwrap();
     page.push_str(&String::from_utf8(rest).unwrap());
     assert_is("docs/afmetrics_receiver.1", &page);
 }
+
+/// What the command line does not say of itself.
+const MORE: &str = r#".SH "EXIT STATUS"
+.TP
+0
+Done; \fBserve\fR ended in order.
+.TP
+1
+It failed, and standard error says why; \fBcheck\fR has found something.
+.TP
+2
+The command line is wrong.
+.SH ENVIRONMENT
+.TP
+AFMETRICS_STORE
+The store's folder, where \fB\-\-store\fR does not say it.
+.TP
+STATE_DIRECTORY
+The same, set by systemd, where neither says it.
+.SH FILES
+.TP
+/var/lib/afmetrics_receiver
+The store's folder, where nothing says another: \fIafmetrics.db\fR, its log \fIafmetrics.db\-wal\fR, and \fIreceiver.lock\fR.
+.TP
+/etc/afmetrics_receiver/tls.pem, /etc/afmetrics_receiver/tls.key
+The certificate with its chain, and its key, of the systemd unit.
+.SH EXAMPLES
+A token for the nodes of a facility, one for reading, and the receiver:
+.PP
+.nf
+afmetrics_receiver token create \-\-facility MY\-AF
+afmetrics_receiver token create \-\-viewer
+afmetrics_receiver serve \-\-listen [::]:8443 \-\-tls\-cert chain.pem \-\-tls\-key key.pem
+.fi
+.PP
+A copy of the store while it runs, and of one facility's documents as lines of JSON:
+.PP
+.nf
+afmetrics_receiver backup /var/backups/afmetrics/today.db
+afmetrics_receiver export \-\-facility MY\-AF \-o documents.ndjson
+.fi
+"#;
 
 /// Synopsis, description and options of a command, a level lower than in a page of its own.
 fn section(command: Command) -> String {
@@ -189,6 +232,13 @@ fn documents_name_only_commands_that_exist() {
         for (at, words) in text.match_indices("afmetrics_receiver ") {
             // In prose the program's name stands before any word; as a command, in code.
             let line = text[..at].rsplit('\n').next().unwrap_or_default();
+            // A user or a group of that name.
+            if ["-u ", "-g ", "-o ", "* "]
+                .iter()
+                .any(|of| line.ends_with(of))
+            {
+                continue;
+            }
             let is_code = line.starts_with("    ") || line.matches('`').count() % 2 == 1;
             let rest = &text[at + words.len()..];
             let word = rest.split(|c: char| !c.is_ascii_lowercase()).next();
@@ -238,6 +288,31 @@ fn systemd_understands_the_unit() {
     let (_, level) = said.split_once("afmetrics_receiver.service: ").unwrap();
     let level: f64 = level.split(' ').next().unwrap().parse().unwrap();
     assert!(level < 1.5, "{said}");
+}
+
+/// An alert on a number that there is not never comes.
+#[test]
+fn alerts_are_on_numbers_that_there_are() {
+    let alerts = fs::read_to_string(root().join("dist/alerts.yml")).unwrap();
+    let world = World::new();
+    let viewer = world.viewer();
+    let token = world.token(FACILITY);
+    let running = world.serve(&[]);
+    assert_eq!(
+        running.post(load(&token, "login01", 0.5).to_string()).0,
+        200
+    );
+    let (_, shown) = running.get("/metrics", &viewer);
+    let mut n = 0;
+    for (at, _) in alerts.match_indices("afmetrics_receiver_") {
+        let end = |c: char| !c.is_ascii_lowercase() && c != '_';
+        let name = alerts[at..].split(end).next().unwrap();
+        let is_there =
+            |line: &str| line.starts_with(name) && line[name.len()..].starts_with([' ', '{']);
+        assert!(shown.lines().any(is_there), "{name}: {shown}");
+        n += 1;
+    }
+    assert!(n >= 4);
 }
 
 /// The flags in the unit are flags of `serve`.

@@ -67,7 +67,24 @@ fn a_hostile_name_stays_text_and_strangers_see_no_names() {
     let (_, _, wrong) = page(&running, "GET", "/", Some("afv_wrong"));
     assert!(wrong.contains("This token is unknown") && !wrong.contains("afv_wrong"));
 
+    // Another program's cookie on this host is no token that somebody tried.
+    let foreign = [("cookie", "session=afv_wrong")];
+    let (_, other) = running.ask("GET", "/", &foreign, Vec::new());
+    assert!(!other.contains("This token is unknown"), "{other}");
+    // A person who mistypes it gets the page again, a program JSON.
+    let form = ("content-type", "application/x-www-form-urlencoded");
+    let login = |headers: &[_]| running.ask("POST", "/login", headers, "token=afv_wrong".into());
+    let (status, again) = login(&[form, ("accept", "text/html,*/*;q=0.8")]);
+    assert_eq!(status, 401, "{again}");
+    assert!(again.contains("This token is unknown") && again.contains("action=\"/login\""));
+    let (status, error) = login(&[form]);
+    assert!(status == 401 && error.starts_with('{'), "{error}");
+
     let (_, _, all) = page(&running, "GET", "/", Some(&viewer));
+    assert!(
+        all.contains("/metrics") && all.contains("<dt>Store</dt>"),
+        "{all}"
+    );
     assert!(all.contains("&#60;script&#62;alert(1)"), "{all}");
     assert!(!all.contains("<script") && !all.contains("style="), "{all}");
     assert!(all.contains("/api/v1/openapi.json") && all.contains(env!("CARGO_PKG_VERSION")));
@@ -79,6 +96,9 @@ fn a_hostile_name_stays_text_and_strangers_see_no_names() {
         "{one}"
     );
     assert!(one.contains("<td class=\"number\">3</td>"), "{one}");
+    for hidden in ["/metrics", "<dt>Store</dt>", "that wait for the writer"] {
+        assert!(!one.contains(hidden), "{hidden}: {one}");
+    }
 }
 
 #[test]
