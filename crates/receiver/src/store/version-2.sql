@@ -15,3 +15,6 @@ INSERT INTO gone VALUES (0, 0, 0, 0);
 CREATE TABLE slots(id INTEGER PRIMARY KEY, cells BLOB NOT NULL);
 INSERT INTO slots SELECT id, slots FROM days;
 ALTER TABLE days DROP COLUMN slots;
+
+-- For how many days `serve` was told last to keep what; no row before its first time. `prune` goes by it.
+CREATE TABLE keep(documents INTEGER NOT NULL, summaries INTEGER NOT NULL);
