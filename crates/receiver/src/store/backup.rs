@@ -5,6 +5,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::schema;
@@ -221,6 +222,8 @@ fn put_aside(file: &Path, now: i64) -> Result<PathBuf> {
 /// Brings all of a store's log into its file; then there is none.
 fn without_log(file: &Path) -> rusqlite::Result<()> {
     let store = open(file)?;
+    // Of a damaged store, the log stays as it is.
+    store.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     store.busy_timeout(std::time::Duration::from_secs(10))?;
     store.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
     // It does not go while somebody else has the store open.
