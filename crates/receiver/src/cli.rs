@@ -45,10 +45,32 @@ pub enum Command {
     Import(Import),
 }
 
+/// The command line is wrong, in a way that its grammar does not say: exit status 2.
+#[derive(Debug)]
+pub struct Wrong(pub String);
+
+impl std::fmt::Display for Wrong {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Wrong {}
+
+/// The help of `--store` for commands that make one.
+const MADE: &str = "The store's folder; it is made where there is none [default: $STATE_DIRECTORY, else /var/lib/afmetrics_receiver]";
+
+/// `--listen`'s value.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        "expected an address of numbers and a port, such as 127.0.0.1:8443 or [::1]:8443 (no host name)".to_owned()
+    })
+}
+
 /// Where the store is.
 #[derive(Debug, Args, Clone)]
 pub struct Place {
-    /// The store's folder; it is made where there is none [default: $STATE_DIRECTORY, else /var/lib/afmetrics_receiver]
+    /// The store's folder [default: $STATE_DIRECTORY, else /var/lib/afmetrics_receiver]
     #[arg(
         long,
         value_name = "DIR",
@@ -67,13 +89,14 @@ pub struct Loudness {
 }
 
 #[derive(Debug, Args)]
+#[command(mut_arg("store", |arg| arg.help(MADE)))]
 pub struct Serve {
     #[command(flatten)]
     pub place: Place,
     #[command(flatten)]
     pub loudness: Loudness,
     /// Where to listen
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8443")]
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8443", value_parser = address)]
     pub listen: SocketAddr,
     /// The certificate and its chain (PEM); with --tls-key. Read again when it changes
     #[arg(long, value_name = "FILE", requires = "tls_key")]
@@ -129,6 +152,7 @@ pub enum Token {
 }
 
 #[derive(Debug, Args)]
+#[command(mut_arg("store", |arg| arg.help(MADE)))]
 pub struct Create {
     #[command(flatten)]
     pub place: Place,
@@ -139,7 +163,7 @@ pub struct Create {
     #[arg(long)]
     pub viewer: bool,
     /// End it after so many days [default: never]
-    #[arg(long, value_name = "DAYS")]
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500))]
     pub expires: Option<u32>,
     /// What it is for, to find it in the list
     #[arg(long, value_name = "TEXT", default_value = "")]
@@ -155,6 +179,7 @@ pub struct Backup {
 }
 
 #[derive(Debug, Args)]
+#[command(mut_arg("store", |arg| arg.help(MADE)))]
 pub struct Restore {
     #[command(flatten)]
     pub place: Place,
@@ -163,7 +188,7 @@ pub struct Restore {
     /// If there is a store already, keep it aside under another name
     #[arg(long)]
     pub replace: bool,
-    /// Do not ask
+    /// Do not ask; needed where there is no terminal
     #[arg(short, long)]
     pub yes: bool,
 }
@@ -181,13 +206,13 @@ pub struct Check {
 pub struct Prune {
     #[command(flatten)]
     pub place: Place,
-    /// Keep raw documents for so many days
-    #[arg(long, value_name = "DAYS", default_value_t = 90, value_parser = clap::value_parser!(u32).range(32..))]
-    pub keep_documents: u32,
-    /// Keep summaries for so many days
-    #[arg(long, value_name = "DAYS", default_value_t = 3650, value_parser = clap::value_parser!(u32).range(32..))]
-    pub keep_summaries: u32,
-    /// Do not ask
+    /// Keep raw documents for so many days [default: as `serve` was told last; all if it never ran]
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(32..))]
+    pub keep_documents: Option<u32>,
+    /// Keep summaries for so many days [default: as `serve` was told last; all if it never ran]
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(32..))]
+    pub keep_summaries: Option<u32>,
+    /// Do not ask; needed where there is no terminal
     #[arg(short, long)]
     pub yes: bool,
 }
@@ -202,7 +227,7 @@ pub struct Forget {
     /// Only of this facility [default: of all]
     #[arg(long, value_name = "NAME")]
     pub facility: Option<String>,
-    /// Do not ask
+    /// Do not ask; needed where there is no terminal
     #[arg(short, long)]
     pub yes: bool,
 }
@@ -223,18 +248,22 @@ pub struct Export {
     /// Only of this kind, such as condorjob; may be given more than once, but not with --csv
     #[arg(long, value_name = "KIND")]
     pub kind: Vec<String>,
-    /// From this time on, such as 2026-11-23T00:00:00Z
-    #[arg(long, value_name = "TIME")]
+    /// From this time on: 2026-11-23T00:00:00Z, a date (UTC), now, or a time ago such as -24h or -7d
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub from: Option<String>,
     /// Before this time
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub to: Option<String>,
+    /// Leave out what is damaged and go on; the exit status is 1 then, too
+    #[arg(long)]
+    pub skip_damaged: bool,
     /// The file to write, which must not be there yet [default: standard output]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
+#[command(mut_arg("store", |arg| arg.help(MADE)))]
 pub struct Import {
     #[command(flatten)]
     pub place: Place,
@@ -242,7 +271,7 @@ pub struct Import {
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// The time of documents that say none, such as 2026-11-23T04:05:06Z [default: when the file was changed last]
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub time: Option<String>,
     /// Take also documents whose kind is not known
     #[arg(long)]

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
-use crate::cli::{Place, Serve};
+use crate::cli::{Place, Serve, Wrong};
 
 /// The store's folder where nobody says another.
 const FOLDER: &str = "/var/lib/afmetrics_receiver";
@@ -63,10 +63,11 @@ impl Limits {
 pub fn check(serve: &Serve) -> Result<()> {
     let is_plain = serve.tls_cert.is_none();
     if is_plain && !serve.listen.ip().is_loopback() && !serve.insecure_http {
-        bail!(
+        return Err(Wrong(format!(
             "plain HTTP on {} would send tokens and names in clear: give --tls-cert and --tls-key, or --insecure-http if a proxy in front does TLS",
             serve.listen
-        );
+        ))
+        .into());
     }
     Ok(())
 }

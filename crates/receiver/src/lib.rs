@@ -25,7 +25,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use cli::{Cli, Command};
+use cli::{Cli, Command, Wrong};
 
 /// Runs a command line to its end. Exit status: 0 done, 1 it failed, 2 the command line is wrong.
 pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -56,8 +56,21 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
-            eprintln!("afmetrics_receiver: {why:#}");
-            ExitCode::FAILURE
+            eprintln!("afmetrics_receiver: {}", told(&why));
+            match why.is::<Wrong>() {
+                true => ExitCode::from(2),
+                false => ExitCode::FAILURE,
+            }
         }
     }
+}
+
+/// An error and its causes. SQLite's codes are left out: they say once more what stands before them.
+fn told(why: &anyhow::Error) -> String {
+    let causes: Vec<String> = why
+        .chain()
+        .filter(|cause| !cause.is::<rusqlite::ffi::Error>())
+        .map(ToString::to_string)
+        .collect();
+    causes.join(": ")
 }

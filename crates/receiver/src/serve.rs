@@ -32,7 +32,11 @@ pub fn run(serve: &Serve) -> Result<()> {
     config::check(serve)?;
     raise_open_files();
     let folder = config::folder(&serve.place);
+    let is_new = !folder.join(schema::FILE).exists();
     let (store, writing) = Store::open(&folder)?;
+    if is_new {
+        tracing::info!("made a new store in {}", folder.display());
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         // For reading the store, and long bodies.
@@ -77,8 +81,11 @@ async fn until_told(serve: &Serve, app: &Arc<App>) -> Result<()> {
         summaries: serve.keep_summaries,
     };
     app.store
-        .on_writer(move |writer| writer.keep_small(keep))
-        .await?;
+        .on_writer(move |writer| {
+            writer.keep_small(keep);
+            writer.remember(keep)
+        })
+        .await??;
     let tls = match &certificate {
         Some(certificate) => {
             tokio::spawn(Arc::clone(certificate).follow());

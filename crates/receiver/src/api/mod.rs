@@ -16,7 +16,7 @@ mod refused;
 mod reply;
 mod runtime;
 mod sessions;
-mod span;
+pub mod span;
 mod users;
 pub mod viewer;
 

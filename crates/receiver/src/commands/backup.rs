@@ -1,5 +1,7 @@
 //! `backup FILE`, beside a receiver that may run, and `restore FILE`.
 
+use std::path::Path;
+
 use anyhow::{Context as _, Result};
 
 use super::must_be_there;
@@ -26,15 +28,30 @@ pub fn backup(command: &Backup) -> Result<()> {
 /// The file is no sound store, or there is a store in the folder already.
 pub fn restore(command: &Restore) -> Result<()> {
     let folder = config::folder(&command.place);
-    let _lock = Store::lock_alone(&folder)?;
+    let was_there = folder.exists();
+    let restored = put_back(command, &folder);
+    if restored.is_err() && !was_there {
+        // Made for the lock; it holds nothing else.
+        let _ = std::fs::remove_file(folder.join("receiver.lock"));
+        let _ = std::fs::remove_dir(&folder);
+    }
+    restored
+}
+
+fn put_back(command: &Restore, folder: &Path) -> Result<()> {
+    let _lock = Store::lock_alone(folder)?;
     if command.replace && folder.join(schema::FILE).exists() {
         let what = format!("The store in {} is put aside. Go on?", folder.display());
         super::confirm(&what, command.yes)?;
     }
-    let aside = backup::restore(&command.file, &folder, command.replace, clock::now())?;
+    let aside = backup::restore(&command.file, folder, command.replace, clock::now())?;
     eprintln!("restored to {}", folder.join(schema::FILE).display());
     if let Some(aside) = aside {
         eprintln!("the store that was there is {}", aside.display());
     }
+    eprintln!(
+        "{} tokens are good, as they were in the backup: revoke again what was revoked after it",
+        backup::good_tokens(folder, clock::now())?
+    );
     Ok(())
 }

@@ -15,9 +15,17 @@ pub fn run(command: &Check) -> Result<()> {
     let folder = config::folder(&command.place);
     must_be_there(&folder)?;
     let file = folder.join(schema::FILE);
-    let damaged = |why: anyhow::Error| match why.downcast::<rusqlite::Error>() {
+    let damaged = |why: anyhow::Error| {
+        match why.downcast::<rusqlite::Error>() {
+        Ok(why) if why.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseCorrupt) => {
+            anyhow::Error::from(why).context(format!(
+                "{} (it is damaged: put a backup in its place by `afmetrics_receiver restore --replace FILE`)",
+                file.display()
+            ))
+        }
         Ok(why) => schema::advised(why, &file),
         Err(why) => why,
+    }
     };
     let mut store = schema::open_to_read(&folder).map_err(damaged)?;
     let mut n = 0_u64;

@@ -1,19 +1,17 @@
 //! `export`: raw documents of a span, by hour, facility and kind. A receiver may run meanwhile.
 
-use std::fs::{self, OpenOptions};
 use std::io::{self, BufWriter, Write, stdout};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::Connection;
 
-use super::must_be_there;
 use super::table::Table;
+use super::{must_be_there, wrong};
 use crate::cli::Export;
 use crate::config;
 use crate::documents::time;
-use crate::store::{block, schema};
+use crate::store::forget::id;
+use crate::store::{backup, block, schema};
 
 /// Which documents.
 struct Which {
@@ -21,6 +19,15 @@ struct Which {
     kinds: Vec<i64>,
     from: i64,
     to: i64,
+    skips_damaged: bool,
+}
+
+/// What was written, and what not.
+#[derive(Default)]
+struct Done {
+    documents: u64,
+    /// Blocks that are damaged.
+    left_out: u64,
 }
 
 /// # Errors
@@ -29,34 +36,33 @@ pub fn run(command: &Export) -> Result<()> {
     let folder = config::folder(&command.place);
     must_be_there(&folder)?;
     if command.csv && command.kind.len() != 1 {
-        bail!("--csv writes one kind, as each has columns of its own: give --kind once");
+        return Err(wrong(
+            "--csv writes one kind, as each has columns of its own: give --kind once",
+        ));
     }
     let store = schema::open_to_read(&folder)?;
     let which = Which {
         facilities: ids(&store, "facilities", &command.facility)?,
         kinds: ids(&store, "kinds", &command.kind)?,
-        from: bound("--from", command.from.as_deref())?.unwrap_or(i64::MIN),
-        to: bound("--to", command.to.as_deref())?.unwrap_or(i64::MAX),
+        from: super::time("--from", command.from.as_deref())?.unwrap_or(i64::MIN),
+        to: super::time("--to", command.to.as_deref())?.unwrap_or(i64::MAX),
+        skips_damaged: command.skip_damaged,
     };
     let table = command.csv.then(|| Table::of(&command.kind[0]));
-    let n = match &command.output {
+    let done = match &command.output {
         None => match write(&store, &which, table.as_ref(), stdout().lock()) {
             // Whoever reads has enough.
             Err(why) if is_closed(&why) => return Ok(()),
             other => other?,
         },
-        Some(file) => to_file(file, |out| write(&store, &which, table.as_ref(), out))?,
+        Some(file) => backup::write_new(file, |out, _| write(&store, &which, table.as_ref(), out))
+            .with_context(|| format!("cannot write {}", file.display()))?,
     };
-    eprintln!("{n} documents");
+    eprintln!("{} documents", done.documents);
+    if done.left_out > 0 {
+        bail!("{} damaged blocks were left out", done.left_out);
+    }
     Ok(())
-}
-
-fn bound(flag: &str, text: Option<&str>) -> Result<Option<i64>> {
-    text.map(|text| {
-        time::parse(text)
-            .with_context(|| format!("{flag} {text}: expected a time such as 2026-11-23T04:05:06Z"))
-    })
-    .transpose()
 }
 
 /// The ids of names, of all of them where none is given.
@@ -70,13 +76,7 @@ fn ids(store: &Connection, table: &str, names: &[String]) -> Result<Vec<i64>> {
     names
         .iter()
         .map(|name| {
-            store
-                .query_row(
-                    &format!("SELECT id FROM {table} WHERE name = ?"),
-                    [name],
-                    |row| row.get(0),
-                )
-                .optional()?
+            id(store, table, name)?
                 .with_context(|| format!("the store has nothing of {table} {name:?}"))
         })
         .collect()
@@ -87,48 +87,35 @@ fn is_closed(why: &anyhow::Error) -> bool {
         .is_some_and(|why| why.kind() == io::ErrorKind::BrokenPipe)
 }
 
-fn to_file(file: &Path, with: impl FnOnce(&fs::File) -> Result<u64>) -> Result<u64> {
-    if file.symlink_metadata().is_ok() {
-        bail!("{} is there already", file.display());
-    }
-    let mut part = file.as_os_str().to_owned();
-    part.push(".part");
-    let part = PathBuf::from(part);
-    let _ = fs::remove_file(&part);
-    let new = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&part)
-        .with_context(|| format!("cannot write {}", part.display()))?;
-    let written = with(&new).and_then(|n| {
-        new.sync_all()?;
-        fs::rename(&part, file)?;
-        Ok(n)
-    });
-    if written.is_err() {
-        let _ = fs::remove_file(&part);
-    }
-    written.with_context(|| format!("cannot write {}", file.display()))
-}
-
-fn write(store: &Connection, which: &Which, table: Option<&Table>, out: impl Write) -> Result<u64> {
+fn write(
+    store: &Connection,
+    which: &Which,
+    table: Option<&Table>,
+    out: impl Write,
+) -> Result<Done> {
     let mut out = BufWriter::with_capacity(256 * 1024, out);
     if let Some(table) = table {
         out.write_all(&record(table.header())?)?;
     }
-    let mut n = 0;
+    let mut done = Done::default();
     let mut after = time::hour(which.from) - 1;
     while let Some(hour) = next_hour(store, after)?.filter(|hour| *hour <= time::hour(which.to)) {
         for facility in &which.facilities {
             for kind in &which.kinds {
-                n += group(store, (*facility, *kind, hour), which, table, &mut out)?;
+                group(
+                    store,
+                    (*facility, *kind, hour),
+                    which,
+                    table,
+                    &mut out,
+                    &mut done,
+                )?;
             }
         }
         after = hour;
     }
     out.flush()?;
-    Ok(n)
+    Ok(done)
 }
 
 fn next_hour(store: &Connection, after: i64) -> Result<Option<i64>> {
@@ -145,21 +132,33 @@ fn group(
     which: &Which,
     table: Option<&Table>,
     out: &mut impl Write,
-) -> Result<u64> {
-    let blocks: Vec<(i64, Vec<u8>, i64, i64, i64)> = store
-        .prepare_cached(
-            "SELECT id, data, bytes, first, last FROM blocks WHERE facility = ? AND kind = ? AND hour = ?
-             ORDER BY id",
-        )?
-        .query_map([group.0, group.1, group.2], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
-        })?
-        .collect::<rusqlite::Result<_>>()?;
-    let mut n = 0;
-    for (id, data, bytes, first, last) in blocks {
-        let is_all = first >= which.from && last < which.to;
-        let lines = block::unpack(&data, bytes)
-            .with_context(|| format!("block {id}; see `afmetrics_receiver check`"))?;
+    done: &mut Done,
+) -> Result<()> {
+    let mut read = store.prepare_cached(
+        "SELECT id, data, bytes, first, last, documents FROM blocks
+         WHERE facility = ? AND kind = ? AND hour = ? ORDER BY id",
+    )?;
+    let mut rows = read.query([group.0, group.1, group.2])?;
+    while let Some(row) = rows.next()? {
+        let is_all = row.get::<_, i64>(3)? >= which.from && row.get::<_, i64>(4)? < which.to;
+        let lines = match block::unpack(row.get_ref(1)?.as_blob()?, row.get(2)?) {
+            Ok(lines) => lines,
+            Err(why) => {
+                let what = format!(
+                    "block {}, {} documents",
+                    row.get::<_, i64>(0)?,
+                    row.get::<_, i64>(5)?
+                );
+                if !which.skips_damaged {
+                    return Err(why.context(format!(
+                        "{what}; see `afmetrics_receiver check`; --skip-damaged goes on without it"
+                    )));
+                }
+                eprintln!("left out: {what}: {why:#}");
+                done.left_out += 1;
+                continue;
+            }
+        };
         for line in lines.lines() {
             if !is_all && !time_of(line).is_some_and(|time| (which.from..which.to).contains(&time))
             {
@@ -169,10 +168,10 @@ fn group(
                 None => writeln!(out, "{line}")?,
                 Some(table) => out.write_all(&record(table.row(line)?)?)?,
             }
-            n += 1;
+            done.documents += 1;
         }
     }
-    Ok(n)
+    Ok(())
 }
 
 /// Of a stored line, which begins with it.

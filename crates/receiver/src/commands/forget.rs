@@ -1,6 +1,6 @@
 //! `forget --user NAME`: erasure.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use super::{confirm, must_be_there};
 use crate::cli::Forget;
@@ -9,7 +9,7 @@ use crate::store::{Store, backup};
 use crate::{clock, config};
 
 /// # Errors
-/// The store is in use, or cannot be read or written.
+/// The store is in use, cannot be read or written, or has nothing of the user.
 pub fn run(command: &Forget) -> Result<()> {
     let folder = config::folder(&command.place);
     must_be_there(&folder)?;
@@ -23,13 +23,16 @@ pub fn run(command: &Forget) -> Result<()> {
     let (_lock, mut writer) = Store::open_alone(&folder)?;
     let found = writer.forget(&command.user, command.facility.as_deref(), clock::now())?;
     if found == Forgotten::default() {
-        eprintln!("there is nothing of user {:?} in the store", command.user);
-    } else {
-        eprintln!(
-            "erased: {} documents of the user, the name in {} lists of others, {} days of presence, {} series, {} ended jobs to know again",
-            found.documents, found.lists, found.seen, found.series, found.ended
+        // A name that is misspelt must not look like one that is erased.
+        bail!(
+            "there is nothing of user {:?} of {place} in the store: is the name spelt as it stands in documents?",
+            command.user
         );
     }
+    eprintln!(
+        "erased: {} documents of the user, the name in {} lists of others, {} days of presence, {} series, {} ended jobs to know again",
+        found.documents, found.lists, found.seen, found.series, found.ended
+    );
     eprintln!(
         "counts that name nobody stay as they were; backups and exports made before still have the name"
     );

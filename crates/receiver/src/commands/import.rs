@@ -23,6 +23,8 @@ use crate::{clock, config};
 /// Documents, or bytes of them, that are stored at a time.
 const DOCUMENTS: usize = 4_096;
 const BYTES: usize = 4 * 1024 * 1024;
+/// Of an element, before it is known what it is: a document is much shorter, blanks and all.
+const LONGEST_ELEMENT: usize = 1024 * 1024;
 /// With somebody who looks on: after so many documents how far it is.
 const SAY_EVERY: usize = 500_000;
 
@@ -30,14 +32,11 @@ const SAY_EVERY: usize = 500_000;
 /// The file and the element that cannot be taken; nothing of that file is stored.
 pub fn run(command: &Import) -> Result<()> {
     let folder = config::folder(&command.place);
-    let given = match &command.time {
-        None => None,
-        Some(text) => Some(time::parse(text).with_context(|| {
-            format!("--time {text}: expected a time such as 2026-11-23T04:05:06Z")
-        })?),
-    };
+    let given = super::time("--time", command.time.as_deref())?;
+    let was_there = super::is_there(&folder);
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let (store, writing) = Store::open(&folder)?;
+    super::say_if_new(&folder, was_there);
     let imported = command.files.iter().try_for_each(|name| {
         let file = Source::open(name, given, command.accept_unknown_kinds)?;
         let kept = runtime
@@ -173,6 +172,7 @@ impl<'s> Pieces<'s> {
         let mut reader = Lines {
             inner: BufReader::with_capacity(256 * 1024, &source.file),
             line: 1,
+            left: LONGEST_ELEMENT,
         };
         let is_array = reader.next_byte()? == Some(b'[');
         if is_array {
@@ -195,6 +195,7 @@ impl<'s> Pieces<'s> {
             let Some(line) = self.begin()? else { break };
             let element = self.elements;
             let place = |line: u64| format!("element {element} (line {line})");
+            self.reader.left = LONGEST_ELEMENT;
             let raw: Box<RawValue> = {
                 let mut reader = serde_json::Deserializer::from_reader(&mut self.reader);
                 serde::Deserialize::deserialize(&mut reader).map_err(|why: serde_json::Error| {
@@ -215,9 +216,9 @@ impl<'s> Pieces<'s> {
             if !places.is_empty() {
                 body.push(',');
             }
-            match fields.raw("timestamp") {
+            match fields.raw("timestamp").filter(|raw| *raw != "null") {
                 Some(_) => body.push_str(raw.get()),
-                None => stamped(&mut body, self.stamp, raw.get()),
+                None => stamped(&mut body, self.stamp, &fields),
             }
             places.push(line);
             self.elements += 1;
@@ -253,7 +254,10 @@ impl<'s> Pieces<'s> {
             (true, None) => bail!("line {line}: the array has no end"),
             (true, Some(b',')) if self.elements > 0 => {
                 self.reader.inner.consume(1);
-                self.reader.next_byte()?
+                match self.reader.next_byte()? {
+                    None => bail!("line {}: the array has no end", self.reader.line),
+                    next => next,
+                }
             }
             (true, Some(_)) if self.elements > 0 => {
                 bail!("line {line}: a comma is missing")
@@ -273,24 +277,25 @@ impl<'s> Pieces<'s> {
 }
 
 /// The object with a time in front of its other fields.
-fn stamped(body: &mut String, stamp: &str, raw: &str) {
-    let rest = raw.strip_prefix('{').unwrap_or(raw);
-    let comma = if rest.trim_ascii_start().starts_with('}') {
-        ""
-    } else {
-        ","
-    };
+fn stamped(body: &mut String, stamp: &str, fields: &Fields<'_>) {
     body.push_str("{\"timestamp\":\"");
     body.push_str(stamp);
     body.push('"');
-    body.push_str(comma);
-    body.push_str(rest);
+    for (name, raw) in fields.iter().filter(|(name, _)| *name != "timestamp") {
+        body.push(',');
+        body.push_str(&serde_json::Value::from(name).to_string());
+        body.push(':');
+        body.push_str(raw);
+    }
+    body.push('}');
 }
 
 /// Counts lines as they are read.
 struct Lines<R> {
     inner: R,
     line: u64,
+    /// Bytes that the element may still have.
+    left: usize,
 }
 
 impl<R: BufRead> Lines<R> {
@@ -318,6 +323,10 @@ impl<R: BufRead> Read for Lines<R> {
         let Some(byte) = self.inner.fill_buf()?.first().copied() else {
             return Ok(0);
         };
+        self.left = self
+            .left
+            .checked_sub(1)
+            .ok_or_else(|| std::io::Error::other("it has more than 1 MiB"))?;
         self.inner.consume(1);
         self.line += u64::from(byte == b'\n');
         *into = byte;

@@ -16,18 +16,33 @@ const MUCH: f64 = 0.1;
 pub fn run(command: &Prune) -> Result<()> {
     let folder = config::folder(&command.place);
     must_be_there(&folder)?;
-    let what = format!(
-        "Raw documents older than {} days and summaries older than {} days go from the store in {}. Go on?",
-        command.keep_documents,
-        command.keep_summaries,
-        folder.display()
-    );
-    confirm(&what, command.yes)?;
+    if !command.yes {
+        // Before anything is opened.
+        let what = format!(
+            "What is too old goes from the store in {}: raw documents {}, summaries {}. Go on?",
+            folder.display(),
+            shown(command.keep_documents),
+            shown(command.keep_summaries)
+        );
+        confirm(&what, false)?;
+    }
     let (_lock, mut writer) = Store::open_alone(&folder)?;
+    let told = writer.kept()?;
     let keep = Keep {
-        documents: command.keep_documents,
-        summaries: command.keep_summaries,
+        documents: command
+            .keep_documents
+            .or(told.map(|keep| keep.documents))
+            .unwrap_or(u32::MAX),
+        summaries: command
+            .keep_summaries
+            .or(told.map(|keep| keep.summaries))
+            .unwrap_or(u32::MAX),
     };
+    if keep.documents == u32::MAX || keep.summaries == u32::MAX {
+        eprintln!(
+            "no receiver has said yet how long to keep what is in this store: all stays that --keep-documents and --keep-summaries do not name"
+        );
+    }
     let went = writer.prune(keep, clock::now())?;
     eprintln!("{went}");
     if writer.free_part()? > MUCH {
@@ -37,4 +52,11 @@ pub fn run(command: &Prune) -> Result<()> {
         eprintln!("the file was written anew, without what was empty in it");
     }
     Ok(())
+}
+
+fn shown(days: Option<u32>) -> String {
+    match days {
+        Some(days) => format!("older than {days} days"),
+        None => "as `serve` was told last".to_owned(),
+    }
 }

@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use rusqlite::Connection;
 use serde_json::json;
 
+use super::{is_there, must_be_there, say_if_new, wrong};
 use crate::cli::{Create, Token};
 use crate::documents::time;
 use crate::store::{Store, schema};
@@ -33,21 +34,28 @@ fn create(create: &Create) -> Result<()> {
         (Some(facility), false) => Role::Sender {
             facility: facility.clone(),
         },
-        (None, false) => bail!("--facility or --viewer is missing"),
+        (None, false) => return Err(wrong("--facility or --viewer is missing")),
     };
     if let Some(name) = role.facility()
         && (name.is_empty() || name.trim() != name || name.contains(char::is_control))
     {
-        bail!("--facility is empty, or has blanks around it or control characters in it");
+        return Err(wrong(
+            "--facility is empty, or has blanks around it or control characters in it",
+        ));
     }
     if create.note.contains(char::is_control) {
-        bail!("--note has control characters in it");
+        return Err(wrong("--note has control characters in it"));
     }
     let now = clock::now();
     let expires = create
         .expires
         .map(|days| now + i64::from(days) * time::DAY_MS);
+    let was_there = is_there(&folder);
+    if !was_there {
+        drop(Store::open_alone(&folder)?);
+    }
     let store = open_to_change(&folder)?;
+    say_if_new(&folder, was_there);
     let (id, token) = tokens::create(&store, &role, &create.note, now, expires)?;
     writeln!(stdout(), "{}", token.expose()).context("cannot print the token")?;
     let whose = role.facility().unwrap_or("all facilities");
@@ -59,6 +67,7 @@ fn create(create: &Create) -> Result<()> {
 }
 
 fn list(folder: &Path, is_json: bool) -> Result<()> {
+    must_be_there(folder)?;
     let store = schema::open_to_read(folder)?;
     let (all, now) = (tokens::list(&store)?, clock::now());
     let mut out = stdout().lock();
@@ -134,11 +143,9 @@ fn revoke(folder: &Path, id: i64) -> Result<()> {
     Ok(())
 }
 
-/// Opens the store for a small change, beside a receiver that runs; makes it where there is none.
+/// Opens the store for a small change, beside a receiver that runs.
 fn open_to_change(folder: &Path) -> Result<Connection> {
-    if !folder.join(schema::FILE).exists() {
-        drop(Store::open_alone(folder)?);
-    }
+    must_be_there(folder)?;
     let store = schema::open_to_read(folder)?;
     store.busy_timeout(Duration::from_secs(30))?;
     store.pragma_update(None, "query_only", false)?;

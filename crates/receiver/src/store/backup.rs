@@ -5,6 +5,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::schema;
@@ -19,16 +20,29 @@ use crate::documents::time;
 /// # Errors
 /// The file is there, or cannot be written in full; then it is not there afterwards.
 pub fn copy(store: &Connection, file: &Path) -> Result<()> {
+    write_new(file, |_, part| {
+        let text = part.to_str().context("the file's name is not UTF-8")?;
+        store.execute("VACUUM INTO ?", [text])?;
+        Ok(())
+    })
+}
+
+/// Writes a file that is not there yet, and that only its owner may read, by way of one called `.part`: under
+/// its own name it is there whole or not at all, also after a power cut.
+///
+/// # Errors
+/// The file is there, or `with` or the disk fails; then it is not there afterwards.
+pub fn write_new<T>(file: &Path, with: impl FnOnce(&File, &Path) -> Result<T>) -> Result<T> {
     if file.symlink_metadata().is_ok() {
         bail!("{} is there already", file.display());
     }
     let part = with_more(file, ".part");
-    let text = part.to_str().context("the file's name is not UTF-8")?;
-    let written = new_private(&part).and_then(|new| {
-        store.execute("VACUUM INTO ?", [text])?;
+    let new = new_private(&part)?;
+    let written = with(&new, &part).and_then(|done| {
         new.sync_all()?;
         fs::rename(&part, file)?;
-        sync_folder_of(file)
+        sync_folder_of(file)?;
+        Ok(done)
     });
     if written.is_err() {
         let _ = fs::remove_file(&part);
@@ -91,17 +105,45 @@ pub fn restore(copy: &Path, folder: &Path, replaces: bool, now: i64) -> Result<O
         let _ = fs::remove_file(&part);
         return Err(why.context(format!("{} cannot be restored", copy.display())));
     }
-    let aside = match is_there {
-        true => Some(put_aside(&file, now)?),
-        false => None,
-    };
-    for more in ["-wal", "-shm"] {
-        // A log of no store would be taken for the new one's.
-        let _ = fs::remove_file(with_more(&file, more));
+    let placed = put_in_place(&part, &file, is_there.then_some(now));
+    if placed.is_err() {
+        let _ = fs::remove_file(&part);
     }
-    fs::rename(&part, &file).with_context(|| format!("cannot make {}", file.display()))?;
-    sync_folder_of(&file)?;
+    placed
+}
+
+/// Gives a new store its name; the one that has it now gets another besides, with this time in it.
+fn put_in_place(part: &Path, file: &Path, replaced: Option<i64>) -> Result<Option<PathBuf>> {
+    let aside = replaced.map(|now| put_aside(file, now)).transpose()?;
+    for more in ["-wal", "-shm", "-journal"] {
+        // A log of no store, or of a damaged one that is aside, would be taken for the new one's.
+        remove_if_there(&with_more(file, more))?;
+    }
+    sync_folder_of(file)?;
+    fs::rename(part, file).with_context(|| format!("cannot make {}", file.display()))?;
+    sync_folder_of(file)?;
     Ok(aside)
+}
+
+fn remove_if_there(file: &Path) -> Result<()> {
+    match fs::remove_file(file) {
+        Err(why) if why.kind() != std::io::ErrorKind::NotFound => {
+            Err(why).with_context(|| format!("cannot remove {}", file.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// How many tokens of a store that was put in place may be used.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn good_tokens(folder: &Path, now: i64) -> Result<i64> {
+    Ok(open(&folder.join(schema::FILE))?.query_row(
+        "SELECT count(*) FROM tokens WHERE revoked IS NULL AND (expires IS NULL OR expires > ?)",
+        [now],
+        |row| row.get(0),
+    )?)
 }
 
 fn copy_in(copy: &Path, part: &Path) -> Result<()> {
@@ -116,11 +158,7 @@ fn copy_in(copy: &Path, part: &Path) -> Result<()> {
 /// # Errors
 /// What is wrong with a file that is to be a store.
 fn sound(file: &Path) -> Result<()> {
-    let store = Connection::open_with_flags(
-        file,
-        // Not read-only: a copy whose log was on needs one beside it while it is read.
-        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-    )?;
+    let store = open(file)?;
     let version = schema::version_of(&store).context("it is no store")?;
     let is_ours = store
         .prepare("SELECT 1 FROM sqlite_schema WHERE name = 'summarised'")?
@@ -141,7 +179,17 @@ fn sound(file: &Path) -> Result<()> {
     }
 }
 
-/// Gives a store's files another name, beside.
+/// A store of any version.
+fn open(file: &Path) -> rusqlite::Result<Connection> {
+    Connection::open_with_flags(
+        file,
+        // Not read-only: a copy whose log was on needs one beside it while it is read.
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )
+}
+
+/// Gives a store a second name, beside. Its own stays until another store takes it, so that at no moment
+/// there is none.
 fn put_aside(file: &Path, now: i64) -> Result<PathBuf> {
     let stamp: String = time::text(now)
         .chars()
@@ -151,15 +199,54 @@ fn put_aside(file: &Path, now: i64) -> Result<PathBuf> {
     if aside.symlink_metadata().is_ok() {
         bail!("{} is there already", aside.display());
     }
-    // The log first: without its store it is nothing, and a store without its log may lack documents.
-    for more in ["-wal", "-shm", ""] {
-        let (from, to) = (with_more(file, more), with_more(&aside, more));
-        if from.symlink_metadata().is_ok() {
-            fs::rename(&from, &to)
-                .with_context(|| format!("cannot rename {} to {}", from.display(), to.display()))?;
+    match without_log(file) {
+        Ok(()) => {}
+        Err(why) if is_busy(&why) => {
+            bail!("somebody reads the store: wait until that is done, then do it again")
+        }
+        // It is damaged: all its files as they are. The store last: what has its name is complete.
+        Err(_) => {
+            for more in ["-wal", "-journal"] {
+                let log = with_more(file, more);
+                if log.symlink_metadata().is_ok() {
+                    name_besides(&log, &with_more(&aside, more))?;
+                }
+            }
         }
     }
+    name_besides(file, &aside)?;
+    sync_folder_of(file)?;
     Ok(aside)
+}
+
+/// Brings all of a store's log into its file; then there is none.
+fn without_log(file: &Path) -> rusqlite::Result<()> {
+    let store = open(file)?;
+    // Of a damaged store, the log stays as it is.
+    store.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    store.busy_timeout(std::time::Duration::from_secs(10))?;
+    store.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+    // It does not go while somebody else has the store open.
+    let mode: String = store.query_row("PRAGMA journal_mode = delete", [], |row| row.get(0))?;
+    match mode.as_str() {
+        "delete" => Ok(()),
+        _ => Err(rusqlite::Error::SqliteFailure(
+            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY),
+            None,
+        )),
+    }
+}
+
+fn is_busy(why: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked};
+    matches!(why.sqlite_error_code(), Some(DatabaseBusy | DatabaseLocked))
+}
+
+/// A second name for a file; a copy where the file system knows no such thing.
+fn name_besides(file: &Path, besides: &Path) -> Result<()> {
+    fs::hard_link(file, besides)
+        .or_else(|_| copy_in(file, besides))
+        .with_context(|| format!("cannot keep {} as {}", file.display(), besides.display()))
 }
 
 /// Copies of the store that lie in its folder: left by migrations and by `restore --replace`, or backups.

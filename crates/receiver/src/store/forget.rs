@@ -2,12 +2,15 @@
 //!
 //! What names nobody stays: how many jobs there were, how many users were present.
 
-use anyhow::{Context as _, Result, bail};
+use std::path::{Path, PathBuf};
+
+use afmetrics_document::kinds::{self, Field, Type};
+use anyhow::{Context as _, Result, anyhow, bail};
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 use serde_json::{Map, Value};
 
 use super::block::{self, Packer};
-use super::maintenance::note_gone;
+use super::maintenance::{Keep, note_gone};
 use super::writer::Writer;
 use crate::documents::facts::Facts;
 use crate::documents::metric::Metric;
@@ -65,7 +68,16 @@ impl Writer {
     /// # Errors
     /// There is no room for a second store.
     pub fn clean(&mut self) -> Result<()> {
-        self.store.execute_batch("VACUUM")?;
+        let file = self.store.path().map(PathBuf::from).unwrap_or_default();
+        let bytes = std::fs::metadata(&file).map_or(0, |file| file.len());
+        self.work_in(file.parent())?;
+        self.store.execute_batch("VACUUM").with_context(|| {
+            format!(
+                "{} cannot be written anew, for which its folder needs room for it twice more: {} MB",
+                file.display(),
+                (2 * bytes).div_ceil(1_000_000)
+            )
+        })?;
         let busy: i64 = self
             .store
             .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
@@ -73,6 +85,47 @@ impl Writer {
             bail!("somebody reads the store: its log cannot be emptied");
         }
         Ok(())
+    }
+
+    /// Makes SQLite's passing files be in the store's folder: elsewhere, such as in /tmp, names would get
+    /// onto a disk that is not known to be as private, and may be too small.
+    fn work_in(&self, folder: Option<&Path>) -> Result<()> {
+        let folder = folder
+            .and_then(Path::to_str)
+            .context("the folder's name is not UTF-8")?;
+        self.store
+            .pragma_update(None, "temp_store_directory", folder)
+            .with_context(|| format!("cannot write in {folder}"))
+    }
+
+    /// Notes for how long a receiver keeps what, for `prune`.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub fn remember(&mut self, keep: Keep) -> Result<()> {
+        let change = self.store.transaction()?;
+        change.execute("DELETE FROM keep", [])?;
+        change.execute(
+            "INSERT INTO keep VALUES (?, ?)",
+            [keep.documents, keep.summaries],
+        )?;
+        Ok(change.commit()?)
+    }
+
+    /// What a receiver was told last.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn kept(&self) -> Result<Option<Keep>> {
+        Ok(self
+            .store
+            .query_row("SELECT documents, summaries FROM keep", [], |row| {
+                Ok(Keep {
+                    documents: row.get(0)?,
+                    summaries: row.get(1)?,
+                })
+            })
+            .optional()?)
     }
 
     /// Makes a batch be known for ten years instead of 31 days: a file may be imported again at any time.
@@ -100,7 +153,11 @@ impl Writer {
     }
 }
 
-fn id(store: &Connection, table: &str, name: &str) -> rusqlite::Result<Option<i64>> {
+/// The id of a name in a table of names.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn id(store: &Connection, table: &str, name: &str) -> rusqlite::Result<Option<i64>> {
     store
         .query_row(
             &format!("SELECT id FROM {table} WHERE name = ?"),
@@ -158,14 +215,14 @@ fn rewrite(
             true => without(line, user)?,
             false => Without::Same,
         };
-        let time = read_again(line, &mut names).map_or(0, |(_, time, facts)| {
-            if let (Without::Nothing, Facts::Job(job)) = (&without, facts)
-                && let Some(job) = job.ended
-            {
-                found.ended += forget_ended(store, facility, time, job).unwrap_or(0);
-            }
-            time
-        });
+        let (_, time, facts) = read_again(line, &mut names).map_err(|why| {
+            anyhow!("block {id}: a document cannot be read again, so nothing was changed: {why}")
+        })?;
+        if let (Without::Nothing, Facts::Job(job)) = (&without, facts)
+            && let Some(job) = job.ended
+        {
+            found.ended += forget_ended(store, facility, time, job)?;
+        }
         match &without {
             Without::Same => kept.push_str(line),
             Without::Changed(line) => {
@@ -242,25 +299,56 @@ fn without(line: &str, user: &str) -> Result<Without> {
             }
         }
     }
-    // A node, queue, mount or state that happens to be called the same is not the user.
-    const NO_USERS: [&str; 9] = [
-        "timestamp",
-        "kind",
-        "cluster",
-        "login_node",
-        "queue",
-        "mount",
-        "device",
-        "state",
-        "version",
-    ];
-    let names_the_user = document
-        .iter()
-        .any(|(field, value)| !NO_USERS.contains(&field.as_str()) && has(value, user));
+    let names_the_user = match document
+        .get("kind")
+        .and_then(Value::as_str)
+        .and_then(kinds::find)
+    {
+        Some(kind) => names_user(&document, &[kinds::COMMON, kind.fields], user),
+        None => document
+            .iter()
+            .any(|(field, value)| !NO_USERS.contains(&field.as_str()) && has(value, user)),
+    };
     Ok(match (names_the_user, is_changed) {
         (true, _) => Without::Nothing,
         (false, true) => Without::Changed(in_order(line, &document)?),
         (false, false) => Without::Same,
+    })
+}
+
+/// Of a kind that is not known: a node, queue, mount or state that happens to be called the same is not the user.
+const NO_USERS: [&str; 9] = [
+    "timestamp",
+    "kind",
+    "cluster",
+    "login_node",
+    "queue",
+    "mount",
+    "device",
+    "state",
+    "version",
+];
+
+/// Whether a document of a known kind has a user's name where one may be: in `users`, and in all that the
+/// table of kinds does not know.
+fn names_user(fields: &Map<String, Value>, known: &[&[Field]], user: &str) -> bool {
+    fields.iter().any(|(name, value)| {
+        let Some(field) = known
+            .iter()
+            .copied()
+            .flatten()
+            .find(|field| field.name == name)
+        else {
+            return name == user || has(value, user);
+        };
+        match (field.ty, value) {
+            (Type::Object(inner), Value::Object(fields)) => names_user(fields, &[inner], user),
+            (Type::Map(inner), Value::Object(map)) => map
+                .values()
+                .filter_map(Value::as_object)
+                .any(|fields| names_user(fields, &[inner], user)),
+            _ => field.name == "users" && has(value, user),
+        }
     })
 }
 

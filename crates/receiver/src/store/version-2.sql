@@ -18,3 +18,5 @@ ALTER TABLE days DROP COLUMN slots;
 
 -- A job that is reported on several days in a row counts on the first only, and is known on each.
 ALTER TABLE ended ADD COLUMN is_counted INTEGER NOT NULL DEFAULT 1;
+-- For how many days `serve` was told last to keep what; no row before its first time. `prune` goes by it.
+CREATE TABLE keep(documents INTEGER NOT NULL, summaries INTEGER NOT NULL);

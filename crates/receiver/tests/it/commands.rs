@@ -128,6 +128,16 @@ fn of_a_file_with_a_mistake_nothing_is_imported() {
             "element 3 (line 4)",
         ),
         (
+            serde_json::to_string(&documents[..2])
+                .unwrap()
+                .replace(']', ","),
+            "the array has no end",
+        ),
+        (
+            format!("{{\"kind\": {}", " ".repeat(2 << 20)),
+            "more than 1 MiB",
+        ),
+        (
             "17".to_owned(),
             "element 0 (line 1): expected a JSON object",
         ),
@@ -176,7 +186,13 @@ fn a_backup_of_a_running_store_is_restored() {
     );
     running.terminate();
     assert!(fails(&world, &["restore", "copy"]).contains("give --replace"));
-    world.done(&["restore", "--replace", "copy"]);
+    let unsure = world.run(&["restore", "--replace", "copy"]);
+    assert_eq!(unsure.status.code(), Some(2));
+    assert!(text(&unsure.stderr).contains("give --yes"));
+    // As if it had not ended well: its log is beside it.
+    leave_a_log(&world);
+    world.done(&["restore", "--replace", "--yes", "copy"]);
+    assert!(!world.store().join("afmetrics.db-wal").exists());
     world.done(&["check", "--deep"]);
     assert_eq!(world.done(&["export"]).lines().count(), 1);
     // The other one is kept, and can be put back.
@@ -185,7 +201,9 @@ fn a_backup_of_a_running_store_is_restored() {
         .map(|entry| entry.unwrap().path())
         .find(|path| path.to_string_lossy().contains(".replaced-"))
         .unwrap();
-    world.done(&["restore", "--replace", aside.to_str().unwrap()]);
+    assert_eq!(notes(&aside), ["in the log"]);
+    world.done(&["restore", "--replace", "--yes", aside.to_str().unwrap()]);
+    assert_eq!(notes(&world.store().join("afmetrics.db")), ["in the log"]);
     assert_eq!(world.done(&["export"]).lines().count(), 2);
 }
 
@@ -207,7 +225,225 @@ fn what_is_no_backup_is_not_restored() {
             "{said}"
         );
         assert!(std::fs::read(&store).unwrap() == before, "{name}");
+        let nowhere = world.path().join("new");
+        fails(
+            &world,
+            &["restore", "--store", nowhere.to_str().unwrap(), name],
+        );
+        assert!(!nowhere.exists(), "{name}");
     }
+    // A store that cannot be opened is kept aside, with its log.
+    world.done(&["backup", "copy"]);
+    std::fs::write(&store, vec![7; 9000]).unwrap();
+    std::fs::write(world.store().join("afmetrics.db-wal"), "log").unwrap();
+    world.done(&["restore", "--replace", "--yes", "copy"]);
+    world.done(&["check"]);
+    let kept = |end: &str| {
+        std::fs::read_dir(world.store())
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .find(|path| {
+                let name = path.to_string_lossy();
+                name.contains(".replaced-") && name.ends_with(end)
+            })
+            .unwrap()
+    };
+    assert_eq!(std::fs::read(kept(".db")).unwrap(), vec![7; 9000]);
+    assert_eq!(std::fs::read(kept(".db-wal")).unwrap(), b"log");
+}
+
+/// The notes of a store's tokens.
+fn notes(file: &std::path::Path) -> Vec<String> {
+    let store = rusqlite::Connection::open(file).unwrap();
+    let mut notes = store
+        .prepare("SELECT note FROM tokens WHERE note <> ''")
+        .unwrap();
+    let notes = notes.query_map([], |row| row.get(0)).unwrap();
+    notes.map(Result::unwrap).collect()
+}
+
+/// A change that is in the store's log only, and nobody who has it open.
+fn leave_a_log(world: &World) {
+    let file = world.store().join("afmetrics.db");
+    let log = world.store().join("afmetrics.db-wal");
+    let store = rusqlite::Connection::open(&file).unwrap();
+    store
+        .execute("UPDATE tokens SET note = 'in the log'", [])
+        .unwrap();
+    let (bytes, logged) = (std::fs::read(&file).unwrap(), std::fs::read(&log).unwrap());
+    drop(store);
+    assert!(!logged.is_empty());
+    std::fs::write(&file, bytes).unwrap();
+    std::fs::write(&log, logged).unwrap();
+}
+
+#[test]
+fn the_command_line_is_wrong_by_exit_status_2() {
+    let world = World::new();
+    world.token(FACILITY);
+    for words in [
+        &["token", "create", "--facility", ""][..],
+        &["token", "create", "--viewer", "--expires", "0"],
+        &["token", "create", "--viewer", "--expires", "36501"],
+        &["export", "--from", "yesterday"],
+        &["export", "--to", "-3y"],
+        &["import", "--time", "foo", "in"],
+        &["serve", "--listen", "192.0.2.1:0"],
+        &["serve", "--listen", "localhost:0"],
+        &["prune"],
+        &["forget", "--user", "canary-1"],
+    ] {
+        let output = world.run(words);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{words:?}: {said}");
+    }
+}
+
+#[test]
+fn a_store_is_made_only_where_that_is_meant_and_it_is_said() {
+    let world = World::new();
+    for words in [&["token", "revoke", "1"][..], &["token", "list"]] {
+        assert!(fails(&world, words).contains("there is no store in"));
+    }
+    assert!(!world.store().exists());
+    let made = world.run(&["token", "create", "--viewer"]);
+    assert!(text(&made.stderr).contains("made a new store in"));
+    let known = world.run(&["token", "create", "--viewer"]);
+    assert!(!text(&known.stderr).contains("made a new store"));
+    std::fs::write(world.store().join("afmetrics.db"), "").unwrap();
+    assert!(fails(&world, &["check"]).contains("is empty"));
+}
+
+#[test]
+fn prune_keeps_what_serve_keeps() {
+    let world = World::new();
+    let document = json!({"kind": "CPU", "cluster": FACILITY, "login_node": "a", "load": 1.0,
+        "timestamp": "2020-03-01T00:00:00.000Z"});
+    std::fs::write(world.path().join("in"), document.to_string()).unwrap();
+    world.done(&["import", "in"]);
+    world.done(&["prune", "--yes"]);
+    assert_eq!(world.done(&["export"]).lines().count(), 1);
+    let running = world.serve(&["--keep-documents", "36500"]);
+    running.terminate();
+    world.done(&["prune", "--yes"]);
+    assert_eq!(world.done(&["export"]).lines().count(), 1);
+    world.done(&["prune", "--yes", "--keep-documents", "90"]);
+    assert_eq!(world.done(&["export"]), "");
+}
+
+#[test]
+fn an_import_that_was_interrupted_goes_on() {
+    let world = World::new();
+    let lines: String = (0..60_000)
+        .map(|n| {
+            format!(
+                "{{\"kind\":\"CPU\",\"cluster\":\"{FACILITY}\",\"login_node\":\"a\",\"load\":{n},\"timestamp\":\"2026-03-01T00:00:00.000Z\"}}\n"
+            )
+        })
+        .collect();
+    std::fs::write(world.path().join("in"), lines).unwrap();
+    let file = world.store().join("afmetrics.db");
+    let mut import = crate::support::receiver(&["import", "in"])
+        .env("AFMETRICS_STORE", world.store())
+        .current_dir(world.path())
+        .spawn()
+        .unwrap();
+    crate::support::wait_until("the first piece is stored", || {
+        let store = rusqlite::Connection::open_with_flags(
+            &file,
+            rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE,
+        );
+        store.is_ok_and(|store| {
+            store
+                .query_row("SELECT count(*) FROM blocks", [], |row| {
+                    row.get::<_, i64>(0)
+                })
+                .is_ok_and(|blocks| blocks > 0)
+        })
+    });
+    import.kill().unwrap();
+    import.wait().unwrap();
+    let before = world.done(&["export"]).lines().count();
+    assert!(before > 0);
+    let again = text(&world.run(&["import", "in"]).stderr);
+    let expected = format!("{} documents stored, {before} repeated", 60_000 - before);
+    assert!(again.contains(&expected), "{again}");
+    assert_eq!(world.done(&["export"]).lines().count(), 60_000);
+    world.done(&["check", "--deep"]);
+}
+
+#[test]
+fn what_is_stored_can_be_imported_whatever_it_has() {
+    let world = World::new();
+    let mut document = json!({"kind": "other", "cluster": FACILITY, "timestamp": null});
+    for n in 0..254 {
+        document[format!("field{n}")] = json!(n);
+    }
+    std::fs::write(world.path().join("in"), document.to_string()).unwrap();
+    world.done(&[
+        "import",
+        "--accept-unknown-kinds",
+        "--time",
+        "2026-03-01",
+        "in",
+    ]);
+    let out = world.done(&["export"]);
+    assert!(out.starts_with("{\"timestamp\":\"2026-03-01T00:00:00.000Z\""));
+    let other = World::new();
+    std::fs::write(other.path().join("in"), &out).unwrap();
+    other.done(&["import", "--accept-unknown-kinds", "in"]);
+    assert_eq!(other.done(&["export"]), out);
+}
+
+#[test]
+fn a_damaged_block_is_left_out_if_that_is_wanted() {
+    let world = World::new();
+    std::fs::write(world.path().join("in"), lines_of(&some_documents())).unwrap();
+    world.done(&["import", "in"]);
+    let store = rusqlite::Connection::open(world.store().join("afmetrics.db")).unwrap();
+    let lost: usize = store
+        .query_row("SELECT documents FROM blocks WHERE id = 1", [], |row| {
+            row.get::<_, u32>(0).map(|n| n as usize)
+        })
+        .unwrap();
+    store
+        .execute("UPDATE blocks SET data = x'00' WHERE id = 1", [])
+        .unwrap();
+    drop(store);
+    assert!(fails(&world, &["export", "-o", "out"]).contains("--skip-damaged"));
+    assert!(!world.path().join("out").exists());
+    let said = fails(&world, &["export", "--skip-damaged", "-o", "out"]);
+    assert!(
+        said.contains("1 damaged blocks were left out") && said.contains("block 1"),
+        "{said}"
+    );
+    let out = std::fs::read_to_string(world.path().join("out")).unwrap();
+    assert_eq!(out.lines().count(), 800 - lost);
+}
+
+#[test]
+fn a_user_who_is_called_like_a_word_takes_no_others_documents() {
+    let world = World::new();
+    let round = json!({"kind": "round", "cluster": FACILITY, "timestamp": "2026-03-01T00:00:00.000Z",
+        "login_node": "a", "version": "1", "duration": 1.0,
+        "collectors": {"ssh": {"result": "ok", "documents": 1, "duration": 0.5}}});
+    let own = |user: &str| {
+        let mut one = job("", user, "1.0", "running", 1);
+        one.as_object_mut().unwrap().remove("token");
+        one["timestamp"] = json!("2026-03-01T00:00:00.000Z");
+        one
+    };
+    let mut noted = round.clone();
+    noted["note"] = json!("ssh");
+    let documents = [round.clone(), own("ssh"), own("ok"), noted];
+    std::fs::write(world.path().join("in"), lines_of(&documents)).unwrap();
+    world.done(&["import", "in"]);
+    world.done(&["forget", "--user", "ssh", "--yes"]);
+    world.done(&["forget", "--user", "ok", "--yes"]);
+    assert_eq!(
+        values(&world.done(&["export"])),
+        values(&lines_of(&[round]))
+    );
 }
 
 #[test]
@@ -244,6 +480,18 @@ fn a_forgotten_user_is_in_no_byte() {
     let bytes = bytes_of(&world.store());
     let is_in = |name: &[u8]| bytes.windows(name.len()).any(|part| part == name);
     assert!(!is_in(b"canary-1") && is_in(b"canary-2"));
+    let store = rusqlite::Connection::open(world.store().join("afmetrics.db")).unwrap();
+    let mut blocks = store.prepare("SELECT data FROM blocks").unwrap();
+    let blocks: Vec<Vec<u8>> = blocks
+        .query_map([], |row| row.get(0))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    assert!(!blocks.is_empty());
+    for block in blocks {
+        let lines = text(&zstd::bulk::decompress(&block, 64 << 20).unwrap());
+        assert!(!lines.contains("canary-1") && !lines.contains("ry-1"));
+    }
     let left = world.done(&["export"]);
     assert!(!left.contains("canary-1") && !left.contains("ry-1"));
     assert_eq!(left.lines().count(), 601);
@@ -254,8 +502,8 @@ fn a_forgotten_user_is_in_no_byte() {
         (&json!(["canary-2"]), &json!(1))
     );
     world.done(&["check", "--deep"]);
-    let again = world.run(&["forget", "--user", "canary-1", "--yes"]);
-    assert!(text(&again.stderr).contains("there is nothing of user \"canary-1\""));
+    let again = fails(&world, &["forget", "--user", "canary-1", "--yes"]);
+    assert!(again.contains("there is nothing of user \"canary-1\""));
 }
 
 #[test]

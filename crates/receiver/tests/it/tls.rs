@@ -75,10 +75,10 @@ fn plain_http_stays_on_loopback() {
     for (words, status, says) in [
         (
             &["--listen", "0.0.0.0:0"][..],
-            1,
+            2,
             "plain HTTP on 0.0.0.0:0 would send tokens and names in clear",
         ),
-        (&["--listen", "[::]:0"], 1, "--insecure-http"),
+        (&["--listen", "[::]:0"], 2, "--insecure-http"),
         (
             &["--insecure-http", "--trust-loopback"],
             2,

@@ -19,8 +19,12 @@ fn a_token_stands_in_the_document_or_in_the_header() {
     let token = world.token(FACILITY);
     let other = world.token("BNL");
     let viewer = world.viewer();
-    let gone = world.done(&["token", "create", "--facility", FACILITY, "--expires", "0"]);
+    let gone = world.done(&["token", "create", "--facility", FACILITY, "--expires", "1"]);
     let gone = gone.trim();
+    rusqlite::Connection::open(world.store().join("afmetrics.db"))
+        .unwrap()
+        .execute("UPDATE tokens SET expires = 1 WHERE expires > 0", [])
+        .unwrap();
     let running = world.serve(&[]);
     let null =
         json!({"token": null, "kind": "CPU", "cluster": FACILITY, "login_node": "a", "load": 1});
@@ -102,22 +106,22 @@ fn the_commands_say_what_is_wrong() {
         (vec!["token", "create"], 2, "--facility"),
         (
             vec!["token", "create", "--facility", ""],
-            1,
+            2,
             "--facility is empty",
         ),
         (
             vec!["token", "create", "--facility", " UC-AF"],
-            1,
+            2,
             "blanks around it",
         ),
         (
             vec!["token", "create", "--facility", "a\nb"],
-            1,
+            2,
             "control characters",
         ),
         (
             vec!["token", "create", "--facility", "a", "--note", "\u{1b}[2J"],
-            1,
+            2,
             "--note has control characters",
         ),
         (
@@ -130,10 +134,10 @@ fn the_commands_say_what_is_wrong() {
             2,
             "soon",
         ),
-        (vec!["token", "list"], 1, "cannot open the store"),
+        (vec!["token", "list"], 1, "there is no store in"),
         (vec!["token", "revoke"], 2, "<ID>"),
         (vec!["token", "revoke", "x"], 2, "invalid value 'x'"),
-        (vec!["token", "revoke", "7"], 1, "there is no token 7"),
+        (vec!["token", "revoke", "7"], 1, "there is no store in"),
     ] {
         let output = world.run(&words);
         let err = String::from_utf8_lossy(&output.stderr);
@@ -142,6 +146,8 @@ fn the_commands_say_what_is_wrong() {
         assert!(output.stdout.is_empty(), "{words:?}");
     }
     world.token(FACILITY);
+    let none = world.run(&["token", "revoke", "7"]);
+    assert!(String::from_utf8_lossy(&none.stderr).contains("there is no token 7"));
     world.done(&["token", "revoke", "1"]);
     assert!(!world.run(&["token", "revoke", "1"]).status.success());
 }
