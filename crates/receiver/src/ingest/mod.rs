@@ -2,6 +2,7 @@
 
 pub mod body;
 pub mod rate;
+pub mod room;
 
 use std::sync::Arc;
 
@@ -19,7 +20,8 @@ use crate::store::ranges::Key;
 use crate::store::{Kept, Received, Refusal};
 use crate::tokens::Pass;
 use crate::{answer, clock};
-use body::{Packing, Room, Unread};
+use body::{Packing, Unread};
+use room::{Room, SHORT, Sender};
 
 /// A body longer than this is read on a thread that others do not wait for.
 const LONG: usize = 64 * 1024;
@@ -84,15 +86,20 @@ async fn stored(
     let key = key(headers)?;
     let bearer = bearer_pass(app, headers)?;
     *sender = bearer.as_ref().map(|pass| Arc::clone(&pass.facility));
-    let mut room = Room::new(&app.room);
-    let bytes = body::read(body, &app.limits, &mut room)
+    let known = Sender {
+        has_pass: bearer.is_some(),
+        tokens: &app.tokens,
+        now: clock::now(),
+    };
+    let mut room = Room::new(&app.rooms);
+    let bytes = body::read(body, packing, &app.limits, &mut room, &known)
         .await
         .map_err(Refused::Unread)?;
     let is_long = packing != Packing::Plain || bytes.len() > LONG;
-    let unpack = || body::text(bytes, packing, &app.limits, &mut room);
-    let text = aside(is_long, unpack).map_err(Refused::Unread)?;
+    let unpack = || body::text(bytes, packing, &app.limits, &mut room, &known);
+    let text = aside(app, is_long, unpack).await.map_err(Refused::Unread)?;
     let mut desk = Room::new(&app.desks);
-    desk.wait_for(text.len() * UNFOLDED)
+    desk.wait_for(text.len() * UNFOLDED, text.len() > SHORT)
         .await
         .map_err(Refused::Unread)?;
     let now = clock::now();
@@ -110,7 +117,7 @@ async fn stored(
             .documents(&text, form, &mut passes)
             .map_err(Refused::Fault)
     };
-    let documents = aside(is_long, read);
+    let documents = aside(app, is_long, read).await;
     if let Some(pass) = passes.first() {
         *sender = Some(Arc::clone(&pass.facility));
     }
@@ -142,12 +149,13 @@ async fn stored(
     kept.map_err(Refused::Store)
 }
 
-/// Does what takes long where nobody waits for this thread.
-fn aside<T>(is_long: bool, what: impl FnOnce() -> T) -> T {
-    match is_long {
-        true => tokio::task::block_in_place(what),
-        false => what(),
+/// Does what takes long where nobody waits for this thread; as many at a time as there are processors.
+async fn aside<T>(app: &App, is_long: bool, what: impl FnOnce() -> T) -> T {
+    if !is_long {
+        return what();
     }
+    let _turn = app.processors.acquire().await;
+    tokio::task::block_in_place(what)
 }
 
 /// How the body is written, by its content type; JSON where none is given.
@@ -205,7 +213,10 @@ pub fn bearer(headers: &HeaderMap) -> Option<&str> {
 impl Refused {
     /// Whether its body was asked for, at least.
     fn is_of_body(&self) -> bool {
-        matches!(self, Refused::Unread(Unread::TooLarge(_) | Unread::Busy))
+        matches!(
+            self,
+            Refused::Unread(Unread::TooLarge(_) | Unread::Busy | Unread::Stranger)
+        )
     }
 
     /// Whether its body may not be read to its end, though it would come.
@@ -230,6 +241,7 @@ impl Refused {
             Refused::Unread(Unread::Slow) => "a body that did not arrive in time",
             Refused::Unread(Unread::Broken(_)) => "a body that cannot be read",
             Refused::Unread(Unread::Busy) => "too many bodies at once",
+            Refused::Unread(Unread::Stranger) => "a long body without a token that is known",
             Refused::Fault(fault) => match fault.answer {
                 Answer::Malformed => "no document: not JSON, or a wrong field",
                 Answer::Unauthorized => "no token, or an unknown, expired or revoked one",
@@ -269,6 +281,9 @@ impl Refused {
                 response
             }
             Refused::Unread(Unread::Broken(why)) => answer::error(S::BAD_REQUEST, why),
+            Refused::Unread(Unread::Stranger) => unauthorized(
+                "a body of more than 128 kB (unpacked) needs a good token in its first document or in an Authorization header",
+            ),
             Refused::Unread(Unread::Busy) => {
                 answer::later(S::TOO_MANY_REQUESTS, "too many bodies at once", 1)
             }
