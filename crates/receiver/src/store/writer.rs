@@ -257,6 +257,7 @@ impl Writer {
             }
             Err(why) => {
                 tracing::error!("cannot store {documents} documents: {why:#}");
+                self.tally.failed.set(clock::now() / 1000);
                 // Ids may have been made in what was rolled back.
                 self.forget_ids();
                 let why = format!("{why:#}");
