@@ -336,7 +336,7 @@ impl Collector for Process {
     }
 }
 
-/// Bytes of memory, by a line such as `VmRSS:	   12345 kB`.
+/// Bytes of memory, by a line such as `VmRSS: 12345 kB`.
 fn resident() -> Option<i64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status

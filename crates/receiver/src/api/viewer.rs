@@ -32,9 +32,7 @@ impl FromRequestParts<Arc<App>> for Viewer {
             }
             // A cookie may be left over from another receiver here.
             if bearer.is_some() || !is_here(app, head) {
-                return Err(refused(
-                    "unknown, expired or revoked token, or not a viewer's",
-                ));
+                return Err(refused(app.tokens.why_not(token, now)));
             }
         }
         if is_here(app, head) {

@@ -59,7 +59,7 @@ enum Refused {
     Stopping,
     ContentType(String),
     Key(&'static str),
-    Token,
+    Token(&'static str),
     Unread(Unread),
     Fault(Fault),
     Rate(std::time::Duration),
@@ -103,13 +103,16 @@ async fn stored(
         .await
         .map_err(Refused::Unread)?;
     let now = clock::now();
-    let mut passes: Vec<Pass> = Vec::new();
+    let mut passes: Vec<(Pass, usize)> = Vec::new();
     let read = || -> Result<Documents, Refused> {
         let taking = Taking {
             now,
             accept_unknown_kinds: app.accept_unknown_kinds,
             gate: Some(Gate {
-                pass: &|token| app.tokens.pass(token, now),
+                pass: &|token| {
+                    let pass = app.tokens.pass(token, now);
+                    pass.ok_or_else(|| app.tokens.why_not(token, now))
+                },
                 bearer,
             }),
         };
@@ -118,7 +121,7 @@ async fn stored(
             .map_err(Refused::Fault)
     };
     let documents = aside(app, is_long, read).await;
-    if let Some(pass) = passes.first() {
+    if let Some((pass, _)) = passes.first() {
         *sender = Some(Arc::clone(&pass.facility));
     }
     let documents = documents?;
@@ -132,9 +135,9 @@ async fn stored(
             "the count in Idempotency-Key is not the number of documents in the body",
         ));
     }
-    for pass in &passes {
+    for (pass, documents) in &passes {
         app.rates
-            .take(pass.token, documents.list.len())
+            .take(pass.token, *documents)
             .map_err(Refused::Rate)?;
         app.store.used(pass.token, now);
     }
@@ -196,7 +199,7 @@ fn bearer_pass(app: &App, headers: &HeaderMap) -> Result<Option<Pass>, Refused> 
         None => Ok(None),
         Some(token) => match app.tokens.pass(token, clock::now()) {
             Some(pass) => Ok(Some(pass)),
-            None => Err(Refused::Token),
+            None => Err(Refused::Token(app.tokens.why_not(token, clock::now()))),
         },
     }
 }
@@ -236,7 +239,7 @@ impl Refused {
             Refused::ContentType(_) => "a Content-Type that is not JSON",
             Refused::Unread(Unread::Encoding(_)) => "a Content-Encoding that is not known",
             Refused::Key(_) => "a wrong Idempotency-Key",
-            Refused::Token => "unknown, expired or revoked token",
+            Refused::Token(_) => "unknown, expired or revoked token, or a viewer's",
             Refused::Unread(Unread::TooLarge(_)) => "a body that is too large",
             Refused::Unread(Unread::Slow) => "a body that did not arrive in time",
             Refused::Unread(Unread::Broken(_)) => "a body that cannot be read",
@@ -270,7 +273,7 @@ impl Refused {
                 response
             }
             Refused::Key(why) => answer::error(S::BAD_REQUEST, format!("Idempotency-Key: {why}")),
-            Refused::Token => unauthorized("Authorization: unknown, expired or revoked token"),
+            Refused::Token(why) => unauthorized(&format!("Authorization: {why}")),
             Refused::Unread(Unread::TooLarge(why)) => answer::error(S::PAYLOAD_TOO_LARGE, why),
             Refused::Unread(Unread::Slow) => {
                 let mut response =

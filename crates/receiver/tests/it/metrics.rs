@@ -228,6 +228,14 @@ fn the_metrics_are_for_who_may_see_all() {
     }
     let trusting = World::new();
     let running = trusting.serve(&["--trust-loopback"]);
+    for header in ["forwarded", "x-forwarded-for", "x-real-ip", "via"] {
+        let passed_on = [(header, "192.0.2.1")];
+        let (status, _) = running.ask("GET", "/metrics", &passed_on, Vec::new());
+        assert_eq!(status, 401, "{header}");
+    }
+    let (_, headers) = running.headers("GET", "/metrics", &[], Vec::new());
+    assert_eq!(headers["cache-control"], "no-store");
+    assert_eq!(headers["x-content-type-options"], "nosniff");
     let (status, page) = running.ask("GET", "/metrics", &[], Vec::new());
     assert_eq!(status, 200);
     parse(&page);
