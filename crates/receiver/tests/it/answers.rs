@@ -314,7 +314,6 @@ fn hostile_text_is_answered_and_not_taken() {
             // A long body is not looked into without a token.
             let bearer = format!("Bearer {token}");
             let known = [("authorization", &*bearer)];
-            let body = body;
             let headers = if body.len() > 100_000 {
                 &known[..]
             } else {
