@@ -32,7 +32,7 @@ fn take(text: &str, form: Form, is_open: bool, accept_unknown_kinds: bool) {
         now: NOW,
         accept_unknown_kinds,
         gate: Some(Gate {
-            pass: &|token| (token == TOKEN).then(pass),
+            pass: &|token| (token == TOKEN).then(pass).ok_or("unknown"),
             bearer: is_open.then(pass),
         }),
     };

@@ -8,8 +8,9 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use tokio::sync::Semaphore;
 
-use crate::config::Limits;
+use crate::config::{Limits, UNFOLDED, processors};
 use crate::ingest::rate::Rates;
+use crate::ingest::room::Rooms;
 use crate::metrics::Metrics;
 use crate::refusals::Refusals;
 use crate::standing::Standings;
@@ -27,10 +28,12 @@ pub struct App {
     /// Whether browsers speak TLS with it, or with a proxy in front.
     pub is_https: bool,
     pub rates: Rates,
-    /// Memory for bodies, in kB.
-    pub room: Arc<Semaphore>,
-    /// Memory for the documents in them until they are stored, in kB.
-    pub desks: Arc<Semaphore>,
+    /// Memory for bodies.
+    pub rooms: Rooms,
+    /// Memory for the documents in them until they are stored.
+    pub desks: Rooms,
+    /// For work that takes long.
+    pub processors: Semaphore,
     pub metrics: Metrics,
     pub refusals: Refusals,
     pub standings: Standings,
@@ -56,8 +59,9 @@ impl App {
             trust_loopback,
             is_https,
             rates: Rates::new(limits.rate),
-            room: Arc::new(Semaphore::new(limits.bodies / 1024)),
-            desks: Arc::new(Semaphore::new(limits.documents / 1024)),
+            rooms: Rooms::new(limits.short, limits.bodies),
+            desks: Rooms::new(limits.short * UNFOLDED / 4, limits.documents),
+            processors: Semaphore::new(processors()),
             stopping: AtomicBool::new(false),
         }
     }

@@ -119,7 +119,7 @@ pub struct Serve {
     /// Keep summaries for so many days
     #[arg(long, value_name = "DAYS", default_value_t = 3650, value_parser = clap::value_parser!(u32).range(32..))]
     pub keep_summaries: u32,
-    /// Take at most so many documents a second with each token; 0: no limit
+    /// Take at most so many documents a second with each token, and ten seconds' worth at once; 0: no limit
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub rate_limit: u32,
     /// Serve at most so many connections at a time

@@ -28,14 +28,22 @@ pub fn folder(place: &Place) -> PathBuf {
 /// How many times its length a body takes when it has become documents: short ones take the most.
 pub const UNFOLDED: usize = 7;
 
+/// How much is worked on at a time: by the processors, of which few are enough.
+pub fn processors() -> usize {
+    const ENOUGH: usize = 8;
+    std::thread::available_parallelism().map_or(1, |all| all.get().min(ENOUGH))
+}
+
 /// What bounds a request.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Bytes of a body, packed and unpacked.
     pub body: usize,
-    /// Bytes of all bodies that come in.
+    /// Bytes of all short bodies that come in.
+    pub short: usize,
+    /// Bytes of all long bodies that come in.
     pub bodies: usize,
-    /// Bytes of all documents that are made of bodies and are not stored yet.
+    /// Bytes of all documents that are made of long bodies and are not stored yet.
     pub documents: usize,
     /// For a body to arrive, and a second more for each 16 kB of it.
     pub patience: Duration,
@@ -47,6 +55,7 @@ impl Limits {
     pub fn of(serve: &Serve) -> Self {
         Self {
             body: 16 * 1024 * 1024,
+            short: 12 * 1024 * 1024,
             bodies: 48 * 1024 * 1024,
             // The longest body finds room, whatever is in it.
             documents: 16 * 1024 * 1024 * UNFOLDED,

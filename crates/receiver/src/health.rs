@@ -14,14 +14,18 @@ pub async fn alive() -> &'static str {
     "ok\n"
 }
 
-/// `GET /readyz`: documents are taken and the store can be written.
+/// `GET /readyz`: documents are taken and the store can be written, some seconds ago at most.
 pub async fn ready(State(app): State<Arc<App>>) -> Response {
     if app.is_stopping() {
         return answer::error(StatusCode::SERVICE_UNAVAILABLE, "stopping");
     }
-    match app.store.settle().await {
-        Ok(()) => "ready\n".into_response(),
-        Err(why) => answer::error(StatusCode::SERVICE_UNAVAILABLE, format!("{why:#}")),
+    match app.standings.now(&app).await.ready {
+        Ok(()) if !app.store.tally().is_failing() => "ready\n".into_response(),
+        // Anybody may ask; why is for the administrator.
+        _ => answer::error(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the store cannot be written: the log says why",
+        ),
     }
 }
 

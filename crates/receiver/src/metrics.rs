@@ -1,23 +1,30 @@
 //! `GET /metrics`: the receiver in numbers, as OpenMetrics text, which Prometheus reads. Counting of requests.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Instant;
 
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::http::{Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use prometheus_client::encoding::{EncodeLabelSet, text};
-use prometheus_client::metrics::counter::Counter;
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeVal;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _, text};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use tokio::sync::Mutex;
 
 use crate::api::viewer::Viewer;
 use crate::app::App;
+use crate::listen::Counted;
 use crate::refusals::Refusal;
 use crate::standing::Standing;
 use crate::store::tally::Tally;
@@ -30,6 +37,17 @@ struct Answered {
     path: String,
     code: u16,
 }
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Asked {
+    method: &'static str,
+    path: String,
+}
+
+/// Bounds of the requests' durations, in seconds; none takes longer than a long body's way here.
+const BOUNDS: [f64; 11] = [
+    0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 600.0,
+];
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Place {
@@ -47,8 +65,10 @@ type Seconds = Gauge<f64, AtomicU64>;
 /// All numbers. What is read from the store is set when somebody asks.
 pub struct Metrics {
     requests: Family<Answered, Counter>,
-    /// Connections that are open.
-    pub connections: Gauge,
+    durations: Family<Asked, Histogram, fn() -> Histogram>,
+    pub connections: Counted,
+    /// When the certificate ends, in seconds since 1970; where there is one.
+    pub certificate: Family<Vec<(String, String)>, Gauge>,
     waiting: Gauge,
     store: Family<FileOf, Gauge>,
     ages: Family<Place, Seconds>,
@@ -61,7 +81,9 @@ impl Metrics {
     pub fn new(tally: &Tally) -> Self {
         let metrics = Self {
             requests: Family::default(),
-            connections: Gauge::default(),
+            durations: Family::new_with_constructor(|| Histogram::new(BOUNDS)),
+            connections: Counted::default(),
+            certificate: Family::default(),
             waiting: Gauge::default(),
             store: Family::default(),
             ages: Family::default(),
@@ -89,6 +111,7 @@ impl Metrics {
             Unit::Seconds,
             started,
         );
+        registry.register_collector(Box::new(Process));
         let own = registry.sub_registry_with_prefix("afmetrics_receiver");
         own.register(
             "build",
@@ -97,8 +120,14 @@ impl Metrics {
         );
         own.register(
             "requests",
-            "Requests that were answered",
+            "Requests that were answered; code 499: the client went away before",
             self.requests.clone(),
+        );
+        own.register_with_unit(
+            "request_duration",
+            "Time from a request's head to the head of its answer",
+            Unit::Seconds,
+            self.durations.clone(),
         );
         own.register(
             "documents",
@@ -107,7 +136,7 @@ impl Metrics {
         );
         own.register(
             "late_documents",
-            "Stored documents that were collected some time before they came",
+            "Stored documents that came more than 5 minutes after they were collected",
             tally.late.clone(),
         );
         own.register_with_unit(
@@ -115,6 +144,12 @@ impl Metrics {
             "Time to make a group of requests durable",
             Unit::Seconds,
             tally.commits.clone(),
+        );
+        own.register_with_unit(
+            "last_commit_time",
+            "When the last group of requests was made durable, since 1970; 0: none since it started",
+            Unit::Seconds,
+            tally.last_commit.clone(),
         );
         own.register(
             "waiting_documents",
@@ -124,7 +159,18 @@ impl Metrics {
         own.register(
             "connections",
             "Connections that are open",
-            self.connections.clone(),
+            self.connections.open.clone(),
+        );
+        own.register(
+            "failed_handshakes",
+            "Connections that ended before TLS was agreed on",
+            self.connections.no_tls.clone(),
+        );
+        own.register_with_unit(
+            "certificate_expiry_time",
+            "When the certificate ends, since 1970",
+            Unit::Seconds,
+            self.certificate.clone(),
         );
         own.register_with_unit(
             "store",
@@ -134,7 +180,7 @@ impl Metrics {
         );
         own.register_with_unit(
             "newest_document_age",
-            "Time since the newest document of a node; of nodes that were heard of in 31 days",
+            "Time since the newest document of a node, or without node; of the 2,000 nodes that were heard of last, within 31 days",
             Unit::Seconds,
             self.ages.clone(),
         );
@@ -186,7 +232,12 @@ pub async fn show(viewer: Viewer, State(app): State<Arc<App>>) -> Response {
         return answer::error(StatusCode::INTERNAL_SERVER_ERROR, "cannot be printed");
     }
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], page).into_response()
+    let headers = [
+        (header::CONTENT_TYPE, kind),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    (headers, page).into_response()
 }
 
 /// Counts each answer, and has the log say what was refused.
@@ -196,11 +247,17 @@ pub async fn count(State(app): State<Arc<App>>, request: Request, next: Next) ->
     let path = path.map_or("other", MatchedPath::as_str).to_owned();
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
     let peer = peer.map(|ConnectInfo(peer)| peer.ip());
+    let mut counting = Counting {
+        app: Arc::clone(&app),
+        began: Instant::now(),
+        asked: Asked { method, path },
+        code: GONE,
+    };
     let response = next.run(request).await;
     let status = response.status();
     let code = status.as_u16();
-    let answered = Answered { method, path, code };
-    app.metrics.requests.get_or_create(&answered).inc();
+    counting.code = code;
+    drop(counting);
     if is_news(status) {
         let said = response.extensions().get::<Refusal>().cloned();
         let refusal = said.unwrap_or(Refusal {
@@ -210,6 +267,83 @@ pub async fn count(State(app): State<Arc<App>>, request: Request, next: Next) ->
         app.refusals.note(code, refusal, peer, clock::now());
     }
     response
+}
+
+/// The client went away before it was answered: nobody got this status.
+const GONE: u16 = 499;
+
+/// Counts a request when it is over, however that comes.
+struct Counting {
+    app: Arc<App>,
+    began: Instant,
+    asked: Asked,
+    code: u16,
+}
+
+impl Drop for Counting {
+    fn drop(&mut self) {
+        let (metrics, took) = (&self.app.metrics, self.began.elapsed());
+        let answered = Answered {
+            method: self.asked.method,
+            path: self.asked.path.clone(),
+            code: self.code,
+        };
+        metrics.requests.get_or_create(&answered).inc();
+        let durations = metrics.durations.get_or_create(&self.asked);
+        durations.observe(took.as_secs_f64());
+    }
+}
+
+/// What the system says of this process: time of processors, memory, open files.
+#[derive(Debug)]
+struct Process;
+
+impl Collector for Process {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        if let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) {
+            let seconds = |time: TimeVal| {
+                let part = u32::try_from(time.tv_usec()).map_or(0.0, f64::from);
+                let whole = u32::try_from(time.tv_sec()).map_or(0.0, f64::from);
+                whole + part / 1e6
+            };
+            let cpu = ConstCounter::new(seconds(usage.user_time()) + seconds(usage.system_time()));
+            cpu.encode(encoder.encode_descriptor(
+                "process_cpu",
+                "Time of processors, of the user and of the system",
+                Some(&Unit::Seconds),
+                cpu.metric_type(),
+            )?)?;
+        }
+        if let Some(bytes) = resident() {
+            let memory = ConstGauge::new(bytes);
+            memory.encode(encoder.encode_descriptor(
+                "process_resident_memory",
+                "Memory in use",
+                Some(&Unit::Bytes),
+                memory.metric_type(),
+            )?)?;
+        }
+        if let Ok(files) = std::fs::read_dir("/proc/self/fd") {
+            let open = ConstGauge::new(i64::try_from(files.count()).unwrap_or(i64::MAX));
+            open.encode(encoder.encode_descriptor(
+                "process_open_fds",
+                "Open files, connections among them",
+                None,
+                open.metric_type(),
+            )?)?;
+        }
+        Ok(())
+    }
+}
+
+/// Bytes of memory, by a line such as `VmRSS: 12345 kB`.
+fn resident() -> Option<i64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kb: i64 = line.split_ascii_whitespace().next()?.parse().ok()?;
+    Some(kb * 1024)
 }
 
 /// Whether an administrator wants to know. Whoever looks for holes asks for what is not there all day.

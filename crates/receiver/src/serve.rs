@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use rusqlite::Connection;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
@@ -16,13 +15,15 @@ use tokio_rustls::TlsAcceptor;
 use crate::app::{self, App};
 use crate::cli::Serve;
 use crate::config::{self, Limits};
-use crate::listen::tls::Certificate;
+use crate::listen::{Bounds, tls::Certificate};
 use crate::store::maintenance::Keep;
 use crate::store::{Store, is_open_to_others, schema};
 use crate::{listen, refusals, tokens};
 
 /// How often a change of the tokens by a command is looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Between two lines about the same.
+const TELL_EVERY: Duration = Duration::from_secs(60);
 
 /// Serves until SIGTERM or SIGINT.
 ///
@@ -30,7 +31,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// It could not begin.
 pub fn run(serve: &Serve) -> Result<()> {
     config::check(serve)?;
-    raise_open_files();
+    let most = connections(usize::try_from(serve.max_connections)?, raise_open_files());
     let folder = config::folder(&serve.place);
     let is_new = !folder.join(schema::FILE).exists();
     let (store, writing) = Store::open(&folder)?;
@@ -39,6 +40,7 @@ pub fn run(serve: &Serve) -> Result<()> {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .worker_threads(config::processors())
         // For reading the store, and long bodies.
         .max_blocking_threads(16)
         .build()
@@ -57,24 +59,29 @@ pub fn run(serve: &Serve) -> Result<()> {
             folder.display()
         );
     }
-    let served = runtime.block_on(until_told(serve, &app));
+    let served = runtime.block_on(until_told(serve, &app, most));
     // With the last handle the writer ends, after what was accepted.
     runtime.shutdown_timeout(Duration::from_secs(5));
     drop(app);
     following.end();
-    served.and(writing.end())
+    let ended = served.and(writing.end());
+    if ended.is_ok() {
+        tracing::info!("ended, the store is closed");
+    }
+    ended
 }
 
-async fn until_told(serve: &Serve, app: &Arc<App>) -> Result<()> {
+async fn until_told(serve: &Serve, app: &Arc<App>, most: usize) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let certificate = match (&serve.tls_cert, &serve.tls_key) {
-        (Some(cert), Some(key)) => Some(Certificate::read(cert, key)?),
+        (Some(cert), Some(key)) => {
+            let expiry = app.metrics.certificate.get_or_create(&Vec::new()).clone();
+            Some(Certificate::read(cert, key, expiry)?)
+        }
         _ => None,
     };
-    let listener = TcpListener::bind(serve.listen)
-        .await
-        .with_context(|| format!("cannot listen on {}", serve.listen))?;
+    let listener = listen::bind(serve.listen)?;
     let address = listener.local_addr()?;
     let keep = Keep {
         documents: serve.keep_documents,
@@ -101,13 +108,12 @@ async fn until_told(serve: &Serve, app: &Arc<App>) -> Result<()> {
     );
     let telling = tokio::spawn(refusals::tell_on(Arc::clone(app)));
     let (stop, stopped) = watch::channel(false);
-    let most = usize::try_from(serve.max_connections)?;
     let serving = tokio::spawn(listen::serve(
         listener,
         tls,
         app::routes(Arc::clone(app)),
         app.metrics.connections.clone(),
-        most,
+        Bounds::of(most),
         stopped,
     ));
     let name = tokio::select! {
@@ -148,12 +154,17 @@ fn follow_tokens(app: &Arc<App>) -> Result<Following> {
     let mut known = refresh(app, &store, None)?;
     let app = Arc::downgrade(app);
     let (stop, stopped) = channel();
+    let mut told: Option<Instant> = None;
     let follow = move || {
         while stopped.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
             let Some(app) = app.upgrade() else { return };
             match refresh(&app, &store, Some(known)) {
                 Ok(now) => known = now,
-                Err(why) => tracing::error!("the tokens cannot be read again: {why:#}"),
+                Err(why) if told.is_none_or(|told| told.elapsed() > TELL_EVERY) => {
+                    tracing::error!("the tokens cannot be read again: {why:#}");
+                    told = Some(Instant::now());
+                }
+                Err(_) => {}
             }
         }
     };
@@ -171,11 +182,39 @@ fn refresh(app: &App, store: &Connection, known: Option<(i64, i64)>) -> Result<(
     Ok(now)
 }
 
-/// Each connection is an open file, and a login shell's limit is 1,024.
-fn raise_open_files() {
-    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
-        && soft < hard
-    {
-        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard.min(65_536), hard);
+/// Each connection is an open file, and a login shell's limit is 1,024. Returns how many may be open now.
+fn raise_open_files() -> u64 {
+    const ENOUGH: u64 = 65_536;
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
+        return 1_024;
+    };
+    let wanted = hard.min(ENOUGH);
+    if soft < wanted && setrlimit(Resource::RLIMIT_NOFILE, wanted, hard).is_ok() {
+        return wanted;
+    }
+    soft
+}
+
+/// As many connections as are wanted, or as there can be open files beside the store's.
+fn connections(wanted: usize, files: u64) -> usize {
+    const OTHERS: u64 = 64;
+    let possible = usize::try_from(files.saturating_sub(OTHERS)).unwrap_or(usize::MAX);
+    if possible < wanted {
+        tracing::warn!(
+            "at most {possible} connections at a time, not {wanted}: only {files} files may be open (LimitNOFILE= of the unit, or ulimit -n)"
+        );
+    }
+    possible.clamp(1, wanted.max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_fit_into_the_open_files() {
+        assert_eq!(connections(12_000, 65_536), 12_000);
+        assert_eq!(connections(12_000, 1_024), 960);
+        assert_eq!(connections(12_000, 10), 1);
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, anyhow, bail};
 use rusqlite::{Connection, params};
 use tokio::sync::Mutex;
 
@@ -15,6 +15,10 @@ use crate::store::schema::FILE;
 
 /// What was read is good for so long.
 const GOOD_FOR: Duration = Duration::from_secs(3);
+/// The store has to answer within this.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Nodes that are shown, at most: the newest.
+const MOST_NODES: u32 = 2_000;
 /// A node that was not heard of for so long is gone.
 const GONE_MS: i64 = 31 * DAY_MS;
 const HOUR_MS: i64 = DAY_MS / 24;
@@ -69,8 +73,15 @@ impl Standings {
 }
 
 async fn look(app: &App) -> Standing {
-    let settled = app.store.settle().await;
-    let read = app.store.read(|store| read(store, clock::now())).await;
+    let settled = in_time(app.store.settle()).await;
+    let settled = match app.store.tally().is_failing() {
+        true => Err(anyhow!("the last documents could not be stored")),
+        false => settled,
+    };
+    let read = in_time(app.store.read(|store| read(store, clock::now()))).await;
+    if let Err(why) = settled.as_ref().and(read.as_ref().map(|_| &())) {
+        tracing::warn!("not ready: {why:#}");
+    }
     let (ready, (facilities, nodes)) = match (settled, read) {
         (Ok(()), Ok(read)) => (Ok(()), read),
         (Err(why), Ok(read)) => (Err(format!("{why:#}")), read),
@@ -89,10 +100,22 @@ async fn look(app: &App) -> Standing {
     }
 }
 
+/// A disk that hangs is as bad as one that fails.
+async fn in_time<T>(what: impl Future<Output = Result<T>>) -> Result<T> {
+    match tokio::time::timeout(PATIENCE, what).await {
+        Ok(done) => done,
+        Err(_) => bail!("the store does not answer within {} s", PATIENCE.as_secs()),
+    }
+}
+
 fn read(store: &Connection, now: i64) -> Result<(Vec<Facility>, Vec<Node>)> {
-    let facilities = store
+    let facilities: Vec<Facility> = store
         .prepare_cached(
-            "SELECT name, (SELECT max(time) FROM latest WHERE facility = facilities.id),
+            "SELECT name, (SELECT max(time) FROM (
+              SELECT max(time) AS time FROM latest WHERE facility = facilities.id
+              UNION ALL SELECT (SELECT max(last) FROM blocks WHERE facility = facilities.id AND kind = kinds.id
+               AND hour = (SELECT max(hour) FROM blocks WHERE facility = facilities.id AND kind = kinds.id))
+              FROM kinds)),
              (SELECT coalesce(sum(documents), 0) FROM blocks
               WHERE facility = facilities.id AND hour BETWEEN ?1 AND ?2 AND last >= ?3)
              FROM facilities ORDER BY name",
@@ -108,12 +131,12 @@ fn read(store: &Connection, now: i64) -> Result<(Vec<Facility>, Vec<Node>)> {
             },
         )?
         .collect::<rusqlite::Result<_>>()?;
-    let nodes = store
+    let mut nodes: Vec<Node> = store
         .prepare_cached(
             "SELECT name, node, max(time) FROM latest JOIN facilities ON facilities.id = facility
-             GROUP BY facility, node HAVING max(time) >= ? ORDER BY name, node",
+             GROUP BY facility, node HAVING max(time) >= ? ORDER BY max(time) DESC, name, node LIMIT ?",
         )?
-        .query_map([now - GONE_MS], |row| {
+        .query_map(params![now - GONE_MS, MOST_NODES], |row| {
             Ok(Node {
                 facility: row.get(0)?,
                 node: row.get(1)?,
@@ -121,5 +144,18 @@ fn read(store: &Connection, now: i64) -> Result<(Vec<Facility>, Vec<Node>)> {
             })
         })?
         .collect::<rusqlite::Result<_>>()?;
+    // Jobs, users and queues name no node.
+    for facility in &facilities {
+        let is_there = |node: &Node| node.node.is_empty() && node.facility == facility.name;
+        if let Some(newest) = facility.newest.filter(|newest| *newest >= now - GONE_MS)
+            && !nodes.iter().any(is_there)
+        {
+            nodes.push(Node {
+                facility: facility.name.clone(),
+                node: String::new(),
+                newest,
+            });
+        }
+    }
     Ok((facilities, nodes))
 }

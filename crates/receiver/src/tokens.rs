@@ -127,6 +127,20 @@ impl Tokens {
         }
     }
 
+    /// Why a token does not allow what was asked with it. What it is good for instead is said only of one
+    /// that is good.
+    pub fn why_not(&self, token: &str, now: i64) -> &'static str {
+        match self.find(token, now).map(|known| known.role) {
+            Some(Role::Viewer { .. }) => {
+                "this is a viewer's token: sending needs a sender's (afs_...)"
+            }
+            Some(Role::Sender { .. }) => {
+                "this is a sender's token: reading needs a viewer's (afv_...)"
+            }
+            None => "unknown, expired or revoked token",
+        }
+    }
+
     /// Compares with all of them, in constant time each, whichever it is.
     fn find(&self, token: &str, now: i64) -> Option<Known> {
         let hash = hash(token);

@@ -1,9 +1,9 @@
 //! Logging in and out of a browser: a viewer's token becomes a cookie, and goes again.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use axum::extract::rejection::FormRejection;
-use axum::extract::{DefaultBodyLimit, Form, State};
+use axum::extract::{DefaultBodyLimit, Form, FromRequest as _, Request, State};
 use axum::handler::Handler as _;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
@@ -16,6 +16,8 @@ use crate::{answer, clock, page};
 
 /// A form with a token is not longer.
 const LONGEST: usize = 4 * 1024;
+/// And arrives within this.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a browser keeps the cookie, in seconds: 30 days. Its token may end before.
 const KEPT: u32 = 30 * 86_400;
 
@@ -34,15 +36,18 @@ pub fn logout() -> MethodRouter<Arc<App>> {
     post(leave)
 }
 
-async fn enter(
-    State(app): State<Arc<App>>,
-    uri: Uri,
-    headers: HeaderMap,
-    form: Result<Form<Login>, FormRejection>,
-) -> Response {
-    if let Some(refused) = foreign(&uri, &headers) {
+async fn enter(State(app): State<Arc<App>>, request: Request) -> Response {
+    if let Some(refused) = foreign(request.uri(), request.headers()) {
         return refused;
     }
+    let is_browser = is_browser(request.headers());
+    let form = Form::<Login>::from_request(request, &app);
+    let Ok(form) = tokio::time::timeout(PATIENCE, form).await else {
+        return answer::error(
+            StatusCode::REQUEST_TIMEOUT,
+            "the form did not arrive in time",
+        );
+    };
     let Ok(Form(login)) = form else {
         return answer::error(
             StatusCode::BAD_REQUEST,
@@ -55,11 +60,8 @@ async fn enter(
             viewer::note(&app, &view, now);
             home(&app, token, KEPT)
         }
-        None if is_browser(&headers) => page::refused(&app).await,
-        None => answer::error(
-            StatusCode::UNAUTHORIZED,
-            "unknown, expired or revoked token, or not a viewer's",
-        ),
+        None if is_browser => page::refused(&app).await,
+        None => answer::error(StatusCode::UNAUTHORIZED, app.tokens.why_not(token, now)),
     }
 }
 

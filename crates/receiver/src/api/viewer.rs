@@ -32,9 +32,7 @@ impl FromRequestParts<Arc<App>> for Viewer {
             }
             // A cookie may be left over from another receiver here.
             if bearer.is_some() || !is_here(app, head) {
-                return Err(refused(
-                    "unknown, expired or revoked token, or not a viewer's",
-                ));
+                return Err(refused(app.tokens.why_not(token, now)));
             }
         }
         if is_here(app, head) {
@@ -61,7 +59,15 @@ pub fn note(app: &App, view: &View, now: i64) {
 fn is_here(app: &App, head: &Parts) -> bool {
     let peer = head.extensions.get::<ConnectInfo<SocketAddr>>();
     let is_local = peer.is_some_and(|ConnectInfo(peer)| peer.ip().to_canonical().is_loopback());
-    app.trust_loopback && is_local && is_loopback_name(head)
+    app.trust_loopback && is_local && is_loopback_name(head) && !is_passed_on(&head.headers)
+}
+
+/// Whether a proxy on this machine says that it asks for somebody else.
+fn is_passed_on(headers: &HeaderMap) -> bool {
+    headers.keys().any(|name| {
+        let name = name.as_str();
+        name.starts_with("x-forwarded-") || ["forwarded", "via", "x-real-ip"].contains(&name)
+    })
 }
 
 fn is_loopback_name(head: &Parts) -> bool {

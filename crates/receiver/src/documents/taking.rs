@@ -40,14 +40,15 @@ pub struct Taking<'g> {
 
 /// Who may send what.
 pub struct Gate<'g> {
-    /// What a token allows, if it is one.
-    pub pass: &'g dyn Fn(&str) -> Option<Pass>,
+    /// What a token allows, or why nothing.
+    pub pass: &'g dyn Fn(&str) -> Result<Pass, &'static str>,
     /// What the request's header allows, for documents without a token of their own.
     pub bearer: Option<Pass>,
 }
 
 impl Taking<'_> {
-    /// Takes a body, whole or not at all. Adds to `passes` what was used of the tokens.
+    /// Takes a body, whole or not at all. Adds to `passes` which tokens were used, for how many
+    /// documents each.
     ///
     /// # Errors
     /// The first [`Fault`] in the order of the elements.
@@ -55,7 +56,7 @@ impl Taking<'_> {
         &self,
         body: &str,
         form: Form,
-        passes: &mut Vec<Pass>,
+        passes: &mut Vec<(Pass, usize)>,
     ) -> Result<Documents, Fault> {
         let mut run = Run {
             taking: self,
@@ -90,7 +91,7 @@ struct Run<'t, 'g> {
     last: Option<(String, Pass)>,
     /// The last time that a document gave: the next one most likely gives the same.
     given: Option<GivenTime>,
-    passes: &'t mut Vec<Pass>,
+    passes: &'t mut Vec<(Pass, usize)>,
     /// Why the last element was not taken, as serde's error cannot hold it.
     fault: Option<Fault>,
 }
@@ -248,10 +249,10 @@ impl Run<'_, '_> {
         if let Some((last, pass)) = &self.last
             && *last == *token
         {
+            note(self.passes, pass);
             return Ok(Some(pass.clone()));
         }
-        let pass = (gate.pass)(&token)
-            .ok_or_else(|| refused("field `token`: unknown, expired or revoked token"))?;
+        let pass = (gate.pass)(&token).map_err(|why| refused(&format!("field `token`: {why}")))?;
         note(self.passes, &pass);
         self.last = Some((token.into_owned(), pass.clone()));
         Ok(Some(pass))
@@ -298,9 +299,13 @@ impl Run<'_, '_> {
     }
 }
 
-fn note(passes: &mut Vec<Pass>, pass: &Pass) {
-    if !passes.iter().any(|known| known.token == pass.token) {
-        passes.push(pass.clone());
+fn note(passes: &mut Vec<(Pass, usize)>, pass: &Pass) {
+    match passes
+        .iter_mut()
+        .find(|(known, _)| known.token == pass.token)
+    {
+        Some((_, documents)) => *documents += 1,
+        None => passes.push((pass.clone(), 1)),
     }
 }
 

@@ -1,25 +1,23 @@
 //! A request's body: read within bounds of size, time and memory, unpacked, as text.
 
 use std::io::Read;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody as _};
 use http_body_util::BodyExt as _;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
+use super::room::{Room, Sender};
 use crate::config::Limits;
 
+/// 8 MiB, which is what a reader of zstd has to manage by the format's own advice.
+pub(super) const WINDOW: u32 = 23;
 /// Bytes a second that a sender has to manage.
 const LEAST_SPEED: u64 = 16 * 1024;
 /// What is not wanted is read on for so long, and so far: a sender that is still sending would not see
 /// the answer.
 const LINGER: Duration = Duration::from_secs(5);
 const MOST_LINGERING: usize = 128 * 1024 * 1024;
-
-/// So long a body waits for its turn to be looked into.
-const TURN: Duration = Duration::from_secs(5);
 
 /// Why there is no body.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,81 +30,25 @@ pub enum Unread {
     Broken(String),
     /// 429: too many bodies at once.
     Busy,
+    /// 401: it is long, and no good token was where one is looked for before a body gets much room.
+    Stranger,
     /// 415.
     Encoding(String),
-}
-
-/// The memory that a body takes, as long as this lives.
-pub struct Room {
-    all: Arc<Semaphore>,
-    taken: Option<OwnedSemaphorePermit>,
-    bytes: usize,
-}
-
-impl Room {
-    pub fn new(all: &Arc<Semaphore>) -> Self {
-        Self {
-            all: Arc::clone(all),
-            taken: None,
-            bytes: 0,
-        }
-    }
-
-    /// Takes room for so many bytes more, and waits for that where others have it.
-    ///
-    /// # Errors
-    /// There was none for some seconds.
-    pub async fn wait_for(&mut self, bytes: usize) -> Result<(), Unread> {
-        let more = u32::try_from(bytes.div_ceil(1024)).map_err(|_| Unread::Busy)?;
-        let room = Arc::clone(&self.all).acquire_many_owned(more);
-        match tokio::time::timeout(TURN, room).await {
-            Ok(Ok(room)) => {
-                self.bytes = bytes;
-                self.taken = Some(room);
-                Ok(())
-            }
-            _ => Err(Unread::Busy),
-        }
-    }
-
-    /// Gives back all beyond so many bytes.
-    pub fn shrink(&mut self, bytes: usize) {
-        let spare = self
-            .bytes
-            .div_ceil(1024)
-            .saturating_sub(bytes.div_ceil(1024));
-        if let Some(taken) = &mut self.taken {
-            drop(taken.split(spare));
-        }
-        self.bytes = self.bytes.min(bytes);
-    }
-
-    /// Takes room for so many bytes more.
-    fn grow(&mut self, bytes: usize) -> Result<(), Unread> {
-        let before = self.bytes.div_ceil(1024);
-        self.bytes += bytes;
-        let more = self.bytes.div_ceil(1024) - before;
-        if more == 0 {
-            return Ok(());
-        }
-        let more = u32::try_from(more).map_err(|_| Unread::Busy)?;
-        let more = Arc::clone(&self.all)
-            .try_acquire_many_owned(more)
-            .map_err(|_| Unread::Busy)?;
-        match &mut self.taken {
-            Some(taken) => taken.merge(more),
-            None => self.taken = Some(more),
-        }
-        Ok(())
-    }
 }
 
 /// Reads a body as it comes.
 ///
 /// # Errors
 /// Why not; then it may not be read to its end.
-pub async fn read(body: &mut Body, limits: &Limits, room: &mut Room) -> Result<Vec<u8>, Unread> {
+pub async fn read(
+    body: &mut Body,
+    packing: Packing,
+    limits: &Limits,
+    room: &mut Room,
+    sender: &Sender<'_>,
+) -> Result<Vec<u8>, Unread> {
     let started = Instant::now();
+    let mut last = started;
     let most = limits.body;
     if body.size_hint().lower() > most as u64 {
         return Err(too_large(most));
@@ -114,7 +56,8 @@ pub async fn read(body: &mut Body, limits: &Limits, room: &mut Room) -> Result<V
     let mut bytes = Vec::new();
     loop {
         let earned = Duration::from_secs(bytes.len() as u64 / LEAST_SPEED);
-        let until = started + limits.patience + earned;
+        // What was earned by speed is for going on, not for falling silent.
+        let until = (started + earned).min(last) + limits.patience;
         let frame = match tokio::time::timeout_at(until, body.frame()).await {
             Err(_) => return Err(Unread::Slow),
             Ok(None) => return Ok(bytes),
@@ -124,11 +67,12 @@ pub async fn read(body: &mut Body, limits: &Limits, room: &mut Room) -> Result<V
         let Ok(data) = frame.into_data() else {
             continue;
         };
+        last = Instant::now();
         if bytes.len() + data.len() > most {
             return Err(too_large(most));
         }
-        room.grow(data.len())?;
         bytes.extend_from_slice(&data);
+        room.grow(data.len(), || sender.is_known(&bytes, packing))?;
     }
 }
 
@@ -185,18 +129,23 @@ pub fn text(
     packing: Packing,
     limits: &Limits,
     room: &mut Room,
+    sender: &Sender<'_>,
 ) -> Result<String, Unread> {
     let bytes = match packing {
         Packing::Plain => bytes,
-        Packing::Gzip => unpack(flate2::read::MultiGzDecoder::new(&bytes[..]), limits, room)?,
+        Packing::Gzip => unpack(
+            flate2::read::MultiGzDecoder::new(&bytes[..]),
+            limits,
+            room,
+            sender,
+        )?,
         Packing::Zstd => {
             let broken =
                 |why: std::io::Error| Unread::Broken(format!("the body is not zstd: {why}"));
             let mut reader =
                 zstd::stream::read::Decoder::with_buffer(&bytes[..]).map_err(broken)?;
-            // 8 MiB, which is what a reader has to manage by the format's own advice.
-            reader.window_log_max(23).map_err(broken)?;
-            unpack(reader, limits, room)?
+            reader.window_log_max(WINDOW).map_err(broken)?;
+            unpack(reader, limits, room, sender)?
         }
     };
     String::from_utf8(bytes).map_err(|why| {
@@ -205,7 +154,12 @@ pub fn text(
     })
 }
 
-fn unpack(mut reader: impl Read, limits: &Limits, room: &mut Room) -> Result<Vec<u8>, Unread> {
+fn unpack(
+    mut reader: impl Read,
+    limits: &Limits,
+    room: &mut Room,
+    sender: &Sender<'_>,
+) -> Result<Vec<u8>, Unread> {
     let mut bytes = Vec::new();
     let mut piece = [0; 16 * 1024];
     loop {
@@ -218,7 +172,7 @@ fn unpack(mut reader: impl Read, limits: &Limits, room: &mut Room) -> Result<Vec
         if bytes.len() + n > limits.body {
             return Err(too_large(limits.body));
         }
-        room.grow(n)?;
         bytes.extend_from_slice(&piece[..n]);
+        room.grow(n, || sender.is_known(&bytes, Packing::Plain))?;
     }
 }

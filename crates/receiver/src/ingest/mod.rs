@@ -2,6 +2,7 @@
 
 pub mod body;
 pub mod rate;
+pub mod room;
 
 use std::sync::Arc;
 
@@ -19,7 +20,8 @@ use crate::store::ranges::Key;
 use crate::store::{Kept, Received, Refusal};
 use crate::tokens::Pass;
 use crate::{answer, clock};
-use body::{Packing, Room, Unread};
+use body::{Packing, Unread};
+use room::{Room, SHORT, Sender};
 
 /// A body longer than this is read on a thread that others do not wait for.
 const LONG: usize = 64 * 1024;
@@ -57,7 +59,7 @@ enum Refused {
     Stopping,
     ContentType(String),
     Key(&'static str),
-    Token,
+    Token(&'static str),
     Unread(Unread),
     Fault(Fault),
     Rate(std::time::Duration),
@@ -84,25 +86,33 @@ async fn stored(
     let key = key(headers)?;
     let bearer = bearer_pass(app, headers)?;
     *sender = bearer.as_ref().map(|pass| Arc::clone(&pass.facility));
-    let mut room = Room::new(&app.room);
-    let bytes = body::read(body, &app.limits, &mut room)
+    let known = Sender {
+        has_pass: bearer.is_some(),
+        tokens: &app.tokens,
+        now: clock::now(),
+    };
+    let mut room = Room::new(&app.rooms);
+    let bytes = body::read(body, packing, &app.limits, &mut room, &known)
         .await
         .map_err(Refused::Unread)?;
     let is_long = packing != Packing::Plain || bytes.len() > LONG;
-    let unpack = || body::text(bytes, packing, &app.limits, &mut room);
-    let text = aside(is_long, unpack).map_err(Refused::Unread)?;
+    let unpack = || body::text(bytes, packing, &app.limits, &mut room, &known);
+    let text = aside(app, is_long, unpack).await.map_err(Refused::Unread)?;
     let mut desk = Room::new(&app.desks);
-    desk.wait_for(text.len() * UNFOLDED)
+    desk.wait_for(text.len() * UNFOLDED, text.len() > SHORT)
         .await
         .map_err(Refused::Unread)?;
     let now = clock::now();
-    let mut passes: Vec<Pass> = Vec::new();
+    let mut passes: Vec<(Pass, usize)> = Vec::new();
     let read = || -> Result<Documents, Refused> {
         let taking = Taking {
             now,
             accept_unknown_kinds: app.accept_unknown_kinds,
             gate: Some(Gate {
-                pass: &|token| app.tokens.pass(token, now),
+                pass: &|token| {
+                    let pass = app.tokens.pass(token, now);
+                    pass.ok_or_else(|| app.tokens.why_not(token, now))
+                },
                 bearer,
             }),
         };
@@ -110,8 +120,8 @@ async fn stored(
             .documents(&text, form, &mut passes)
             .map_err(Refused::Fault)
     };
-    let documents = aside(is_long, read);
-    if let Some(pass) = passes.first() {
+    let documents = aside(app, is_long, read).await;
+    if let Some((pass, _)) = passes.first() {
         *sender = Some(Arc::clone(&pass.facility));
     }
     let documents = documents?;
@@ -125,9 +135,9 @@ async fn stored(
             "the count in Idempotency-Key is not the number of documents in the body",
         ));
     }
-    for pass in &passes {
+    for (pass, documents) in &passes {
         app.rates
-            .take(pass.token, documents.list.len())
+            .take(pass.token, *documents)
             .map_err(Refused::Rate)?;
         app.store.used(pass.token, now);
     }
@@ -141,12 +151,13 @@ async fn stored(
     app.store.keep(received).await.map_err(Refused::Store)
 }
 
-/// Does what takes long where nobody waits for this thread.
-fn aside<T>(is_long: bool, what: impl FnOnce() -> T) -> T {
-    match is_long {
-        true => tokio::task::block_in_place(what),
-        false => what(),
+/// Does what takes long where nobody waits for this thread; as many at a time as there are processors.
+async fn aside<T>(app: &App, is_long: bool, what: impl FnOnce() -> T) -> T {
+    if !is_long {
+        return what();
     }
+    let _turn = app.processors.acquire().await;
+    tokio::task::block_in_place(what)
 }
 
 /// How the body is written, by its content type; JSON where none is given.
@@ -187,7 +198,7 @@ fn bearer_pass(app: &App, headers: &HeaderMap) -> Result<Option<Pass>, Refused> 
         None => Ok(None),
         Some(token) => match app.tokens.pass(token, clock::now()) {
             Some(pass) => Ok(Some(pass)),
-            None => Err(Refused::Token),
+            None => Err(Refused::Token(app.tokens.why_not(token, clock::now()))),
         },
     }
 }
@@ -204,7 +215,10 @@ pub fn bearer(headers: &HeaderMap) -> Option<&str> {
 impl Refused {
     /// Whether its body was asked for, at least.
     fn is_of_body(&self) -> bool {
-        matches!(self, Refused::Unread(Unread::TooLarge(_) | Unread::Busy))
+        matches!(
+            self,
+            Refused::Unread(Unread::TooLarge(_) | Unread::Busy | Unread::Stranger)
+        )
     }
 
     /// Whether its body may not be read to its end, though it would come.
@@ -224,11 +238,12 @@ impl Refused {
             Refused::ContentType(_) => "a Content-Type that is not JSON",
             Refused::Unread(Unread::Encoding(_)) => "a Content-Encoding that is not known",
             Refused::Key(_) => "a wrong Idempotency-Key",
-            Refused::Token => "unknown, expired or revoked token",
+            Refused::Token(_) => "unknown, expired or revoked token, or a viewer's",
             Refused::Unread(Unread::TooLarge(_)) => "a body that is too large",
             Refused::Unread(Unread::Slow) => "a body that did not arrive in time",
             Refused::Unread(Unread::Broken(_)) => "a body that cannot be read",
             Refused::Unread(Unread::Busy) => "too many bodies at once",
+            Refused::Unread(Unread::Stranger) => "a long body without a token that is known",
             Refused::Fault(fault) => match fault.answer {
                 Answer::Malformed => "no document: not JSON, or a wrong field",
                 Answer::Unauthorized => "no token, or an unknown, expired or revoked one",
@@ -257,7 +272,7 @@ impl Refused {
                 response
             }
             Refused::Key(why) => answer::error(S::BAD_REQUEST, format!("Idempotency-Key: {why}")),
-            Refused::Token => unauthorized("Authorization: unknown, expired or revoked token"),
+            Refused::Token(why) => unauthorized(&format!("Authorization: {why}")),
             Refused::Unread(Unread::TooLarge(why)) => answer::error(S::PAYLOAD_TOO_LARGE, why),
             Refused::Unread(Unread::Slow) => {
                 let mut response =
@@ -268,6 +283,9 @@ impl Refused {
                 response
             }
             Refused::Unread(Unread::Broken(why)) => answer::error(S::BAD_REQUEST, why),
+            Refused::Unread(Unread::Stranger) => unauthorized(
+                "a body of more than 128 kB (unpacked) needs a good token in its first document or in an Authorization header",
+            ),
             Refused::Unread(Unread::Busy) => {
                 answer::later(S::TOO_MANY_REQUESTS, "too many bodies at once", 1)
             }

@@ -1,46 +1,108 @@
 //! Connections: accepted within bounds, over TLS or not, each served HTTP/1.1 or HTTP/2.
 
 pub mod tls;
+mod work;
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::{Context as _, Result};
 use axum::Router;
 use axum::extract::ConnectInfo;
-use hyper::Request;
 use hyper::body::Incoming;
+use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 
-/// A connection on which nothing comes for so long is closed.
-const IDLE: Duration = Duration::from_secs(75);
+use work::Work;
+
 /// A request's head has to come within this, counted from the end of the last request.
 const HEAD: Duration = Duration::from_secs(60);
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// Requests that are in work at the end get so long.
-const FAREWELL: Duration = Duration::from_secs(10);
+/// A request's head, in bytes. Clients of ours send some hundreds.
+const LONGEST_HEAD: u32 = 16 * 1024;
+/// What the kernel holds of an answer that its reader has not taken, in bytes: few, so that it is seen
+/// whether he takes anything.
+const UNREAD: u32 = 512 * 1024;
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 1024;
+
+/// How long connections may last.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Connections at a time.
+    pub most: usize,
+    /// One on which nothing moves for so long is closed.
+    pub idle: Duration,
+    /// Requests that are in work at the end get so long.
+    pub farewell: Duration,
+    /// And connections without one, which may be in the middle of sending one.
+    pub unfinished: Duration,
+}
+
+impl Bounds {
+    pub fn of(most: usize) -> Self {
+        Self {
+            most,
+            idle: Duration::from_secs(75),
+            farewell: Duration::from_secs(10),
+            unfinished: Duration::from_secs(3),
+        }
+    }
+}
+
+/// What is counted of connections.
+#[derive(Debug, Clone, Default)]
+pub struct Counted {
+    /// Open now.
+    pub open: Gauge,
+    /// Ended before TLS was agreed on.
+    pub no_tls: Counter,
+}
+
+/// Listens on an address.
+///
+/// # Errors
+/// It cannot be listened on.
+pub fn bind(address: SocketAddr) -> Result<TcpListener> {
+    let listen = || {
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        socket.set_reuseaddr(true)?;
+        // Connections inherit it.
+        socket.set_send_buffer_size(UNREAD)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    listen().with_context(|| format!("cannot listen on {address}"))
+}
 
 /// Serves connections until `stop` says so, and then those that are in work to their end.
 pub async fn serve(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
     routes: Router,
-    open: Gauge,
-    most: usize,
-    mut stop: watch::Receiver<bool>,
+    counted: Counted,
+    bounds: Bounds,
+    stop: watch::Receiver<bool>,
 ) {
-    let places = Arc::new(Semaphore::new(most));
-    let graceful = GracefulShutdown::new();
+    let places = Arc::new(Semaphore::new(bounds.most));
+    let mut told: Option<Instant> = None;
+    let mut stopping = stop.clone();
     loop {
         let accepted = async {
             let place = Arc::clone(&places).acquire_owned().await;
@@ -48,111 +110,171 @@ pub async fn serve(
         };
         let (place, accepted) = tokio::select! {
             accepted = accepted => accepted,
-            _ = stop.wait_for(|stop| *stop) => break,
+            _ = stopping.wait_for(|stop| *stop) => break,
         };
         match (place, accepted) {
             (Ok(place), Ok((stream, peer))) => {
+                counted.open.inc();
                 let serving = Serving {
                     routes: routes.clone(),
-                    open: Open::new(&open),
+                    counted: counted.clone(),
                     peer,
-                    watcher: graceful.watcher(),
-                    place,
+                    bounds,
+                    stop: stop.clone(),
+                    _place: place,
                 };
                 tokio::spawn(serving.connection(stream, tls.clone()));
             }
+            (_, Err(why)) if is_of_one(why.kind()) => {
+                tracing::debug!("a connection was gone before it was accepted: {why}");
+            }
             (_, Err(why)) => {
                 // Out of file descriptors, most likely; it does not pass by asking at once.
-                tracing::error!("cannot accept connections: {why}");
+                if told.is_none_or(|told| told.elapsed() > Duration::from_secs(60)) {
+                    tracing::error!("cannot accept connections: {why}");
+                    told = Some(Instant::now());
+                }
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
             (Err(_), _) => break,
         }
     }
     drop(listener);
-    if tokio::time::timeout(FAREWELL, graceful.shutdown())
-        .await
-        .is_err()
-    {
+    let all = u32::try_from(bounds.most).unwrap_or(u32::MAX);
+    // All places are free when all connections have ended.
+    let ended = timeout(bounds.farewell, places.acquire_many(all)).await;
+    if ended.is_err() {
         tracing::warn!(
             "some connections did not end within {} s",
-            FAREWELL.as_secs()
+            bounds.farewell.as_secs()
         );
     }
 }
 
-/// An open connection, counted as long as it is.
-struct Open(Gauge);
-
-impl Open {
-    fn new(open: &Gauge) -> Self {
-        open.inc();
-        Self(open.clone())
-    }
+/// Whether an error is of the connection that was to be accepted; the next may be well.
+fn is_of_one(kind: ErrorKind) -> bool {
+    use ErrorKind as E;
+    matches!(
+        kind,
+        E::ConnectionAborted
+            | E::ConnectionReset
+            | E::ConnectionRefused
+            | E::Interrupted
+            | E::WouldBlock
+            | E::TimedOut
+            | E::HostUnreachable
+            | E::NetworkUnreachable
+            | E::NetworkDown
+    )
 }
 
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.dec();
-    }
-}
-
+/// An open connection.
 struct Serving {
     routes: Router,
-    open: Open,
+    counted: Counted,
     peer: SocketAddr,
-    watcher: hyper_util::server::graceful::Watcher,
-    place: OwnedSemaphorePermit,
+    bounds: Bounds,
+    stop: watch::Receiver<bool>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.counted.open.dec();
+    }
 }
 
 impl Serving {
-    async fn connection(self, stream: TcpStream, tls: Option<TlsAcceptor>) {
+    async fn connection(mut self, stream: TcpStream, tls: Option<TlsAcceptor>) {
         let _ = stream.set_nodelay(true);
         let mut stream = TimeoutStream::new(stream);
-        stream.set_read_timeout(Some(IDLE));
-        stream.set_write_timeout(Some(IDLE));
+        stream.set_write_timeout(Some(self.bounds.idle));
         let stream = Box::pin(stream);
-        match tls {
-            None => self.requests(stream).await,
-            Some(tls) => match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
-                Ok(Ok(stream)) => self.requests(stream).await,
-                Ok(Err(why)) => tracing::debug!("{}: no TLS: {why}", self.peer),
-                Err(_) => tracing::debug!("{}: no TLS within {} s", self.peer, HANDSHAKE.as_secs()),
-            },
+        let Some(tls) = tls else {
+            return self.requests(stream).await;
+        };
+        let agreed = tokio::select! {
+            agreed = timeout(HANDSHAKE, tls.accept(stream)) => agreed,
+            // Nothing was accepted on it yet.
+            _ = self.stop.wait_for(|stop| *stop) => return,
+        };
+        match agreed {
+            Ok(Ok(stream)) => return self.requests(stream).await,
+            Ok(Err(why)) => tracing::debug!("{}: no TLS: {why}", self.peer),
+            Err(_) => tracing::debug!("{}: no TLS within {} s", self.peer, HANDSHAKE.as_secs()),
         }
+        self.counted.no_tls.inc();
     }
 
-    async fn requests(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let Self {
-            routes,
-            open: _open,
-            peer,
-            watcher,
-            place,
-        } = self;
-        let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(ConnectInfo(peer));
-            hyper::service::Service::call(&TowerToHyperService::new(routes.clone()), request)
-        });
-        let mut server = auto::Builder::new(TokioExecutor::new());
-        server
-            .http1()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD)
-            .max_buf_size(64 * 1024);
-        server
-            .http2()
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(128)
-            .max_header_list_size(16 * 1024)
-            .initial_stream_window_size(1024 * 1024)
-            .initial_connection_window_size(4 * 1024 * 1024)
-            .keep_alive_interval(Duration::from_secs(30))
-            .keep_alive_timeout(Duration::from_secs(10));
-        let connection = server.serve_connection(TokioIo::new(stream), service);
-        if let Err(why) = pin!(watcher.watch(connection)).await {
-            tracing::debug!("{peer}: {why}");
+    async fn requests(mut self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let work = Work::new();
+        let service = {
+            let (routes, peer, work) = (self.routes.clone(), self.peer, work.clone());
+            hyper::service::service_fn(move |mut request: Request<Incoming>| {
+                request.extensions_mut().insert(ConnectInfo(peer));
+                let service = TowerToHyperService::new(routes.clone());
+                let asked = work.begin();
+                async move {
+                    let response = hyper::service::Service::call(&service, request).await?;
+                    Ok::<Response<_>, std::convert::Infallible>(
+                        response.map(|body| asked.answer(body)),
+                    )
+                }
+            })
+        };
+        let server = protocols();
+        let mut connection = pin!(server.serve_connection(TokioIo::new(stream), service));
+        let ended = loop {
+            let idle = work.still_since().map(|since| since + self.bounds.idle);
+            // Where it waits for us, it is looked at again when we have certainly answered something.
+            let look = idle.unwrap_or_else(|| Instant::now() + self.bounds.idle);
+            tokio::select! {
+                ended = connection.as_mut() => break ended,
+                _ = self.stop.wait_for(|stop| *stop) => {}
+                () = sleep_until(look) => {
+                    let is_idle = work.still_since().is_some_and(|since| since.elapsed() >= self.bounds.idle);
+                    if !is_idle {
+                        continue;
+                    }
+                }
+            }
+            connection.as_mut().graceful_shutdown();
+            // An answer that is not taken is not waited for again.
+            let is_stopping = *self.stop.borrow();
+            let whole = Instant::now() + self.bounds.farewell;
+            let short = Instant::now() + self.bounds.unfinished;
+            match timeout_at(short, connection.as_mut()).await {
+                Ok(ended) => break ended,
+                Err(_) if is_stopping && work.is_any() => {
+                    match timeout_at(whole, connection.as_mut()).await {
+                        Ok(ended) => break ended,
+                        Err(_) => return,
+                    }
+                }
+                Err(_) => return,
+            }
+        };
+        if let Err(why) = ended {
+            tracing::debug!("{}: {why}", self.peer);
         }
-        drop(place);
     }
+}
+
+fn protocols() -> auto::Builder<TokioExecutor> {
+    let mut server = auto::Builder::new(TokioExecutor::new());
+    server
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .max_buf_size(LONGEST_HEAD as usize);
+    server
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(128)
+        .max_header_list_size(LONGEST_HEAD)
+        .initial_stream_window_size(1024 * 1024)
+        .initial_connection_window_size(4 * 1024 * 1024)
+        .keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_timeout(Duration::from_secs(10));
+    server
 }

@@ -18,7 +18,7 @@ use crate::documents::time::{SLOTS, day, hour, slot};
 use crate::documents::{Name, Names};
 
 /// A document that came later than this after its time was late.
-const LATE_MS: i64 = 5 * 60_000;
+pub(super) const LATE_MS: i64 = 5 * 60_000;
 
 /// Beyond so many names in memory, or bytes in them, they are dropped at the next settling.
 const MOST_WORDS: usize = 500_000;

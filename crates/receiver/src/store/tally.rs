@@ -7,9 +7,12 @@ use afmetrics_document::kinds;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 
 use super::Received;
+use super::summaries::LATE_MS;
+use crate::clock;
 use crate::documents::{Document, Name};
 
 /// Bounds of the commits' times, in seconds: a fast disk needs one or two ms, a slow one a hundred.
@@ -41,10 +44,14 @@ pub struct Of {
 #[derive(Debug, Clone)]
 pub struct Tally {
     pub documents: Family<Became, Counter>,
-    /// Those of the stored ones that came with a time before their arrival.
+    /// Those of the stored ones that came more than 5 minutes after their time.
     pub late: Family<Of, Counter>,
     /// Seconds.
     pub commits: Histogram,
+    /// When the last one was done, in seconds since 1970.
+    pub last_commit: Gauge,
+    /// When one failed and none was done since, in seconds since 1970; 0: the last one was done.
+    pub failed: Gauge,
 }
 
 impl Default for Tally {
@@ -53,11 +60,19 @@ impl Default for Tally {
             documents: Family::default(),
             late: Family::default(),
             commits: Histogram::new(BOUNDS),
+            last_commit: Gauge::default(),
+            failed: Gauge::default(),
         }
     }
 }
 
 impl Tally {
+    /// Whether the last commit failed, within the last minute: where senders are kept away from who is not
+    /// ready, another has to be tried some time.
+    pub fn is_failing(&self) -> bool {
+        clock::now() / 1000 - self.failed.get() < 60
+    }
+
     /// Counts what was committed: the requests, and which of their documents (request and its
     /// document, ascending) were new.
     pub(super) fn count(
@@ -67,6 +82,8 @@ impl Tally {
         took: Duration,
     ) {
         self.commits.observe(took.as_secs_f64());
+        self.last_commit.set(clock::now() / 1000);
+        self.failed.set(0);
         let mut fresh = fresh.peekable();
         for (request, one) in received.iter().enumerate() {
             let mut sum: Option<Sum> = None;
@@ -134,6 +151,6 @@ impl Sum {
             true => self.stored += 1,
             false => self.repeated += 1,
         }
-        self.late += u64::from(is_new && document.time < arrived);
+        self.late += u64::from(is_new && document.time + LATE_MS < arrived);
     }
 }

@@ -328,6 +328,7 @@ impl Writer {
                         "cannot store {documents} documents ({times} times since this was said last): {why:#}"
                     );
                 }
+                self.tally.failed.set(clock::now() / 1000);
                 // Ids may have been made in what was rolled back.
                 self.forget_ids();
                 let why = format!("{why:#}");

@@ -139,6 +139,10 @@ fn a_full_disk_does_no_damage() {
         assert_eq!(*status, 503, "{head}");
         assert!(head.contains("retry-after: "), "{head}");
     }
+    let ready = || running.ask("GET", "/readyz", &[], Vec::new());
+    let (status, why) = ready();
+    assert_eq!(status, 503);
+    assert!(why.contains("the log says why"), "{why}");
     copy(&inside, &world, "full");
     let at_full = taken.len();
     fs::remove_file(inside.join("ballast")).unwrap();
@@ -149,7 +153,7 @@ fn a_full_disk_does_no_damage() {
         refused.is_empty() && taken.len() == at_full + 12 * 50,
         "{refused:?}"
     );
-    assert_eq!(running.ask("GET", "/readyz", &[], Vec::new()).0, 200);
+    crate::support::wait_until("it is ready again", || ready().0 == 200);
     assert!(began.elapsed() < Duration::from_secs(15));
     let end = copy(&inside, &world, "end");
     let stored = wire::documents(&end);

@@ -9,6 +9,7 @@ mod answers;
 mod api;
 mod api_access;
 mod commands;
+mod connections;
 mod crash;
 mod disk_full;
 mod documentation;

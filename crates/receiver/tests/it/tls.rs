@@ -114,3 +114,79 @@ fn plain_http_stays_on_loopback() {
     });
     assert_eq!(answer.unwrap().status(), 200);
 }
+
+#[test]
+fn what_is_wrong_with_the_files_is_said_in_words() {
+    let world = World::new();
+    let authority = Authority::new(&world);
+    authority.sign();
+    let (cert, key) = (authority.path("cert.pem"), authority.path("key.pem"));
+    let (good_cert, good_key) = (
+        std::fs::read_to_string(&cert).unwrap(),
+        std::fs::read_to_string(&key).unwrap(),
+    );
+    let half = |text: &str| text[..text.len() / 2].to_owned();
+    let locked = good_key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
+    for (cert_is, key_is, says) in [
+        (
+            half(&good_cert),
+            good_key.clone(),
+            "cut short: the line -----END CERTIFICATE----- is missing",
+        ),
+        (
+            good_cert.clone(),
+            half(&good_key),
+            "cut short: the line -----END PRIVATE KEY----- is missing",
+        ),
+        (good_cert.clone(), locked, "locked with a passphrase"),
+        (
+            good_cert.clone(),
+            good_cert.clone(),
+            "there is no private key (PEM) in it",
+        ),
+        (
+            good_key.clone(),
+            good_key.clone(),
+            "there is no certificate (PEM) in",
+        ),
+    ] {
+        std::fs::write(&cert, cert_is).unwrap();
+        std::fs::write(&key, key_is).unwrap();
+        let output = world.run(&[
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--tls-cert",
+            &cert,
+            "--tls-key",
+            &key,
+        ]);
+        let err = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            !output.status.success() && err.contains(says),
+            "{says}: {err}"
+        );
+    }
+}
+
+#[test]
+fn a_certificate_that_clients_refuse_is_warned_of() {
+    let world = World::new();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params.not_before = rcgen::date_time_ymd(2001, 1, 1);
+    params.not_after = rcgen::date_time_ymd(2001, 12, 31);
+    let (cert, file) = (world.path().join("c.pem"), world.path().join("k.pem"));
+    std::fs::write(&cert, params.self_signed(&key).unwrap().pem()).unwrap();
+    std::fs::write(&file, key.serialize_pem()).unwrap();
+    let running = world.serve(&[
+        "--tls-cert",
+        cert.to_str().unwrap(),
+        "--tls-key",
+        file.to_str().unwrap(),
+    ]);
+    let (_, log) = running.terminate();
+    assert!(log.contains("has expired (2001-12-31T"), "{log}");
+    assert!(log.contains("is an authority's (CA:TRUE)"), "{log}");
+}

@@ -170,3 +170,37 @@ fn who_sends_too_much_is_told_when_to_go_on() {
     assert!((1..=3).contains(&after.parse::<u32>().unwrap()), "{after}");
     assert_eq!(running.post(many(&other)).0, 200, "each token by itself");
 }
+
+#[test]
+fn each_token_is_charged_for_its_own() {
+    let world = World::new();
+    let (token, other) = (world.token(FACILITY), world.token(FACILITY));
+    let running = world.serve(&["--rate-limit", "10"]);
+    let mut both = vec![load(&token, "a", 1.0); 60];
+    both.extend(vec![load(&other, "a", 1.0); 5]);
+    let few = |token: &str| Value::from(vec![load(token, "a", 1.0); 80]).to_string();
+    assert_eq!(running.post(Value::from(both).to_string()).0, 200);
+    assert_eq!(running.post(few(&other)).0, 200);
+    assert_eq!(running.post(few(&token)).0, 429);
+}
+
+#[test]
+fn what_a_token_is_good_for_is_said_of_good_ones() {
+    let world = World::new();
+    let (sender, viewer) = (world.token(FACILITY), world.viewer());
+    let running = world.serve(&[]);
+    let (status, answer) = running.post(load(&viewer, "a", 1.0).to_string());
+    assert_eq!(status, 401);
+    assert!(
+        answer.to_string().contains("this is a viewer's token"),
+        "{answer}"
+    );
+    let (status, answer) = running.get("/api/v1/facilities", &sender);
+    assert_eq!(status, 401);
+    assert!(answer.contains("this is a sender's token"), "{answer}");
+    let (_, answer) = running.post(load("afv_wrong", "a", 1.0).to_string());
+    assert!(
+        answer.to_string().contains("unknown, expired or revoked"),
+        "{answer}"
+    );
+}
