@@ -90,9 +90,12 @@ async fn until_told(serve: &Serve, app: &Arc<App>, most: usize) -> Result<()> {
     app.store
         .on_writer(move |writer| {
             writer.keep_small(keep);
-            writer.remember(keep)
+            // Only `prune` wants to know; a full disk must not keep a receiver from starting.
+            if let Err(why) = writer.remember(keep) {
+                tracing::warn!("`prune` will not know of --keep-documents: {why:#}");
+            }
         })
-        .await??;
+        .await?;
     let tls = match &certificate {
         Some(certificate) => {
             tokio::spawn(Arc::clone(certificate).follow());
