@@ -116,8 +116,8 @@ fn read(store: &Connection, now: i64) -> Result<(Vec<Facility>, Vec<Node>)> {
               UNION ALL SELECT (SELECT max(last) FROM blocks WHERE facility = facilities.id AND kind = kinds.id
                AND hour = (SELECT max(hour) FROM blocks WHERE facility = facilities.id AND kind = kinds.id))
               FROM kinds)),
-             (SELECT coalesce(sum(documents), 0) FROM blocks
-              WHERE facility = facilities.id AND hour BETWEEN ?1 AND ?2 AND last >= ?3)
+             (SELECT coalesce(sum(documents), 0) FROM kinds CROSS JOIN blocks
+              WHERE facility = facilities.id AND kind = kinds.id AND hour BETWEEN ?1 AND ?2 AND last >= ?3)
              FROM facilities ORDER BY name",
         )?
         .query_map(

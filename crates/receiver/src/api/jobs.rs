@@ -8,6 +8,7 @@ use super::asked::{self, Asked, FACILITY, FORMAT, FROM, Form, Param, STEP, TO};
 use super::numbers::{self, Series, Steps};
 use super::refused::Refused;
 use super::reply::{self, Datum, Rows, Ty};
+use super::span::Span;
 use super::{How, Question, field};
 use crate::documents::Metric;
 
@@ -150,12 +151,21 @@ fn top(
     let mut jobs: HashMap<String, f64> = HashMap::new();
     let mut all = HashMap::new();
     for facility in facilities {
-        let mut some = Vec::new();
-        for series in numbers::series(store, *facility, Metric::JobsOfUser)? {
-            if let Some(total) = numbers::total(store, series.id, asked.span)? {
-                *jobs.entry(series.label.clone()).or_insert(0.0) += total.sum;
-                some.push(series);
+        let mut some = numbers::series(store, *facility, Metric::JobsOfUser)?;
+        if is_long(asked.span) {
+            for (user, sum) in numbers::by_label(store, *facility, Metric::JobsOfUser, asked.span)?
+            {
+                *jobs.entry(user).or_insert(0.0) += sum;
             }
+        } else {
+            let mut seen = Vec::new();
+            for series in some {
+                if let Some(total) = numbers::total(store, series.id, asked.span)? {
+                    *jobs.entry(series.label.clone()).or_insert(0.0) += total.sum;
+                    seen.push(series);
+                }
+            }
+            some = seen;
         }
         all.insert(*facility, some);
     }
@@ -164,6 +174,12 @@ fn top(
         series.retain(|series| chosen.0.contains(&series.label));
     }
     Ok((all, chosen.1))
+}
+
+/// Whether parts of its first and last day are too little to tell who has most jobs.
+fn is_long(span: Span) -> bool {
+    let (first, last) = span.days();
+    last - first > 14
 }
 
 /// The names with the highest numbers, and how many others there are.

@@ -104,6 +104,27 @@ pub fn add(steps: &mut Steps, time: i64, more: Cell) {
         .or_insert(more);
 }
 
+/// The sums of a facility's metric by label, over all days that the span touches: enough to tell the largest
+/// of a long span.
+pub fn by_label(
+    store: &Connection,
+    facility: i64,
+    metric: Metric,
+    span: Span,
+) -> rusqlite::Result<Vec<(String, f64)>> {
+    let (first, last) = span.days();
+    store
+        .prepare_cached(
+            "SELECT label, sum(days.sum) FROM series CROSS JOIN days
+             ON days.id BETWEEN series.id * 65536 + ?3 AND series.id * 65536 + ?4
+             WHERE facility = ?1 AND metric = ?2 GROUP BY label",
+        )?
+        .query_map(params![facility, metric.name(), first, last], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?
+        .collect()
+}
+
 /// All that a series has in a span, together. SQLite adds up the whole days: that is many times faster than
 /// to read them.
 pub fn total(store: &Connection, series: i64, span: Span) -> Result<Option<Cell>, Refused> {

@@ -39,10 +39,12 @@ const SETTLE_AFTER: usize = 1_000_000;
 const MOST_IN_GROUP: usize = 20_000;
 /// What goes on failing is said so often.
 const SAY_EVERY: Duration = Duration::from_secs(60);
-/// After a group of so many requests, more are let come before the next one is begun: that costs each of
-/// them little time and all of them many commits.
+/// Who was answered in a group of so many requests most likely asks again at once, so the next group is begun
+/// when no more come: that costs each of them little time and all of them many commits.
 const CROWD: usize = 8;
-const GATHER: Duration = Duration::from_millis(1);
+/// None came in this time, or it went on for so long.
+const GATHER: Duration = Duration::from_micros(200);
+const GATHER_AT_MOST: Duration = Duration::from_millis(3);
 
 /// What the writer is asked for.
 pub enum Work {
@@ -251,10 +253,22 @@ impl Writer {
         done.map(|()| maintenance.went)
     }
 
+    /// Waits as long as more documents come.
+    fn gather(&self) {
+        let began = Instant::now();
+        let mut before = 0;
+        let mut now = self.waiting.load(Ordering::Relaxed);
+        while now > before && began.elapsed() < GATHER_AT_MOST {
+            std::thread::sleep(GATHER);
+            before = now;
+            now = self.waiting.load(Ordering::Relaxed);
+        }
+    }
+
     /// Does this work and what waits behind it.
     fn group(&mut self, first: Work, queue: &Receiver<Work>) {
         if std::mem::take(&mut self.is_crowded) {
-            std::thread::sleep(GATHER);
+            self.gather();
         }
         let mut requests = Vec::new();
         let mut documents = 0;
