@@ -7,6 +7,7 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use tokio::sync::Semaphore;
+use tower_http::compression::CompressionLayer;
 
 use crate::config::{Limits, UNFOLDED, processors};
 use crate::ingest::rate::Rates;
@@ -16,7 +17,7 @@ use crate::refusals::Refusals;
 use crate::standing::Standings;
 use crate::store::Store;
 use crate::tokens::Tokens;
-use crate::{api, health, ingest, metrics, page};
+use crate::{api, health, ingest, metrics, pages};
 
 /// What the routes share.
 pub struct App {
@@ -77,16 +78,19 @@ impl App {
 }
 
 pub fn routes(app: Arc<App>) -> Router {
+    // What people and programs read is packed; answers to documents are short.
+    let shown = pages::routes()
+        .nest("/api/v1", api::routes())
+        .layer(CompressionLayer::new());
     Router::new()
-        .route("/", post(ingest::take).get(page::front))
+        .route("/", post(ingest::take))
         .route("/v1/documents", post(ingest::take))
-        .route("/style.css", get(page::style))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/login", api::login::login())
         .route("/logout", api::login::logout())
         .route("/metrics", get(metrics::show))
-        .nest("/api/v1", api::routes())
+        .merge(shown)
         .fallback(health::nothing_here)
         .layer(from_fn_with_state(Arc::clone(&app), metrics::count))
         .with_state(app)

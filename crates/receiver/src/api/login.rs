@@ -12,7 +12,8 @@ use serde::Deserialize;
 
 use super::viewer::{self, COOKIE};
 use crate::app::App;
-use crate::{answer, clock, page};
+use crate::pages::front;
+use crate::{answer, clock};
 
 /// A form with a token is not longer.
 const LONGEST: usize = 4 * 1024;
@@ -24,6 +25,9 @@ const KEPT: u32 = 30 * 86_400;
 #[derive(Deserialize)]
 struct Login {
     token: String,
+    /// Where to go then.
+    #[serde(default)]
+    next: String,
 }
 
 /// `POST /login` with the form field `token`: 303 to `/` and the cookie, or 401 (a browser: the front page again).
@@ -58,9 +62,17 @@ async fn enter(State(app): State<Arc<App>>, request: Request) -> Response {
     match app.tokens.view(token, now) {
         Some(view) => {
             viewer::note(&app, &view, now);
-            home(&app, token, KEPT)
+            home(&app, here(&login.next), token, KEPT)
         }
-        None if is_browser => page::refused(&app).await,
+        None if is_browser => {
+            front::refused(
+                &app,
+                StatusCode::UNAUTHORIZED,
+                front::REFUSED,
+                here(&login.next),
+            )
+            .await
+        }
         None => answer::error(StatusCode::UNAUTHORIZED, app.tokens.why_not(token, now)),
     }
 }
@@ -74,19 +86,29 @@ fn is_browser(headers: &HeaderMap) -> bool {
 }
 
 async fn leave(State(app): State<Arc<App>>, uri: Uri, headers: HeaderMap) -> Response {
-    foreign(&uri, &headers).unwrap_or_else(|| home(&app, "", 0))
+    foreign(&uri, &headers).unwrap_or_else(|| home(&app, "/", "", 0))
 }
 
-/// To the front page, with this cookie for so many seconds.
-fn home(app: &App, token: &str, seconds: u32) -> Response {
+/// A place on this server, or the front page.
+fn here(next: &str) -> &str {
+    let is_path = next.starts_with('/') && !next.starts_with("//");
+    let is_plain = next
+        .bytes()
+        .all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+    if is_path && is_plain { next } else { "/" }
+}
+
+/// To a page, with this cookie for so many seconds.
+fn home(app: &App, next: &str, token: &str, seconds: u32) -> Response {
     let secure = if app.is_https { "; Secure" } else { "" };
     let cookie =
         format!("{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}");
-    let Ok(cookie) = HeaderValue::try_from(cookie) else {
+    let (Ok(cookie), Ok(next)) = (HeaderValue::try_from(cookie), HeaderValue::try_from(next))
+    else {
         return answer::error(StatusCode::BAD_REQUEST, "this is no token");
     };
     let headers = [
-        (header::LOCATION, HeaderValue::from_static("/")),
+        (header::LOCATION, next),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
         (header::SET_COOKIE, cookie),
     ];

@@ -1,25 +1,27 @@
-//! `/api/v1`: questions and their answers, as JSON or CSV. A file for each question, and a row in [`ALL`],
-//! which routes, `docs/openapi.json` and `docs/api.md` are made from.
+//! `/api/v1`: questions and their answers, as JSON or CSV. A file for each question, and a row in [`ALL`]; a
+//! question of one panel only stands in the panel's file. Routes, `docs/openapi.json` and `docs/api.md` are
+//! made from [`questions`].
 
-mod asked;
-mod documents;
-mod facilities;
-mod hosts;
-mod intake;
-mod jobs;
+pub mod asked;
+pub mod documents;
+pub mod facilities;
+pub mod hosts;
+pub mod intake;
+pub mod jobs;
 pub mod login;
-mod nodes;
-mod numbers;
+pub mod nodes;
+pub mod numbers;
 pub mod openapi;
-mod queues;
-mod refused;
-mod reply;
-mod runtime;
-mod sessions;
+pub mod queues;
+pub mod refused;
+pub mod reply;
+pub mod runtime;
+pub mod sessions;
 pub mod span;
-mod users;
+pub mod users;
 pub mod viewer;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -32,7 +34,7 @@ use axum::routing::get;
 use rusqlite::Connection;
 
 use crate::app::App;
-use crate::clock;
+use crate::{clock, panels};
 use asked::{Asked, Param};
 use refused::Refused;
 use reply::{Rows, Ty};
@@ -55,7 +57,7 @@ pub struct Question {
     pub head: &'static [Field],
     /// Fields of each element of the list, and columns of the CSV, in this order.
     pub fields: &'static [Field],
-    answer: How,
+    pub answer: How,
 }
 
 /// A field of an answer.
@@ -65,14 +67,16 @@ pub struct Field {
     pub about: &'static str,
 }
 
-enum How {
+/// How a question is answered.
+pub enum How {
     /// Rows, from one view of the store.
     Rows(fn(&Connection, &Asked) -> Result<Rows, Refused>),
     /// A stream of raw documents.
     Documents,
 }
 
-const fn field(name: &'static str, ty: Ty, about: &'static str) -> Field {
+/// A field of an answer.
+pub const fn field(name: &'static str, ty: Ty, about: &'static str) -> Field {
     Field { name, ty, about }
 }
 
@@ -90,10 +94,18 @@ pub const ALL: &[&Question] = &[
     &intake::QUESTION,
 ];
 
+/// Every question, those of single panels included, each once.
+pub fn questions() -> impl Iterator<Item = &'static Question> {
+    let of_panels = panels::ALL.iter().map(|panel| panel.question);
+    let mut seen = BTreeSet::new();
+    let all = ALL.iter().copied().chain(of_panels);
+    all.filter(move |question| seen.insert(question.path))
+}
+
 /// All routes below `/api/v1`.
 pub fn routes() -> Router<Arc<App>> {
     let mut routes = Router::new().route("/openapi.json", get(openapi::answer));
-    for question in ALL {
+    for question in questions() {
         let handler = move |viewer: Viewer,
                             State(app): State<Arc<App>>,
                             uri: Uri,
@@ -140,6 +152,30 @@ async fn answer(
             Ok(form.response(question, body.await?))
         }
     }
+}
+
+/// Answers several questions in one view of the store, so that their numbers fit together. Streams of documents
+/// are no rows, and refused.
+///
+/// # Errors
+/// The store cannot be read. Why a single question is refused stands in its place.
+pub async fn rows(
+    app: &App,
+    all: Vec<(&'static Question, Asked)>,
+) -> Result<Vec<Result<Rows, Refused>>, Refused> {
+    settle(app).await;
+    read(app, move |store| {
+        let answer = |(question, asked): (&Question, Asked)| match question.answer {
+            How::Rows(ask) => {
+                let mut rows = ask(store, &asked)?;
+                rows.finish(question, &asked);
+                Ok(rows)
+            }
+            How::Documents => Err(Refused::NoCsv),
+        };
+        Ok(all.into_iter().map(answer).collect())
+    })
+    .await
 }
 
 /// Answers do not wait for a store that cannot be written: what it has is read.

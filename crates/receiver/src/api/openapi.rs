@@ -10,7 +10,7 @@ use super::asked::{Form, Param};
 use super::reply::{FOLLOWING, Ty};
 use super::span::EXPECTED;
 use super::viewer::COOKIE;
-use super::{ALL, Field, How, Question};
+use super::{Field, How, Question, questions};
 
 /// The document as it is kept; a test compares it with [`document`].
 const KEPT: &str = include_str!("../../../../docs/openapi.json");
@@ -22,8 +22,7 @@ pub async fn answer() -> Response {
 
 /// The OpenAPI document of all questions, as it is kept.
 pub fn document() -> String {
-    let paths: Map<String, Value> = ALL
-        .iter()
+    let paths: Map<String, Value> = questions()
         .map(|question| {
             (
                 format!("/api/v1/{}", question.path),
@@ -173,7 +172,7 @@ fn schema(ty: Ty) -> Value {
 /// `docs/api.md`.
 pub fn markdown() -> String {
     let mut text = String::from(INTRODUCTION);
-    for question in ALL {
+    for question in questions() {
         let _ = write!(
             text,
             "\n## `GET /api/v1/{}`\n\n{}. {}\n\n| parameter | may be | |\n| --- | --- | --- |\n",

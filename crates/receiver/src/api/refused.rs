@@ -1,5 +1,7 @@
 //! Why a question is not answered.
 
+use std::fmt;
+
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
@@ -53,35 +55,44 @@ impl From<anyhow::Error> for Refused {
     }
 }
 
+impl fmt::Display for Refused {
+    /// What a person is told.
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refused::Parameter(why) => to.write_str(why),
+            Refused::Forbidden => {
+                to.write_str("parameter `facility`: this token is for reading another facility")
+            }
+            Refused::Unknown(name, value) => write!(
+                to,
+                "parameter `{name}`: nothing was heard of \"{}\"",
+                crate::documents::quoted(value)
+            ),
+            Refused::NoCsv => to.write_str(
+                "raw documents are lines of JSON, not CSV: expected `Accept: application/x-ndjson` (afmetrics_receiver export --csv writes CSV)",
+            ),
+            Refused::TooSlow => to.write_str(
+                "the answer takes longer than 30 s: ask for a shorter span, a longer step or one facility",
+            ),
+            Refused::Busy(why) => to.write_str(why),
+            Refused::Failed(_) => to.write_str("the store cannot be read"),
+        }
+    }
+}
+
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         use StatusCode as S;
+        let why = self.to_string();
         match self {
-            Refused::Parameter(why) => answer::error(S::BAD_REQUEST, why),
-            Refused::Forbidden => answer::error(
-                S::FORBIDDEN,
-                "parameter `facility`: this token is for reading another facility",
-            ),
-            Refused::Unknown(name, value) => answer::error(
-                S::NOT_FOUND,
-                format!(
-                    "parameter `{name}`: nothing was heard of \"{}\"",
-                    crate::documents::quoted(&value)
-                ),
-            ),
-            Refused::NoCsv => answer::error(
-                S::NOT_ACCEPTABLE,
-                "raw documents are lines of JSON, not CSV: expected `Accept: application/x-ndjson` (afmetrics_receiver export --csv writes CSV)",
-            ),
-            Refused::TooSlow => answer::later(
-                S::SERVICE_UNAVAILABLE,
-                "the answer takes longer than 30 s: ask for a shorter span, a longer step or one facility",
-                10,
-            ),
-            Refused::Busy(why) => answer::later(S::SERVICE_UNAVAILABLE, why, 10),
-            Refused::Failed(why) => {
-                tracing::error!("a question cannot be answered: {why:#}");
-                answer::error(S::INTERNAL_SERVER_ERROR, "the store cannot be read")
+            Refused::Parameter(_) => answer::error(S::BAD_REQUEST, why),
+            Refused::Forbidden => answer::error(S::FORBIDDEN, why),
+            Refused::Unknown(..) => answer::error(S::NOT_FOUND, why),
+            Refused::NoCsv => answer::error(S::NOT_ACCEPTABLE, why),
+            Refused::TooSlow | Refused::Busy(_) => answer::later(S::SERVICE_UNAVAILABLE, why, 10),
+            Refused::Failed(cause) => {
+                tracing::error!("a question cannot be answered: {cause:#}");
+                answer::error(S::INTERNAL_SERVER_ERROR, why)
             }
         }
     }

@@ -118,6 +118,11 @@ impl Rows {
         Ok(())
     }
 
+    /// The rows, each with its values in the order of the question's fields.
+    pub fn list(&self) -> &[Vec<Datum>] {
+        &self.rows
+    }
+
     /// Adds to the head what follows from the question's parameters.
     pub fn finish(&mut self, question: &Question, asked: &Asked) {
         let mut head = Vec::new();
@@ -165,7 +170,11 @@ pub const FOLLOWING: &[(&str, Field)] = &[
     ),
     (
         "step",
-        super::field("step", Ty::Text, "The length of a step: 5m, 1h or 1d."),
+        super::field(
+            "step",
+            Ty::Text,
+            "The length of a step: 5m, 15m, 1h, 6h or 1d.",
+        ),
     ),
     (
         "limit",

@@ -51,36 +51,53 @@ impl Span {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     FiveMinutes,
+    QuarterHour,
     Hour,
+    SixHours,
     Day,
 }
 
 impl Step {
-    pub const WORDS: &[&str] = &["5m", "1h", "1d"];
+    pub const WORDS: &[&str] = &["5m", "15m", "1h", "6h", "1d"];
+
+    /// From the finest on, in the order of their words.
+    const ALL: [Self; 5] = [
+        Step::FiveMinutes,
+        Step::QuarterHour,
+        Step::Hour,
+        Step::SixHours,
+        Step::Day,
+    ];
 
     pub fn of(word: &str) -> Option<Self> {
-        match word {
-            "5m" => Some(Step::FiveMinutes),
-            "1h" => Some(Step::Hour),
-            "1d" => Some(Step::Day),
-            _ => None,
-        }
+        Self::ALL.into_iter().find(|step| step.word() == word)
     }
 
     pub fn word(self) -> &'static str {
         match self {
             Step::FiveMinutes => "5m",
+            Step::QuarterHour => "15m",
             Step::Hour => "1h",
+            Step::SixHours => "6h",
             Step::Day => "1d",
         }
     }
 
-    fn ms(self) -> i64 {
+    /// Its length in milliseconds.
+    pub fn ms(self) -> i64 {
         match self {
             Step::FiveMinutes => SLOT_MS,
+            Step::QuarterHour => 3 * SLOT_MS,
             Step::Hour => HOUR_MS,
+            Step::SixHours => 6 * HOUR_MS,
             Step::Day => DAY_MS,
         }
+    }
+
+    /// The finest of which a span has at most so many.
+    pub fn at_most(span: Span, steps: i64) -> Self {
+        let fits = |step: &Self| (span.to - span.from) / step.ms() <= steps;
+        Self::ALL.into_iter().find(fits).unwrap_or(Step::Day)
     }
 
     /// The step that a span gets where nobody says another.

@@ -104,7 +104,7 @@ fn what_is_asked_wrongly_is_said() {
         (
             "jobs?step=2h",
             400,
-            "parameter `step`: expected one of 5m, 1h, 1d, found \"2h\"",
+            "parameter `step`: expected one of 5m, 15m, 1h, 6h, 1d, found \"2h\"",
         ),
         (
             "jobs?from=-90d&step=5m",

@@ -1,0 +1,371 @@
+// Draws a page's charts and keeps the page fresh. All else on it works without this script.
+"use strict";
+
+const main = document.getElementById("main");
+const isLocal = main.dataset.local === "true";
+const zone = isLocal ? Intl.DateTimeFormat().resolvedOptions().timeZone : "UTC";
+
+// ---- Words and numbers for a person. ----
+
+/** Three digits or more, with commas; as the receiver writes them. */
+function digits(number) {
+    const size = Math.abs(number);
+    const most = Number.isInteger(number) || size >= 100 ? 0 : size >= 10 ? 1 : size >= 0.01 ? 2 : 4;
+    return number.toLocaleString("en-US", { maximumFractionDigits: most });
+}
+
+function scaled(number, base, units) {
+    let unit = 0;
+    while (Math.abs(number) >= base && unit + 1 < units.length) {
+        number /= base;
+        unit += 1;
+    }
+    return digits(number) + (units[unit] ? " " + units[unit] : "");
+}
+
+const bytes = (number) => scaled(number, 1024, ["B", "KiB", "MiB", "GiB", "TiB", "PiB"]);
+
+function duration(seconds) {
+    if (seconds < 120) return digits(seconds) + " s";
+    if (seconds < 7200) return digits(seconds / 60) + " min";
+    if (seconds < 172800) return digits(seconds / 3600) + " h";
+    return digits(seconds / 86400) + " d";
+}
+
+const UNITS = {
+    count: (number) => scaled(number, 1e6, ["", "M", "G"]),
+    number: digits,
+    cores: (number) => digits(number),
+    bytes,
+    rate: (number) => bytes(number) + "/s",
+    mebibytes: (number) => bytes(number * 1048576),
+    seconds: duration,
+    share: (number) => digits(number * 100) + " %",
+};
+
+/** A time to the minute, in the page's zone; seconds since 1970. */
+function minute(seconds) {
+    const parts = new Intl.DateTimeFormat("sv-SE", { dateStyle: "short", timeStyle: "short", timeZone: zone });
+    return parts.format(new Date(seconds * 1000));
+}
+
+/** An element with a class, a text and children. */
+function element(name, { text, className, ...rest } = {}, children = []) {
+    const made = document.createElement(name);
+    if (className) made.className = className;
+    if (text !== undefined) made.textContent = text;
+    for (const [key, value] of Object.entries(rest)) made.setAttribute(key, value);
+    made.append(...children);
+    return made;
+}
+
+// ---- Charts. ----
+
+const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+/** States have their own colours, so that they look the same everywhere; all else has them in turn. */
+const NAMED = { running: 0, idle: 1, held: 3, ssh: 0, jupyter: 1, batch: 2, together: 4 };
+const COLOURS = 8;
+
+function colour(name, at) {
+    return style(`--series-${(NAMED[name] ?? at) % COLOURS}`);
+}
+
+/** Indices of numbers without a neighbour, which a line would not show. */
+function alone(values) {
+    const is = (at) => values[at] !== null && values[at] !== undefined;
+    return values.map((_, at) => at).filter((at) => is(at) && !is(at - 1) && !is(at + 1));
+}
+
+/** Sums from the last series to the first, so that each is painted over the ones that hold it. */
+function stacked(series) {
+    const sums = [];
+    let below = null;
+    for (const one of series) {
+        const before = below;
+        below = one.values.map((value, at) => {
+            const under = before ? before[at] : null;
+            return value === null && under === null ? null : (value ?? 0) + (under ?? 0);
+        });
+        sums.push(below);
+    }
+    return sums;
+}
+
+class Chart {
+    constructor(box) {
+        this.box = box;
+        this.shape = box.dataset.shape;
+        this.text = UNITS[box.dataset.unit];
+        this.hidden = new Set();
+        new ResizeObserver(() => this.fit()).observe(box);
+    }
+
+    async load() {
+        this.box.setAttribute("aria-busy", "true");
+        try {
+            const answer = await fetch(this.box.dataset.url, { headers: { accept: "application/json" } });
+            const data = await answer.json();
+            if (!answer.ok) throw new Error(data.error);
+            this.data = data;
+            this.draw();
+        } catch (why) {
+            this.say("bad", `No numbers: ${why.message}`);
+        } finally {
+            this.box.removeAttribute("aria-busy");
+        }
+    }
+
+    say(className, text) {
+        this.plot?.destroy();
+        this.plot = null;
+        this.box.replaceChildren(element("p", { className, text, role: "status" }));
+    }
+
+    draw() {
+        const { series, times, cut } = this.data;
+        if (!series.some((one) => one.values.some((value) => value !== null))) {
+            this.say("none", "Nothing was heard in this span.");
+            return;
+        }
+        this.plot?.destroy();
+        this.plot = null;
+        const picture = element("div", { className: "picture", role: "img", "aria-label": this.summary() });
+        this.box.replaceChildren(picture);
+        if (this.shape === "heat") {
+            this.heat(picture);
+        } else {
+            this.lines(picture);
+        }
+        const gaps = times.filter((_, at) => series.every((one) => one.values[at] === null)).length;
+        const notes = [];
+        if (gaps > 0) notes.push(`Gaps: nothing was heard in ${gaps} of ${times.length} steps.`);
+        if (cut > 0) notes.push(`${cut} more are not shown by name.`);
+        if (notes.length > 0) this.box.append(element("p", { className: "about", text: notes.join(" ") }));
+        if (this.shape !== "heat") this.box.append(this.legend());
+    }
+
+    summary() {
+        const { series, from, to } = this.data;
+        const all = series.slice(0, 8).map((one) => `${one.name} ${this.numbers(one).join(", ")}`);
+        return `Chart from ${minute(from)} to ${minute(to)}. Least, mean, most, last: ${all.join("; ")}.`;
+    }
+
+    /** Least, mean, most and last of a series. */
+    numbers(one) {
+        const known = one.values.filter((value) => value !== null);
+        if (known.length === 0) return ["–", "–", "–", "–"];
+        const mean = known.reduce((sum, value) => sum + value, 0) / known.length;
+        const least = known.reduce((a, b) => Math.min(a, b));
+        const most = known.reduce((a, b) => Math.max(a, b));
+        return [least, mean, most, known.at(-1)].map(this.text);
+    }
+
+    lines(picture) {
+        const { from, to, times } = this.data;
+        const shown = this.data.series.filter((one) => !this.hidden.has(one.name));
+        const isStack = this.shape.endsWith("stack");
+        const isBars = this.shape.startsWith("bar");
+        const values = isStack ? stacked(shown) : shown.map((one) => one.values);
+        const series = shown.map((one, at) => {
+            const stroke = colour(one.name, this.data.series.indexOf(one));
+            return {
+                label: one.name,
+                stroke,
+                width: isStack ? 1 : shown.length > 12 ? 1 : 2,
+                fill: isStack || isBars ? stroke : undefined,
+                spanGaps: false,
+                paths: isBars ? uPlot.paths.bars({ size: [0.8, 60] }) : undefined,
+                points: isBars ? { show: false } : { show: true, size: 5, filter: () => alone(values[at]) },
+            };
+        });
+        if (isStack) {
+            series.reverse();
+            values.reverse();
+        }
+        const ink = style("--soft");
+        const axis = { stroke: ink, grid: { stroke: style("--grid"), width: 1 }, ticks: { stroke: style("--grid") } };
+        const options = {
+            width: picture.clientWidth,
+            height: 220,
+            tzDate: (seconds) => (isLocal ? new Date(seconds * 1000) : uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC")),
+            scales: { x: { min: from, max: to }, y: { range: (_, least, most) => [Math.min(0, least), most > 0 ? most * 1.05 : 1] } },
+            axes: [axis, { ...axis, size: 70, values: (_, all) => all.map(this.text) }],
+            legend: { show: false },
+            cursor: { drag: { x: true, y: false, setScale: false }, points: { show: !isStack } },
+            hooks: { setSelect: [(plot) => this.zoom(plot)], setCursor: [(plot) => this.point(plot.cursor.idx)] },
+            series: [{}, ...series],
+        };
+        this.plot = new uPlot(options, [times, ...values], picture);
+    }
+
+    /** Shows the part of the span that was drawn over. */
+    zoom(plot) {
+        const { left, width } = plot.select;
+        if (width < 8) return;
+        const at = (pixel) => String(Math.round(plot.posToVal(pixel, "x")) * 1000);
+        const url = new URL(location.href);
+        url.searchParams.set("from", at(left));
+        url.searchParams.set("to", at(left + width));
+        location.assign(url);
+    }
+
+    /** The numbers under the pointer stand in the legend. */
+    point(at) {
+        if (!this.rows) return;
+        const isOver = at !== null && at !== undefined;
+        this.when.textContent = isOver ? minute(this.data.times[at]) : "Last";
+        for (const { one, cell, last } of this.rows) {
+            const value = one.values[at];
+            cell.textContent = !isOver ? last : value === null ? "–" : this.text(value);
+        }
+    }
+
+    legend() {
+        this.when = element("th", { scope: "col", className: "number", text: "Last" });
+        this.rows = [];
+        const row = (one, at) => {
+            const [least, mean, most, last] = this.numbers(one);
+            const cell = element("td", { className: "number", text: last });
+            this.rows.push({ one, cell, last });
+            const button = element("button", { type: "button", "aria-pressed": String(!this.hidden.has(one.name)) });
+            const swatch = element("i");
+            swatch.style.background = colour(one.name, at);
+            button.append(swatch, one.name);
+            button.addEventListener("click", () => this.toggle(one.name));
+            const rest = [least, mean, most].map((text) => element("td", { className: "number", text }));
+            return element("tr", {}, [element("th", { scope: "row" }, [button]), cell, ...rest]);
+        };
+        const heads = ["Least", "Mean", "Most"].map((text) => element("th", { scope: "col", className: "number", text }));
+        const head = element("tr", {}, [element("th", { scope: "col", text: "Series" }), this.when, ...heads]);
+        const body = this.data.series.map(row);
+        const table = element("table", {}, [element("thead", {}, [head]), element("tbody", {}, body)]);
+        return element("div", { className: "legend", tabindex: "0", role: "region", "aria-label": "Series" }, [table]);
+    }
+
+    toggle(name) {
+        if (!this.hidden.delete(name)) this.hidden.add(name);
+        this.draw();
+        const all = [...this.box.querySelectorAll(".legend button")];
+        all.find((button) => button.textContent === name)?.focus();
+    }
+
+    /** A strip for each series, as wide as the span; striped where nothing is known. */
+    heat(picture) {
+        const { series, times } = this.data;
+        const most = Math.max(...series.flatMap((one) => one.values.map((value) => value ?? 0)), 1e-9);
+        const readout = element("p", { className: "about", text: `Darkest: ${this.text(most)}.` });
+        const table = element("div", { className: "heat" });
+        for (const one of series) {
+            const canvas = element("canvas", { width: times.length, height: 1 });
+            const pen = canvas.getContext("2d");
+            pen.fillStyle = style("--heat");
+            one.values.forEach((value, at) => {
+                if (value === null) return;
+                pen.clearRect(at, 0, 1, 1);
+                pen.globalAlpha = 1;
+                pen.fillStyle = style("--cold");
+                pen.fillRect(at, 0, 1, 1);
+                pen.globalAlpha = Math.max(0, value / most);
+                pen.fillStyle = style("--heat");
+                pen.fillRect(at, 0, 1, 1);
+            });
+            canvas.addEventListener("pointermove", (event) => {
+                const at = Math.floor((event.offsetX / canvas.clientWidth) * times.length);
+                const value = one.values[at];
+                const says = value === null || value === undefined ? "nothing was heard" : this.text(value);
+                readout.textContent = `${one.name}, ${minute(times[at] ?? times[0])}: ${says}. Darkest: ${this.text(most)}.`;
+            });
+            table.append(element("span", { text: one.name }), canvas);
+        }
+        picture.append(table);
+        this.box.append(readout);
+    }
+
+    fit() {
+        const picture = this.box.querySelector(".picture");
+        if (this.plot && picture && Math.abs(picture.clientWidth - this.plot.width) > 1) {
+            this.plot.setSize({ width: picture.clientWidth, height: this.plot.height });
+        }
+    }
+}
+
+// ---- The page. ----
+
+let charts = [];
+
+function begin() {
+    charts = [...document.querySelectorAll(".chart")].map((box) => new Chart(box));
+    charts.forEach((chart) => chart.load());
+    localise(main);
+}
+
+/** Times that stand on the page, in the browser's zone where that is asked for. */
+function localise(within) {
+    for (const time of within.querySelectorAll("time")) {
+        const seconds = Date.parse(time.dateTime) / 1000;
+        time.title = `${minute(seconds)} ${zone}`;
+        if (isLocal && /^\d/.test(time.textContent) && time.textContent.includes(":")) time.textContent = minute(seconds);
+    }
+}
+
+/** Takes the newest tables and numbers into the page, and draws the charts anew. */
+async function refresh() {
+    if (document.hidden || document.querySelector("details[open]")) return;
+    const answer = await fetch(location.href, { headers: { accept: "text/html" } });
+    if (answer.status === 401) return location.reload();
+    if (!answer.ok) return;
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const focused = document.activeElement;
+    for (const panel of document.querySelectorAll(".panel")) {
+        const other = fresh.getElementById(panel.id);
+        if (!other || panel.querySelector(".chart") || panel.contains(focused)) continue;
+        panel.replaceChildren(...other.childNodes);
+        localise(panel);
+    }
+    charts.forEach((chart) => chart.load());
+}
+
+/** The picker's fields are in the page's zone; what is sent is UTC. */
+function spanFields() {
+    const form = document.getElementById("span");
+    const fields = [...form.elements].filter((field) => field.type === "datetime-local");
+    const shift = (date) => new Date(date.getTime() - date.getTimezoneOffset() * 60000);
+    if (isLocal) {
+        document.querySelector(".picker .zone").textContent = zone;
+        for (const field of fields) field.value = shift(new Date(field.value + "Z")).toISOString().slice(0, 16);
+    }
+    form.addEventListener("submit", (event) => {
+        event.preventDefault();
+        const url = new URL(form.action);
+        for (const [name, value] of new FormData(form)) {
+            const isTime = name === "from" || name === "to";
+            if (value) url.searchParams.set(name, isTime && isLocal ? new Date(value).toISOString() : value);
+        }
+        location.assign(url);
+    });
+}
+
+function controls() {
+    const form = document.getElementById("view");
+    form.addEventListener("change", () => form.requestSubmit());
+    form.addEventListener("submit", () => {
+        for (const field of form.elements) if (field.value === "") field.disabled = true;
+    });
+    const picker = document.querySelector(".picker");
+    document.addEventListener("keydown", (event) => {
+        if (event.key === "Escape" && picker.open) {
+            picker.open = false;
+            picker.querySelector("summary").focus();
+        }
+    });
+    document.addEventListener("click", (event) => {
+        if (!picker.contains(event.target)) picker.open = false;
+    });
+}
+
+controls();
+spanFields();
+begin();
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => charts.forEach((chart) => chart.data && chart.draw()));
+if (main.dataset.refresh) setInterval(() => refresh().catch(() => {}), Number(main.dataset.refresh) * 1000);

@@ -1,0 +1,254 @@
+//! A chart: rows become series over one axis of times. A step of which the answer has no row is a gap, never a
+//! zero.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use super::cell::Unit;
+use super::{number, place, value};
+use crate::api::Question;
+use crate::api::reply::{Datum, Rows};
+use crate::api::span::{Span, Step};
+
+/// What a chart looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    Lines,
+    /// Areas on top of each other: together they are a whole.
+    Stack,
+    /// A bar for each step.
+    Bars,
+    /// Bars on top of each other.
+    BarStack,
+    /// A row for each series, darker where there is more.
+    Heat,
+}
+
+impl Shape {
+    /// As the script knows it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Shape::Lines => "lines",
+            Shape::Stack => "stack",
+            Shape::Bars => "bars",
+            Shape::BarStack => "barstack",
+            Shape::Heat => "heat",
+        }
+    }
+}
+
+/// Which field is what. Each row has the beginning of its step in the field `time`.
+#[derive(Debug)]
+pub struct Chart {
+    pub shape: Shape,
+    pub unit: Unit,
+    /// The fields whose values together name a row's series; nulls are left out, and a row with nulls only is of
+    /// the rest. Rows of the same series and step are added up.
+    pub split: &'static [&'static str],
+    /// The fields that are drawn, and what a series of each is called.
+    pub values: &'static [(&'static str, &'static str)],
+    /// Steps in it, at most.
+    pub steps: i64,
+}
+
+/// What is sent to the script.
+#[derive(Debug, Serialize, PartialEq)]
+pub struct Data {
+    /// The span, seconds since 1970.
+    pub from: i64,
+    pub to: i64,
+    /// The length of a step in seconds, where steps have one.
+    pub step: Option<i64>,
+    /// The beginning of each step, seconds since 1970.
+    pub times: Vec<i64>,
+    pub series: Vec<Series>,
+    /// How many series or rows the question's limit left out.
+    pub cut: usize,
+}
+
+#[derive(Debug, Serialize, PartialEq)]
+pub struct Series {
+    pub name: String,
+    /// For each time, to five digits; null: nothing is known.
+    pub values: Vec<Option<f64>>,
+}
+
+impl Chart {
+    pub fn fields(&self) -> Vec<&'static str> {
+        let values = self.values.iter().map(|(field, _)| *field);
+        ["time"]
+            .into_iter()
+            .chain(self.split.iter().copied())
+            .chain(values)
+            .collect()
+    }
+
+    /// What a row's series are called.
+    fn name(&self, question: &Question, row: &[Datum], title: &str) -> String {
+        let mut parts: Vec<String> = self
+            .split
+            .iter()
+            .filter_map(|field| match value(question, row, field) {
+                Datum::Null => None,
+                Datum::Text(text) => Some(text.clone()),
+                other => number(other).map(|number| Unit::Count.text(number)),
+            })
+            .collect();
+        match self.split.is_empty() {
+            true => parts.push(title.to_owned()),
+            false if parts.is_empty() => parts.push("the rest".to_owned()),
+            false if self.values.len() > 1 => parts.push(title.to_owned()),
+            false => {}
+        }
+        parts.join(" ")
+    }
+}
+
+/// Brings an answer's rows into the form that is drawn.
+pub fn data(chart: &Chart, question: &Question, rows: &Rows, span: Span, step: Step) -> Data {
+    let mut series: BTreeMap<String, BTreeMap<i64, f64>> = BTreeMap::new();
+    // In the order in which they first come, which is the question's.
+    let mut order: Vec<String> = Vec::new();
+    let mut times: BTreeSet<i64> = BTreeSet::new();
+    let at = place(question, "time");
+    for row in rows.list() {
+        let Some(Datum::Time(time)) = at.and_then(|at| row.get(at)) else {
+            continue;
+        };
+        times.insert(*time);
+        for (field, title) in chart.values {
+            let name = chart.name(question, row, title);
+            let Some(number) = number(value(question, row, field)) else {
+                continue;
+            };
+            if !series.contains_key(&name) {
+                order.push(name.clone());
+            }
+            *series.entry(name).or_default().entry(*time).or_insert(0.0) += number;
+        }
+    }
+    let has_step = question.has("step");
+    if has_step {
+        times.extend(steps(span, step));
+    }
+    let times: Vec<i64> = times.into_iter().collect();
+    let series = order.into_iter().map(|name| {
+        let values = series.remove(&name).unwrap_or_default();
+        Series {
+            values: times
+                .iter()
+                .map(|time| values.get(time).copied().map(rounded))
+                .collect(),
+            name,
+        }
+    });
+    Data {
+        from: span.from / 1000,
+        to: span.to / 1000,
+        step: has_step.then_some(step.ms() / 1000),
+        series: series.collect(),
+        times: times.iter().map(|time| time / 1000).collect(),
+        cut: rows.cut,
+    }
+}
+
+/// The beginnings of all steps that a span touches.
+fn steps(span: Span, step: Step) -> impl Iterator<Item = i64> {
+    let mut next = step.begin(span.from);
+    std::iter::from_fn(move || {
+        let time = next;
+        next += step.ms();
+        (time < span.to).then_some(time)
+    })
+}
+
+/// To five digits: a chart shows no more, and they are most of what is sent.
+fn rounded(number: f64) -> f64 {
+    if number == 0.0 || !number.is_finite() {
+        return 0.0;
+    }
+    let scale = 10f64.powf(4.0 - number.abs().log10().floor());
+    let rounded = (number * scale).round() / scale;
+    if rounded.is_finite() { rounded } else { number }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::jobs::QUESTION;
+
+    const STATES: Chart = Chart {
+        shape: Shape::Stack,
+        unit: Unit::Count,
+        split: &["state"],
+        values: &[("jobs", "jobs")],
+        steps: 300,
+    };
+    const HOUR: i64 = 3_600_000;
+
+    fn row(time: i64, user: Option<&str>, state: &str, jobs: f64) -> Vec<Datum> {
+        let user = user.map(str::to_owned).into();
+        vec![
+            Datum::Time(time),
+            Datum::Null,
+            user,
+            state.into(),
+            jobs.into(),
+        ]
+    }
+
+    #[test]
+    fn a_step_without_rows_is_a_gap() {
+        let mut rows = Rows::default();
+        rows.push(row(0, None, "running", 3.0)).unwrap();
+        rows.push(row(2 * HOUR, None, "running", 1.0 / 3.0))
+            .unwrap();
+        rows.push(row(2 * HOUR, None, "idle", 0.0)).unwrap();
+        let span = Span {
+            from: 1,
+            to: 3 * HOUR,
+        };
+        let data = data(&STATES, &QUESTION, &rows, span, Step::Hour);
+        assert_eq!(data.times, [0, 3_600, 7_200]);
+        assert_eq!(data.step, Some(3_600));
+        assert_eq!(data.series[0].name, "running");
+        assert_eq!(data.series[0].values, [Some(3.0), None, Some(0.33333)]);
+        assert_eq!(data.series[1].values, [None, None, Some(0.0)]);
+    }
+
+    #[test]
+    fn rows_of_one_series_and_step_are_added_up() {
+        let mut rows = Rows::default();
+        for (user, state) in [
+            (Some("canary-1"), "idle"),
+            (Some("canary-1"), "held"),
+            (None, "idle"),
+        ] {
+            rows.push(row(0, user, state, 2.0)).unwrap();
+        }
+        let by_user = Chart {
+            split: &["user"],
+            ..STATES
+        };
+        let span = Span { from: 0, to: HOUR };
+        let data = data(&by_user, &QUESTION, &rows, span, Step::Hour);
+        let all: Vec<_> = data
+            .series
+            .iter()
+            .map(|one| (&*one.name, &*one.values))
+            .collect();
+        assert_eq!(
+            all,
+            [("canary-1", &[Some(4.0)][..]), ("the rest", &[Some(2.0)])]
+        );
+    }
+
+    #[test]
+    fn numbers_keep_five_digits() {
+        assert_eq!(rounded(123_456_789.0), 123_460_000.0);
+        assert_eq!(rounded(-0.000_123_456), -0.000_123_46);
+        assert_eq!(rounded(0.0), 0.0);
+        assert_eq!(rounded(f64::MIN_POSITIVE), f64::MIN_POSITIVE);
+    }
+}

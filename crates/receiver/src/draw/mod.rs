@@ -1,0 +1,54 @@
+//! How rows are shown to a person: as a few numbers, as a table, or as a chart. The rows are an answer of the API;
+//! what is here only says which field goes where.
+
+pub mod cell;
+pub mod chart;
+pub mod table;
+pub mod tiles;
+
+use crate::api::Question;
+use crate::api::reply::Datum;
+
+/// How a panel shows its rows.
+#[derive(Debug)]
+pub enum Draw {
+    /// A few numbers, each with what it was in the span before.
+    Tiles(tiles::Tiles),
+    Table(table::Table),
+    /// Drawn by the page's script.
+    Chart(chart::Chart),
+}
+
+impl Draw {
+    /// The fields of the question that it reads: a test holds them against the question's own.
+    pub fn fields(&self) -> Vec<&'static str> {
+        match self {
+            Draw::Tiles(tiles) => tiles.fields(),
+            Draw::Table(table) => table.fields(),
+            Draw::Chart(chart) => chart.fields(),
+        }
+    }
+}
+
+/// Where a question's rows have a field.
+fn place(question: &Question, field: &str) -> Option<usize> {
+    question.fields.iter().position(|known| known.name == field)
+}
+
+/// A row's value of a field; null where there is none.
+fn value<'r>(question: &Question, row: &'r [Datum], field: &str) -> &'r Datum {
+    place(question, field)
+        .and_then(|at| row.get(at))
+        .unwrap_or(&Datum::Null)
+}
+
+/// A value as a number.
+#[expect(clippy::cast_precision_loss, reason = "shown rounded")]
+fn number(value: &Datum) -> Option<f64> {
+    match value {
+        Datum::Int(number) | Datum::Time(number) => Some(*number as f64),
+        Datum::Number(number) => Some(*number),
+        Datum::Bool(is_so) => Some(f64::from(u8::from(*is_so))),
+        _ => None,
+    }
+}

@@ -1,0 +1,291 @@
+//! A page's HTML: the frame that all pages have, and the panels in it.
+
+use askama::Template;
+use axum::http::StatusCode;
+use axum::response::{Html, IntoResponse as _, Response};
+
+use super::view::{REFRESHES, SPANS, View};
+use super::{ALL, Page, assets::Assets};
+use crate::answer;
+use crate::api::refused::Refused;
+use crate::api::reply::Rows;
+use crate::api::viewer::Viewer;
+use crate::draw::table::Shown as Table;
+use crate::draw::tiles::Tile;
+use crate::draw::{Draw, cell};
+use crate::panels::Panel;
+use crate::standing::Standing;
+
+#[derive(Template)]
+#[template(path = "dashboard.html")]
+struct Frame<'a> {
+    assets: Assets,
+    page: &'a Page,
+    /// What the page is about, if not all of a facility: a user, a node.
+    subject: Option<&'a str>,
+    /// What is shown, as the browser's window says it.
+    where_: String,
+    menu: Vec<Link>,
+    facilities: Vec<Choice>,
+    zones: Vec<Choice>,
+    refreshes: Vec<Choice>,
+    span: Picker,
+    /// Parameters that the form of facility, zone and refresh has no fields for.
+    kept: Vec<(&'static str, String)>,
+    is_local: bool,
+    refresh: &'a str,
+    /// What a viewer has to know of the whole store.
+    notes: Vec<String>,
+    panels: Vec<Shown>,
+    version: &'static str,
+    can_log_out: bool,
+    sees_all: bool,
+}
+
+struct Link {
+    title: String,
+    url: String,
+    is_this: bool,
+}
+
+struct Choice {
+    value: String,
+    title: String,
+    is_this: bool,
+}
+
+/// The span picker.
+struct Picker {
+    title: String,
+    quick: Vec<Link>,
+    calendar: Vec<Link>,
+    /// For the fields, UTC, to the minute.
+    from: String,
+    to: String,
+    back: String,
+    forth: Option<String>,
+    wider: String,
+    /// Parameters that its form has no fields for.
+    kept: Vec<(&'static str, String)>,
+}
+
+/// A panel as it stands on the page.
+struct Shown {
+    name: &'static str,
+    title: &'static str,
+    about: &'static str,
+    is_wide: bool,
+    csv: String,
+    body: Body,
+}
+
+enum Body {
+    Tiles(Vec<Tile>),
+    Table(Table),
+    Chart {
+        data: String,
+        shape: &'static str,
+        unit: &'static str,
+    },
+    /// Why there is nothing.
+    Refused(String),
+}
+
+#[derive(Template)]
+#[template(path = "message.html")]
+struct Message<'a> {
+    assets: Assets,
+    title: &'a str,
+    why: &'a str,
+}
+
+/// A page that says why there is no other.
+pub fn message(status: StatusCode, why: &str) -> Response {
+    let page = Message {
+        assets: Assets::default(),
+        title: status.canonical_reason().unwrap_or("Refused"),
+        why,
+    };
+    html(status, page.render())
+}
+
+/// A rendered page.
+pub fn html(status: StatusCode, page: askama::Result<String>) -> Response {
+    match page {
+        Ok(page) => (status, Html(page)).into_response(),
+        Err(why) => answer::error(StatusCode::INTERNAL_SERVER_ERROR, why.to_string()),
+    }
+}
+
+/// A page with its panels; `answers` are those of the panels that are no charts, in order.
+pub fn render(
+    view: &View,
+    viewer: &Viewer,
+    standing: &Standing,
+    panels: &[&Panel],
+    answers: Vec<Result<Rows, Refused>>,
+) -> Response {
+    let mut answers = answers.into_iter();
+    let panels = panels.iter().map(|panel| shown(view, panel, &mut answers));
+    let subject = view.page.params.iter().find_map(|name| view.get(name));
+    let span = picker(view);
+    let page = Frame {
+        assets: Assets::default(),
+        page: view.page,
+        subject,
+        where_: match view.facility() {
+            Some(facility) => format!("{} of {facility}, {}", view.page.title, span.title),
+            None => format!("{}, {}", view.page.title, span.title),
+        },
+        menu: menu(view),
+        facilities: facilities(view, viewer, standing),
+        zones: choices(
+            view.get("tz").unwrap_or("utc"),
+            &[("utc", "UTC"), ("local", "Local time")],
+        ),
+        refreshes: choices(view.get("refresh").unwrap_or_default(), &REFRESHES),
+        kept: kept(view, &["from", "to"]),
+        is_local: view.is_local(),
+        refresh: view.get("refresh").unwrap_or_default(),
+        notes: notes(view, viewer, standing),
+        panels: panels.collect(),
+        version: env!("CARGO_PKG_VERSION"),
+        can_log_out: viewer.0.token.is_some(),
+        sees_all: viewer.0.facility.is_none(),
+        span,
+    };
+    html(StatusCode::OK, page.render())
+}
+
+fn shown(
+    view: &View,
+    panel: &Panel,
+    answers: &mut impl Iterator<Item = Result<Rows, Refused>>,
+) -> Shown {
+    let mut rows = || answers.next().unwrap_or_else(|| Ok(Rows::default()));
+    let body = match &panel.draw {
+        Draw::Chart(chart) => Ok(Body::Chart {
+            data: view.data(panel),
+            shape: chart.shape.word(),
+            unit: chart.unit.word(),
+        }),
+        Draw::Tiles(tiles) => rows().map(|rows| Body::Tiles(tiles.show(panel.question, &rows))),
+        Draw::Table(table) => {
+            rows().map(|rows| Body::Table(table.show(panel.question, &rows, view)))
+        }
+    };
+    let question = view.question(panel);
+    let join = if question.contains('?') { '&' } else { '?' };
+    Shown {
+        name: panel.name,
+        title: panel.title,
+        about: panel.about,
+        is_wide: panel.is_wide,
+        csv: format!("{question}{join}format=csv"),
+        body: body.unwrap_or_else(|why| {
+            if let Refused::Failed(cause) = &why {
+                tracing::error!("panel {} has no numbers: {cause:#}", panel.name);
+            }
+            Body::Refused(why.to_string())
+        }),
+    }
+}
+
+fn menu(view: &View) -> Vec<Link> {
+    let link = |page: &&Page| Link {
+        title: page.title.to_owned(),
+        url: view.to(page, &[]),
+        is_this: page.path == view.page.path,
+    };
+    ALL.iter()
+        .filter(|page| page.is_in_menu)
+        .map(link)
+        .collect()
+}
+
+fn facilities(view: &View, viewer: &Viewer, standing: &Standing) -> Vec<Choice> {
+    let choice = |value: &str, title: &str| Choice {
+        value: value.to_owned(),
+        title: title.to_owned(),
+        is_this: view.facility().unwrap_or_default() == value,
+    };
+    if let Some(own) = &viewer.0.facility {
+        return vec![choice(own, own)];
+    }
+    let all = standing.facilities.iter();
+    std::iter::once(choice("", "All facilities"))
+        .chain(all.map(|facility| choice(&facility.name, &facility.name)))
+        .collect()
+}
+
+fn choices(this: &str, all: &[(&str, &str)]) -> Vec<Choice> {
+    all.iter()
+        .map(|(value, title)| Choice {
+            value: (*value).to_owned(),
+            title: (*title).to_owned(),
+            is_this: *value == this,
+        })
+        .collect()
+}
+
+fn picker(view: &View) -> Picker {
+    let to_now = view.get("to").is_none_or(|to| to == "now");
+    let link = |title: &str, from: &str, to: &str| Link {
+        title: title.to_owned(),
+        url: view.with(&[("from", from), ("to", to)]),
+        is_this: view.from() == from && view.get("to").unwrap_or("now") == to,
+    };
+    let quick: Vec<Link> = SPANS
+        .iter()
+        .map(|(title, from)| link(title, from, "now"))
+        .collect();
+    let calendar: Vec<Link> = view
+        .calendar()
+        .iter()
+        .map(|(title, from, to)| link(title, from, to))
+        .collect();
+    let named = quick.iter().chain(&calendar).find(|link| link.is_this);
+    let (from, to) = (cell::minute(view.span.from), cell::minute(view.span.to));
+    let [back, forth, wider] = view
+        .moved()
+        .map(|[from, to]| view.with(&[("from", &from), ("to", &to)]));
+    Picker {
+        title: named.map_or_else(|| format!("{from} – {to}"), |link| link.title.clone()),
+        from: from.replace(' ', "T"),
+        to: to.replace(' ', "T"),
+        back,
+        // Nothing is known of the time after now.
+        forth: (!to_now && view.span.to < view.now).then_some(forth),
+        wider,
+        kept: kept(view, &["facility", "tz", "refresh"]),
+        quick,
+        calendar,
+    }
+}
+
+/// What a form of this page carries along: what it has no fields for.
+fn kept(view: &View, shared: &[&'static str]) -> Vec<(&'static str, String)> {
+    let own = view.page.params.iter().chain(&["sort", "search"]);
+    own.chain(shared)
+        .filter_map(|name| Some((*name, view.get(name)?.to_owned())))
+        .collect()
+}
+
+fn notes(view: &View, viewer: &Viewer, standing: &Standing) -> Vec<String> {
+    let mut notes = Vec::new();
+    if standing.ready.is_err() {
+        notes.push("Documents are not taken now: the receiver's log says why.".to_owned());
+    }
+    let own = viewer.0.facility.as_deref().or(view.facility());
+    let mut seen = standing
+        .facilities
+        .iter()
+        .filter(|facility| own.is_none_or(|own| own == facility.name));
+    if seen.next().is_none() {
+        notes.push(match own {
+            Some(own) => format!("{own} has not sent anything yet."),
+            None => "No facility has sent anything yet. `afmetrics_receiver token create --facility NAME` makes a token for one; its collectors send to this address.".to_owned(),
+        });
+    }
+    notes
+}
