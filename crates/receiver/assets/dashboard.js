@@ -64,7 +64,7 @@ function element(name, { text, className, ...rest } = {}, children = []) {
 const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 /** States have their own colours, so that they look the same everywhere; all else has them in turn. */
-const NAMED = { running: 0, idle: 1, held: 3, ssh: 0, jupyter: 1, batch: 2, together: 4 };
+const NAMED = { running: 0, idle: 1, finished: 2, completed: 2, held: 3, removed: 5, ssh: 0, jupyter: 1, batch: 2, together: 4 };
 const COLOURS = 8;
 
 function colour(name, at) {
@@ -91,6 +91,14 @@ function stacked(series) {
     }
     return sums;
 }
+
+/** Labels of the axis of times: from which distance of two on, what, and what below when the year or day is new. */
+const DATES = [
+    [31536000, "{YYYY}", null, null, null, null, null, null, 1],
+    [2419200, "{YYYY}-{MM}", null, null, null, null, null, null, 1],
+    [86400, "{MM}-{DD}", "\n{YYYY}", null, null, null, null, null, 1],
+    [60, "{HH}:{mm}", "\n{YYYY}-{MM}-{DD}", null, "\n{MM}-{DD}", null, null, null, 1],
+];
 
 class Chart {
     constructor(box) {
@@ -123,7 +131,7 @@ class Chart {
     }
 
     draw() {
-        const { series, times, cut } = this.data;
+        const { series, times, step, cut } = this.data;
         if (!series.some((one) => one.values.some((value) => value !== null))) {
             this.say("none", "Nothing was heard in this span.");
             return;
@@ -137,9 +145,11 @@ class Chart {
         } else {
             this.lines(picture);
         }
-        const gaps = times.filter((_, at) => series.every((one) => one.values[at] === null)).length;
+        // The last step is not over, and what it will have is on its way.
+        const over = times.filter((time) => time + (step ?? 0) + 300 <= Date.now() / 1000);
+        const gaps = over.filter((_, at) => series.every((one) => one.values[at] === null)).length;
         const notes = [];
-        if (gaps > 0) notes.push(`Gaps: nothing was heard in ${gaps} of ${times.length} steps.`);
+        if (gaps > 0) notes.push(`Gaps: nothing was heard in ${gaps} of ${over.length} steps.`);
         if (cut > 0) notes.push(`${cut} more are not shown by name.`);
         if (notes.length > 0) this.box.append(element("p", { className: "about", text: notes.join(" ") }));
         if (this.shape !== "heat") this.box.append(this.legend());
@@ -190,7 +200,7 @@ class Chart {
             height: 220,
             tzDate: (seconds) => (isLocal ? new Date(seconds * 1000) : uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC")),
             scales: { x: { min: from, max: to }, y: { range: (_, least, most) => [Math.min(0, least), most > 0 ? most * 1.05 : 1] } },
-            axes: [axis, { ...axis, size: 70, values: (_, all) => all.map(this.text) }],
+            axes: [{ ...axis, values: DATES }, { ...axis, size: 70, values: (_, all) => all.map(this.text) }],
             legend: { show: false },
             cursor: { drag: { x: true, y: false, setScale: false }, points: { show: !isStack } },
             hooks: { setSelect: [(plot) => this.zoom(plot)], setCursor: [(plot) => this.point(plot.cursor.idx)] },
