@@ -9,9 +9,11 @@ mod node_list;
 mod run_times;
 mod user_list;
 
+use std::fmt::Write as _;
+
 use crate::api::Question;
 use crate::draw::Draw;
-use crate::pages::Page;
+use crate::pages::{self, Page};
 
 /// One part of a page.
 pub struct Panel {
@@ -36,6 +38,24 @@ pub const ALL: &[&Panel] = &[
     &jobs_by_state::PANEL,
     &run_times::PANEL,
 ];
+
+/// What is on each page, as `docs/dashboard.md` has it.
+pub fn markdown() -> String {
+    let mut text = String::new();
+    for page in pages::ALL {
+        let _ = write!(
+            text,
+            "\n**{}** (`{}`): {}\n\n| panel | question | |\n| --- | --- | --- |\n",
+            page.title, page.path, page.summary
+        );
+        for panel in page.panels() {
+            let question = panel.question.path;
+            let _ = writeln!(text, "| {} | `{question}` | {} |", panel.title, panel.about);
+        }
+    }
+    text.push('\n');
+    text
+}
 
 #[cfg(test)]
 mod tests {
