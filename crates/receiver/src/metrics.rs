@@ -264,7 +264,10 @@ pub async fn count(State(app): State<Arc<App>>, request: Request, next: Next) ->
             why: status.canonical_reason().unwrap_or("refused"),
             facility: None,
         });
-        app.refusals.note(code, refusal, peer, clock::now());
+        let now = clock::now();
+        let facility = refusal.facility.clone();
+        app.store.refused(code, refusal.why, facility, now);
+        app.refusals.note(code, refusal, peer, now);
     }
     response
 }
