@@ -25,3 +25,4 @@ mod siege;
 mod support;
 mod tls;
 mod tokens;
+mod viewing;
