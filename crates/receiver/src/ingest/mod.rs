@@ -47,9 +47,7 @@ pub async fn take(State(app): State<Arc<App>>, request: Request) -> Response {
                 why: refused.said(),
                 facility: sender,
             };
-            let mut response = refused.into_response();
-            response.extensions_mut().insert(said);
-            response
+            said.on(refused.into_response())
         }
     }
 }

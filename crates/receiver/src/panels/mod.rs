@@ -4,8 +4,16 @@
 //! A question that the API has already is named; one that only a panel asks stands in the panel's file, and is
 //! a question of the API then, too.
 
+mod arrived;
+mod gaps;
+mod intake;
+mod intake_by_facility;
 mod jobs_by_state;
+mod late;
 mod node_list;
+mod refused;
+mod refused_reasons;
+mod repeated;
 mod run_times;
 mod user_list;
 
@@ -37,6 +45,14 @@ pub const ALL: &[&Panel] = &[
     &user_list::PANEL,
     &jobs_by_state::PANEL,
     &run_times::PANEL,
+    &arrived::PANEL,
+    &intake::PANEL,
+    &intake_by_facility::PANEL,
+    &late::PANEL,
+    &repeated::PANEL,
+    &refused::PANEL,
+    &refused_reasons::PANEL,
+    &gaps::PANEL,
 ];
 
 /// What is on each page, as `docs/dashboard.md` has it.

@@ -22,12 +22,14 @@ use super::blocks::Blocks;
 use super::maintenance::{Keep, Maintenance, Went};
 use super::open_slots::MOST_JOBS;
 use super::ranges::Ranges;
+use super::refused::Refused;
 use super::settling::Settling;
 use super::summaries::{Counted, Summaries};
 use super::tally::Tally;
-use super::{Kept, Received, Refusal, Used, id_of};
+use super::{Kept, Received, Refusal, Used, forget, id_of};
 use crate::clock;
 use crate::documents::facts::Facts;
+use crate::documents::metric::{Metric, NOBODY};
 use crate::documents::time::hour;
 use crate::documents::{Name, Names, read_again};
 
@@ -67,6 +69,7 @@ pub struct Writer {
     /// Documents that wait in the queue.
     waiting: Arc<AtomicUsize>,
     used: Arc<Used>,
+    refused: Arc<Refused>,
     maintenance: Option<Maintenance>,
     tally: Tally,
     /// A document was committed that could not be added up.
@@ -93,6 +96,8 @@ struct Committed {
     /// What became of each request.
     kept: Vec<Result<Kept, Refusal>>,
     fresh: Vec<Fresh>,
+    /// How many were stored before, by facility and kind, which is one of the summaries' words.
+    repeated: HashMap<(i64, Name), u32>,
     /// The first block that holds any of them.
     first_block: i64,
     arrived: i64,
@@ -161,6 +166,7 @@ impl Writer {
             is_crowded: false,
             waiting,
             used,
+            refused: Arc::default(),
             maintenance: None,
             tally: Tally::default(),
             is_behind: false,
@@ -189,6 +195,10 @@ impl Writer {
 
     pub(super) fn used(&self) -> Arc<Used> {
         Arc::clone(&self.used)
+    }
+
+    pub(super) fn refused(&self) -> Arc<Refused> {
+        Arc::clone(&self.refused)
     }
 
     /// Works until nobody can ask any more, and settles.
@@ -334,6 +344,10 @@ impl Writer {
                     tracing::error!("documents could not be added up, and will be again: {why:#}");
                     self.is_behind = true;
                 }
+                for ((facility, kind), times) in committed.repeated {
+                    let what = (facility, Metric::Repeated);
+                    self.summaries.note(what, kind, committed.arrived, times);
+                }
                 self.summaries.make_room(self.most_jobs);
             }
             Err(why) => {
@@ -367,6 +381,7 @@ impl Writer {
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut batches: HashMap<(i64, Uuid), Ranges> = HashMap::new();
         let (mut kept, mut fresh) = (Vec::new(), Vec::new());
+        let mut again: HashMap<(i64, Name), u32> = HashMap::new();
         let arrived = arrived(received);
         for (request, one) in received.iter().enumerate() {
             if let Some(key) = one.key {
@@ -398,6 +413,9 @@ impl Writer {
                     && !ranges.insert(key.first + u32::try_from(at)?)
                 {
                     repeated += 1;
+                    let kind = one.documents.names.text(which.1);
+                    let kind = self.summaries.words.of(kind);
+                    *again.entry((facility, kind)).or_default() += 1;
                     continue;
                 }
                 let line = &one.documents.lines[document.line.clone()];
@@ -422,6 +440,7 @@ impl Writer {
         Ok(Committed {
             kept,
             fresh,
+            repeated: again,
             first_block,
             arrived,
         })
@@ -465,7 +484,7 @@ impl Writer {
     pub fn settle(&mut self) -> Result<()> {
         self.settled = Instant::now();
         let used = self.used.take();
-        if let Err(why) = self.catch_up() {
+        if let Err(why) = self.catch_up().and_then(|()| self.count_refused()) {
             self.used.put_back(used);
             return Err(why);
         }
@@ -520,6 +539,20 @@ impl Writer {
                 .query_row("SELECT block FROM summarised", [], |row| row.get(0))?;
             self.add_up_again(settled)?;
             self.is_behind = false;
+        }
+        Ok(())
+    }
+
+    /// Adds up what was refused since the last settling. A facility of which nothing is stored yet has no number.
+    fn count_refused(&mut self) -> Result<()> {
+        for (refused, times) in self.refused.take() {
+            let facility = match &refused.facility {
+                Some(name) => forget::id(&self.store, "facilities", name)?,
+                None => None,
+            };
+            let label = self.summaries.words.of(&refused.label());
+            let what = (facility.unwrap_or(NOBODY), Metric::Refused);
+            self.summaries.note(what, label, refused.time(), times);
         }
         Ok(())
     }
