@@ -1,5 +1,4 @@
-//! What a person does in a browser, and sees. What no page may do is looked for when a test is done: an error
-//! or a warning in the console, a request to another host.
+//! What a person does in a browser, and sees.
 
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
@@ -16,11 +15,11 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A browser's tab that shows pages of one receiver.
 pub struct Tab {
-    driver: Driver,
+    pub(super) driver: Driver,
     /// `http://127.0.0.1:PORT`
-    origin: String,
+    pub(super) origin: String,
     /// Answers that the test asked for, which the console reports as errors.
-    refusals: RefCell<Vec<u16>>,
+    pub(super) refusals: RefCell<Vec<u16>>,
 }
 
 /// Runs a test in a browser of its own, in this time zone; left out where there is no browser.
@@ -250,51 +249,6 @@ impl Tab {
         let words = json!({"format": "png"});
         let taken = self.driver.chrome("Page.captureScreenshot", words);
         STANDARD.decode(taken["data"].as_str().unwrap()).unwrap()
-    }
-
-    /// What no page may do, since this was last asked: a complaint in the console that was not asked for, a
-    /// request to anybody else.
-    pub fn complaints(&self) -> Vec<String> {
-        let refusals = self.refusals.borrow();
-        let is_asked_for = |said: &String| {
-            let mut all = refusals.iter();
-            all.any(|status| said.contains(&format!("status of {status}")))
-        };
-        let lines = self.driver.log("browser");
-        let said = lines
-            .iter()
-            .filter(|line| line["level"] == "SEVERE" || line["level"] == "WARNING")
-            .map(|line| line["message"].as_str().unwrap().to_owned())
-            .filter(|said| !is_asked_for(said));
-        let requests = self.requests();
-        let foreign = requests.iter().filter(|url| !self.is_own(url));
-        said.chain(foreign.map(|url| format!("a request to {url}")))
-            .collect()
-    }
-
-    fn is_own(&self, url: &str) -> bool {
-        let rest = url.strip_prefix(&self.origin);
-        rest.is_some_and(|rest| rest.starts_with('/'))
-            // The last one is the browser's own first page.
-            || ["data:", "blob:", "chrome://"].iter().any(|kind| url.starts_with(kind))
-    }
-
-    /// The URLs of all requests since this was last asked.
-    fn requests(&self) -> Vec<String> {
-        let lines = self.driver.log("performance");
-        let url = |line: &Value| {
-            let text = line["message"].as_str().unwrap();
-            let event: Value = serde_json::from_str(text).unwrap();
-            let event = &event["message"];
-            let is_request = event["method"] == "Network.requestWillBeSent";
-            is_request.then(|| {
-                event["params"]["request"]["url"]
-                    .as_str()
-                    .unwrap()
-                    .to_owned()
-            })
-        };
-        lines.iter().filter_map(url).collect()
     }
 }
 
