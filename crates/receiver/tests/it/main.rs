@@ -8,6 +8,7 @@
 mod answers;
 mod api;
 mod api_access;
+mod browser;
 mod commands;
 mod connections;
 mod crash;
