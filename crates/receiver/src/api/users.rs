@@ -189,7 +189,7 @@ fn doors(store: &Connection) -> rusqlite::Result<HashMap<i64, usize>> {
 
 /// From when to when somebody was seen in a span, by what is known of a day: a bit for each hour, the
 /// first time and the last. `None`: not at all.
-fn within(span: Span, day: i64, hours: i64, first: i64, last: i64) -> Option<(i64, i64)> {
+pub fn within(span: Span, day: i64, hours: i64, first: i64, last: i64) -> Option<(i64, i64)> {
     if last < span.from || first >= span.to {
         return None;
     }

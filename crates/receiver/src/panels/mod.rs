@@ -5,16 +5,33 @@
 //! a question of the API then, too.
 
 mod arrived;
+mod disks;
+mod finished;
+mod finished_time;
 mod gaps;
+mod heat;
 mod intake;
 mod intake_by_facility;
 mod jobs_by_state;
+mod jobs_by_user;
 mod late;
+mod node_disks;
 mod node_list;
+mod node_load;
+mod node_memory;
+mod node_received;
+mod node_sent;
+mod notebooks;
+mod owners;
+mod queue_cores;
+mod queue_memory;
+mod queues;
 mod refused;
 mod refused_reasons;
 mod repeated;
 mod run_times;
+mod run_times_by_user;
+mod stays;
 mod user_list;
 
 use std::fmt::Write as _;
@@ -41,10 +58,27 @@ pub struct Panel {
 
 /// Every panel, in the order of the pages.
 pub const ALL: &[&Panel] = &[
-    &node_list::PANEL,
     &user_list::PANEL,
     &jobs_by_state::PANEL,
+    &jobs_by_user::PANEL,
+    &finished::PANEL,
+    &finished_time::PANEL,
     &run_times::PANEL,
+    &run_times_by_user::PANEL,
+    &queues::PANEL,
+    &queue_cores::PANEL,
+    &queue_memory::PANEL,
+    &owners::PANEL,
+    &notebooks::PANEL,
+    &stays::PANEL,
+    &node_list::PANEL,
+    &disks::PANEL,
+    &node_load::PANEL,
+    &node_memory::PANEL,
+    &node_sent::PANEL,
+    &node_received::PANEL,
+    &node_disks::PANEL,
+    &heat::PANEL,
     &arrived::PANEL,
     &intake::PANEL,
     &intake_by_facility::PANEL,

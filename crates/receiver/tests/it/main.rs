@@ -21,6 +21,7 @@ mod metrics;
 mod migration;
 mod page;
 mod panels_quality;
+mod panels_batch;
 mod parser;
 mod siege;
 mod support;
