@@ -4,10 +4,23 @@
 //! A question that the API has already is named; one that only a panel asks stands in the panel's file, and is
 //! a question of the API then, too.
 
+mod facility_list;
 mod jobs_by_state;
+mod jobs_now;
+mod newcomers;
 mod node_list;
+mod overview_jobs;
 mod run_times;
+mod silent_nodes;
+mod unique_users;
+mod user_ended;
+mod user_facts;
+mod user_hours;
+mod user_jobs;
 mod user_list;
+mod user_run_times;
+mod users_now;
+mod users_present;
 
 use crate::api::Question;
 use crate::draw::Draw;
@@ -31,10 +44,23 @@ pub struct Panel {
 
 /// Every panel, in the order of the pages.
 pub const ALL: &[&Panel] = &[
-    &node_list::PANEL,
+    &silent_nodes::PANEL,
+    &users_now::PANEL,
+    &jobs_now::PANEL,
+    &users_present::PANEL,
+    &overview_jobs::PANEL,
+    &facility_list::PANEL,
+    &unique_users::PANEL,
+    &newcomers::PANEL,
     &user_list::PANEL,
+    &user_facts::PANEL,
+    &user_hours::PANEL,
+    &user_jobs::PANEL,
+    &user_ended::PANEL,
+    &user_run_times::PANEL,
     &jobs_by_state::PANEL,
     &run_times::PANEL,
+    &node_list::PANEL,
 ];
 
 #[cfg(test)]

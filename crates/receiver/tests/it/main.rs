@@ -19,6 +19,7 @@ mod maintenance;
 mod metrics;
 mod migration;
 mod page;
+mod panels_people;
 mod parser;
 mod siege;
 mod support;
