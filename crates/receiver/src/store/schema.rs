@@ -10,7 +10,11 @@ use rusqlite::{Connection, OpenFlags};
 pub const FILE: &str = "afmetrics.db";
 
 /// What makes each version out of the one before; the first makes version 1 out of an empty file.
-const VERSIONS: &[&str] = &[include_str!("schema.sql"), include_str!("version-2.sql")];
+const VERSIONS: &[&str] = &[
+    include_str!("schema.sql"),
+    include_str!("version-2.sql"),
+    include_str!("version-3.sql"),
+];
 
 /// Today's version.
 pub fn version() -> i64 {
