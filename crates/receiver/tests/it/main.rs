@@ -15,6 +15,7 @@ mod crash;
 mod disk_full;
 mod documentation;
 mod documents;
+mod history;
 mod keys;
 mod maintenance;
 mod metrics;
