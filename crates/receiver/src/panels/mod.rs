@@ -50,8 +50,8 @@ pub const ALL: &[&Panel] = &[
     &intake_by_facility::PANEL,
     &late::PANEL,
     &repeated::PANEL,
-    &refused::PANEL,
     &refused_reasons::PANEL,
+    &refused::PANEL,
     &gaps::PANEL,
 ];
 
