@@ -1,5 +1,7 @@
 //! When a source fell silent.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{Connection, params};
 
 use super::Panel;
@@ -29,14 +31,14 @@ pub const PANEL: Panel = Panel {
     name: "gaps",
     page: &QUALITY,
     title: "Gaps",
-    about: "15 minutes or more in which nothing was heard that had been heard before: by kind, and by node for ssh and CPU. Longest first. A kind with nothing to report, such as no job in the queue, is silent, too.",
+    about: "15 minutes or more in which nothing was heard that had been heard before: by kind, and by node for ssh and CPU where its gap is not that of all. Longest first. A kind with nothing to report, such as no job in the queue, is silent, too.",
     is_wide: true,
     question: &QUESTION,
     fixed: &[("limit", "100")],
     draw: Draw::Table(Table {
         columns: &[
             column("facility", "Facility", Show::Text),
-            column("kind", "Kind", Show::Text),
+            column("kinds", "Kinds", Show::Text),
             column("node", "Node", Show::Node),
             column("state", "Now", Show::State),
             column("from", "From", Show::Time),
@@ -51,7 +53,7 @@ pub const PANEL: Panel = Panel {
 const QUESTION: Question = Question {
     path: "gaps",
     summary: "When a kind or a node fell silent",
-    about: "Gaps of 15 minutes or more that touch the span, longest first; they are counted in full five minutes and may begin before the span and end after it. A source that was last heard more than 31 days before the span is gone, and no gap. Nodes (of ssh and CPU) are looked at in spans of up to a month.",
+    about: "Gaps of 15 minutes or more that touch the span, longest first; they are counted in full five minutes and may begin before the span and end after it. A source that was last heard more than 31 days before the span is gone, and no gap. Nodes (of ssh and CPU) are looked at in spans of up to a month; a gap that is that of the whole kind is not said of each of them.",
     params: &[
         FACILITY,
         FROM,
@@ -62,7 +64,11 @@ const QUESTION: Question = Question {
     head: &[],
     fields: &[
         field("facility", Ty::Text, "The facility."),
-        field("kind", Ty::Text, "The kind of which nothing came."),
+        field(
+            "kinds",
+            Ty::Texts,
+            "The kinds of which nothing came; in CSV with `;` between them.",
+        ),
         field(
             "node",
             Ty::MaybeText,
@@ -90,41 +96,54 @@ struct Source {
 }
 
 /// A time in which nothing was heard; `to` is `None` where it lasts.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Gap {
     from: i64,
     to: Option<i64>,
 }
 
+/// The kinds that were silent together, by facility, node and gap.
+type Gaps = BTreeMap<(String, Option<String>, Gap), Vec<String>>;
+
 fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
-    let mut all = Vec::new();
-    for facility in asked.facilities(store)? {
-        for source in sources(store, facility.id, asked.span)? {
-            for gap in gaps(store, &source, asked.span)? {
-                let length = gap.to.unwrap_or(asked.now) - gap.from;
-                let is_gone = gap.to.is_none() && gap.from < asked.span.from - GONE_MS;
-                if length >= LEAST_MS && !is_gone {
-                    let source = (source.kind.clone(), source.node.clone());
-                    all.push((length, facility.name.clone(), source, gap));
-                }
-            }
-        }
-    }
-    all.sort_by_key(|(length, ..)| -length);
+    let length = |gap: &Gap| gap.to.unwrap_or(asked.now) - gap.from;
+    let mut all: Vec<_> = all_gaps(store, asked)?.into_iter().collect();
+    all.retain(|((.., gap), _)| length(gap) >= LEAST_MS);
+    all.sort_by_key(|((.., gap), _)| -length(gap));
     let mut rows = Rows::default();
     rows.cut = all.len().saturating_sub(asked.limit());
-    for (length, facility, (kind, node), gap) in all.into_iter().take(asked.limit()) {
+    for ((facility, node, gap), kinds) in all.into_iter().take(asked.limit()) {
         rows.push(vec![
             facility.into(),
-            kind.into(),
+            Datum::Texts(kinds),
             node.into(),
             if gap.to.is_none() { "silent" } else { "over" }.into(),
             Datum::Time(gap.from),
             gap.to.map(Datum::Time).into(),
-            (length / 1000).into(),
+            (length(&gap) / 1000).into(),
         ])?;
     }
     Ok(rows)
+}
+
+fn all_gaps(store: &Connection, asked: &Asked) -> Result<Gaps, Refused> {
+    let mut all = Gaps::new();
+    for facility in asked.facilities(store)? {
+        let place = |node, gap| (facility.name.clone(), node, gap);
+        for source in sources(store, facility.id, asked.span)? {
+            for gap in gaps(store, &source, asked.span)? {
+                let is_gone = gap.to.is_none() && gap.from < asked.span.from - GONE_MS;
+                // Those of all nodes come first.
+                let of_all = all.get(&place(None, gap));
+                let is_said = of_all.is_some_and(|kinds| kinds.contains(&source.kind));
+                if !is_gone && !is_said {
+                    let kinds = all.entry(place(source.node.clone(), gap)).or_default();
+                    kinds.push(source.kind.clone());
+                }
+            }
+        }
+    }
+    Ok(all)
 }
 
 fn sources(store: &Connection, facility: i64, span: Span) -> Result<Vec<Source>, Refused> {

@@ -20,6 +20,6 @@ pub const PANEL: Panel = Panel {
         unit: Unit::Count,
         split: &["kind"],
         values: &[("late", "late")],
-        steps: 150,
+        steps: 200,
     }),
 };

@@ -110,8 +110,8 @@ pub const ALL: &[&Panel] = &[
     &intake_by_facility::PANEL,
     &late::PANEL,
     &repeated::PANEL,
-    &refused::PANEL,
     &refused_reasons::PANEL,
+    &refused::PANEL,
     &gaps::PANEL,
 ];
 

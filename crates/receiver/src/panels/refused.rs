@@ -29,7 +29,7 @@ pub const PANEL: Panel = Panel {
         unit: Unit::Count,
         split: &["reason"],
         values: &[("requests", "requests")],
-        steps: 150,
+        steps: 200,
     }),
 };
 
