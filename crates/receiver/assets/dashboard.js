@@ -199,7 +199,7 @@ class Chart {
             width: picture.clientWidth,
             height: 220,
             tzDate: (seconds) => (isLocal ? new Date(seconds * 1000) : uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC")),
-            scales: { x: { min: from, max: to }, y: { range: (_, least, most) => [Math.min(0, least), most > 0 ? most * 1.05 : 1] } },
+            scales: { x: { min: Math.min(from, times[0]), max: to }, y: { range: (_, least, most) => [Math.min(0, least), most > 0 ? most * 1.05 : 1] } },
             axes: [{ ...axis, values: DATES }, { ...axis, size: 70, values: (_, all) => all.map(this.text) }],
             legend: { show: false },
             cursor: { drag: { x: true, y: false, setScale: false }, points: { show: !isStack } },

@@ -37,8 +37,15 @@ pub fn run(words: &[String]) -> Result<()> {
         ["receiver", "--binary", path] => receiver::run(Path::new(path)),
         ["--large"] => receiver::large::run("100000000"),
         ["--large", "--documents", documents] => receiver::large::run(documents),
+        // What was filled before.
+        ["--large", "--store", store] => {
+            receiver::large::ask_all(&receiver::built()?, Path::new(store))
+        }
+        ["--large", "--store", store, "--binary", path] => {
+            receiver::large::ask_all(Path::new(path), Path::new(store))
+        }
         _ => bail!(
-            "expected `cargo xtask bench`, `cargo xtask bench receiver [--binary FILE]` or `cargo xtask bench --large [--documents N]`"
+            "expected `cargo xtask bench`, `cargo xtask bench receiver [--binary FILE]` or `cargo xtask bench --large [--documents N | --store FOLDER [--binary FILE]]`"
         ),
     }
 }

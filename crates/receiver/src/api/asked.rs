@@ -9,6 +9,8 @@ use rusqlite::{Connection, OptionalExtension as _};
 use super::Question;
 use super::refused::Refused;
 use super::span::{self, LONGEST_MS, Span, Step};
+use crate::documents::Metric;
+use crate::documents::metric::NOBODY;
 
 /// A parameter of a question.
 pub struct Param {
@@ -207,6 +209,29 @@ impl Asked {
             None if self.bound.is_some() => Ok(Vec::new()),
             None => Err(Refused::unknown("facility", name)),
         }
+    }
+}
+
+impl Asked {
+    /// The same for a metric: of what was refused, also what is of nobody ([`NOBODY`]), where all facilities are
+    /// asked about and may be seen.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn facilities_of(
+        &self,
+        store: &Connection,
+        metric: Metric,
+    ) -> Result<Vec<Facility>, Refused> {
+        let mut all = self.facilities(store)?;
+        let is_of_all = self.bound.is_none() && self.word("facility").is_none();
+        if metric == Metric::Refused && is_of_all {
+            all.push(Facility {
+                id: NOBODY,
+                name: String::new(),
+            });
+        }
+        Ok(all)
     }
 }
 

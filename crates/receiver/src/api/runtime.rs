@@ -16,7 +16,7 @@ use crate::store::slots::Cell;
 pub const QUESTION: Question = Question {
     path: "runtime",
     summary: "Jobs that ended, and how long they ran",
-    about: "A job that ended counts once, when it was first reported as ended, be it reported by two collectors. Numbers are sums. A step in which no job ended is left out.",
+    about: "A job that ended counts once, when it was first reported as ended, be it reported by two collectors. Numbers are sums. A step in which no job ended is left out. Users over the whole span come in the order of their run time, the rest last.",
     params: &[
         FACILITY,
         FROM,
@@ -103,6 +103,12 @@ fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
         }
     }
     all.sort_by_key(|(time, ..)| *time);
+    if asked.word("over") != Some("time") && asked.word("by").is_none_or(|by| by == "user") {
+        all.sort_by(|(_, of, cell), (_, other, more)| {
+            let is_rest = |of: &Of| *of == Of::Rest;
+            (is_rest(of).cmp(&is_rest(other))).then(more.sum.total_cmp(&cell.sum))
+        });
+    }
     for (time, of, cell) in all.into_iter().filter(|(.., cell)| cell.n > 0) {
         let (user, below, state) = match of {
             Of::User(user) => (Some(user.as_str()), None, None),

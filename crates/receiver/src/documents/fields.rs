@@ -83,7 +83,7 @@ impl<'de> Visitor<'de> for Each {
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub struct Text<'a>(pub Cow<'a, str>);
 
-impl<'de> Deserialize<'de> for Text<'de> {
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Str;
         impl<'de> Visitor<'de> for Str {

@@ -133,6 +133,22 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
+/// Lengths of time from half of these seconds up to them.
+pub fn doubled(seconds: f64) -> String {
+    let (length, unit) = match seconds {
+        s if s <= 1.0 => return "below 1 s".into(),
+        s if s < 120.0 => (1.0, "s"),
+        s if s < 7_200.0 => (60.0, "min"),
+        s if s < 172_800.0 => (3_600.0, "h"),
+        _ => (86_400.0, "d"),
+    };
+    let (from, to) = (seconds / 2.0 / length, seconds / length);
+    match from < 2.0 && length > 60.0 {
+        true => format!("{from:.1}–{to:.1} {unit}"),
+        false => format!("{from:.0}–{to:.0} {unit}"),
+    }
+}
+
 #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
 fn grouped_int(number: i64) -> String {
     grouped(number as f64)
@@ -179,6 +195,24 @@ mod tests {
             (Unit::Seconds, f64::NAN, "0 s"),
         ] {
             assert_eq!(unit.text(number), text);
+        }
+    }
+
+    #[test]
+    fn lengths_up_to_twice_as_long_are_short() {
+        for (seconds, text) in [
+            (1, "below 1 s"),
+            (2, "1–2 s"),
+            (64, "32–64 s"),
+            (128, "1–2 min"),
+            (1_024, "9–17 min"),
+            (4_096, "34–68 min"),
+            (8_192, "1.1–2.3 h"),
+            (131_072, "18–36 h"),
+            (262_144, "1.5–3.0 d"),
+            (1_048_576, "6–12 d"),
+        ] {
+            assert_eq!(doubled(f64::from(seconds)), text);
         }
     }
 

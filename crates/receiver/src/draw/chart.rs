@@ -11,6 +11,10 @@ use crate::api::Question;
 use crate::api::reply::{Datum, Rows};
 use crate::api::span::{Span, Step};
 
+const FACILITY: &str = "facility";
+/// Steps that a chart of one node may have: it has few series.
+const STEPS_OF_ONE: i64 = 300;
+
 /// What a chart looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
@@ -44,11 +48,11 @@ pub struct Chart {
     pub shape: Shape,
     pub unit: Unit,
     /// The fields whose values together name a row's series; nulls are left out, and a row with nulls only is of
-    /// the rest. Rows of the same series and step are added up.
+    /// the rest. Rows of the same series and step are added up. A facility is left out where all rows are of one.
     pub split: &'static [&'static str],
     /// The fields that are drawn, and what a series of each is called.
     pub values: &'static [(&'static str, &'static str)],
-    /// Steps in it, at most.
+    /// Steps in it, at most; more where it is of one node.
     pub steps: i64,
 }
 
@@ -77,6 +81,14 @@ pub struct Series {
 }
 
 impl Chart {
+    /// Steps in it at most, where it is of all or of one.
+    pub fn steps(&self, is_of_one: bool) -> i64 {
+        match is_of_one {
+            true => self.steps.max(STEPS_OF_ONE),
+            false => self.steps,
+        }
+    }
+
     pub fn fields(&self) -> Vec<&'static str> {
         let values = self.values.iter().map(|(field, _)| *field);
         ["time"]
@@ -86,10 +98,24 @@ impl Chart {
             .collect()
     }
 
+    /// The fields that tell series apart: not the facility, where all rows are of one.
+    fn telling(&self, question: &Question, rows: &Rows) -> Vec<&'static str> {
+        let facilities = rows.list().iter().map(|row| value(question, row, FACILITY));
+        let is_one = is_all_the_same(facilities);
+        let all = self.split.iter().copied();
+        all.filter(|field| self.split.len() == 1 || *field != FACILITY || !is_one)
+            .collect()
+    }
+
     /// What a row's series are called.
-    fn name(&self, question: &Question, row: &[Datum], title: &str) -> String {
-        let mut parts: Vec<String> = self
-            .split
+    fn name(
+        &self,
+        question: &Question,
+        split: &[&'static str],
+        row: &[Datum],
+        title: &str,
+    ) -> String {
+        let mut parts: Vec<String> = split
             .iter()
             .filter_map(|field| match value(question, row, field) {
                 Datum::Null => None,
@@ -97,7 +123,7 @@ impl Chart {
                 other => number(other).map(|number| Unit::Count.text(number)),
             })
             .collect();
-        match self.split.is_empty() {
+        match split.is_empty() {
             true => parts.push(title.to_owned()),
             false if parts.is_empty() => parts.push("the rest".to_owned()),
             false if self.values.len() > 1 => parts.push(title.to_owned()),
@@ -107,6 +133,11 @@ impl Chart {
     }
 }
 
+fn is_all_the_same<'a>(mut all: impl Iterator<Item = &'a Datum>) -> bool {
+    let first = all.next();
+    all.all(|other| Some(other) == first)
+}
+
 /// Brings an answer's rows into the form that is drawn.
 pub fn data(chart: &Chart, question: &Question, rows: &Rows, span: Span, step: Step) -> Data {
     let mut series: BTreeMap<String, BTreeMap<i64, f64>> = BTreeMap::new();
@@ -114,13 +145,14 @@ pub fn data(chart: &Chart, question: &Question, rows: &Rows, span: Span, step: S
     let mut order: Vec<String> = Vec::new();
     let mut times: BTreeSet<i64> = BTreeSet::new();
     let at = place(question, "time");
+    let split = chart.telling(question, rows);
     for row in rows.list() {
         let Some(Datum::Time(time)) = at.and_then(|at| row.get(at)) else {
             continue;
         };
         times.insert(*time);
         for (field, title) in chart.values {
-            let name = chart.name(question, row, title);
+            let name = chart.name(question, &split, row, title);
             let Some(number) = number(value(question, row, field)) else {
                 continue;
             };

@@ -42,9 +42,13 @@ pub struct Column {
 pub enum Show {
     Text,
     Number(Unit),
-    /// A number as a bar, of the largest in the column, with the number beside.
+    /// Seconds, as the lengths from half of them up to them.
+    Doubled,
+    /// A number as a bar, of the largest in the column (of a share, of the whole), with the number beside.
     Bar(Unit),
     Time,
+    /// A time as its day.
+    Date,
     /// A time as how long ago it is.
     Ago,
     /// A user's name, with a link to the page.
@@ -189,7 +193,11 @@ impl Table {
             let numbers = rows
                 .iter()
                 .filter_map(|row| number(value(question, row, column.field)));
-            numbers.fold(0.0, f64::max)
+            let least = match column.show {
+                Show::Bar(Unit::Share) => 1.0,
+                _ => 0.0,
+            };
+            numbers.fold(least, f64::max)
         };
         self.columns.iter().map(largest).collect()
     }
@@ -270,11 +278,17 @@ impl Column {
             ..Cell::default()
         };
         match (self.show, datum) {
+            (Show::User, Datum::Null) => shown.text = "the rest".into(),
             (_, Datum::Null) => {
                 shown.text = "–".into();
                 shown.class = "unknown";
             }
             (Show::Text, _) => {}
+            (Show::Doubled, datum) => {
+                if let Some(number) = number(datum) {
+                    shown.text = cell::doubled(number);
+                }
+            }
             (Show::Number(unit) | Show::Bar(unit), datum) => {
                 shown.class = "number";
                 if let Some(number) = number(datum) {
@@ -286,6 +300,10 @@ impl Column {
                 shown.time = Some(text(&Datum::Time(*ms))).inspect(|_| {
                     shown.text = cell::minute(*ms);
                 })
+            }
+            (Show::Date, Datum::Time(ms)) => {
+                shown.time = Some(text(datum));
+                shown.text = cell::minute(*ms)[..10].to_owned();
             }
             (Show::Ago, Datum::Time(ms)) => {
                 shown.text = cell::ago(*ms, view.now);

@@ -40,7 +40,8 @@ struct Frame<'a> {
     panels: Vec<Shown>,
     version: &'static str,
     can_log_out: bool,
-    sees_all: bool,
+    /// Of whom may see all facilities: how large the store is.
+    store: Option<String>,
 }
 
 struct Link {
@@ -193,10 +194,19 @@ pub fn render(
         panels: panels.collect(),
         version: env!("CARGO_PKG_VERSION"),
         can_log_out: viewer.0.token.is_some(),
-        sees_all: viewer.0.facility.is_none(),
+        store: viewer
+            .0
+            .facility
+            .is_none()
+            .then(|| size(standing.store + standing.log)),
         span,
     };
     html(StatusCode::OK, page.render())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "shown with three digits")]
+fn size(bytes: u64) -> String {
+    cell::bytes(bytes as f64)
 }
 
 fn shown(

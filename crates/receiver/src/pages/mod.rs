@@ -134,7 +134,7 @@ pub fn routes() -> Router<Arc<App>> {
                          State(app): State<Arc<App>>| async move {
             match viewer {
                 Ok(viewer) => show(page, &viewer, &query.unwrap_or_default(), &app).await,
-                Err(_) => front::stranger(&app, page, &headers, query.as_deref()).await,
+                Err(why) => front::stranger(&app, page, &headers, query.as_deref(), why).await,
             }
         };
         routes = routes.route(page.path, get(show));
@@ -239,6 +239,7 @@ async fn data(
 }
 
 /// Whether somebody tried to read with a token.
-fn has_tried(headers: &HeaderMap) -> bool {
-    headers.contains_key(axum::http::header::AUTHORIZATION) || viewer::cookie(headers).is_some()
+fn has_tried(app: &App, headers: &HeaderMap) -> bool {
+    headers.contains_key(axum::http::header::AUTHORIZATION)
+        || viewer::cookie(app, headers).is_some()
 }

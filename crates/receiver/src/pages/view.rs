@@ -167,7 +167,8 @@ impl View {
         let mut given: BTreeMap<&str, String> = BTreeMap::new();
         given.insert("from", self.from().to_owned());
         if let Draw::Chart(chart) = &panel.draw {
-            let step = Step::at_most(self.span, chart.steps);
+            let is_of_one = self.get("node").is_some() && question.has("node");
+            let step = Step::at_most(self.span, chart.steps(is_of_one));
             given.insert("step", step.word().to_owned());
         }
         for (name, value) in &self.given {

@@ -4,14 +4,39 @@
 //! A question that the API has already is named; one that only a panel asks stands in the panel's file, and is
 //! a question of the API then, too.
 
+mod arrived;
+mod disks;
 mod facility_list;
+mod finished;
+mod finished_time;
+mod gaps;
+mod heat;
+mod intake;
+mod intake_by_facility;
 mod jobs_by_state;
+mod jobs_by_user;
 mod jobs_now;
+mod late;
 mod newcomers;
+mod node_disks;
 mod node_list;
+mod node_load;
+mod node_memory;
+mod node_received;
+mod node_sent;
+mod notebooks;
 mod overview_jobs;
+mod owners;
+mod queue_cores;
+mod queue_memory;
+mod queues;
+mod refused;
+mod refused_reasons;
+mod repeated;
 mod run_times;
+mod run_times_by_user;
 mod silent_nodes;
+mod stays;
 mod unique_users;
 mod user_ended;
 mod user_facts;
@@ -22,9 +47,11 @@ mod user_run_times;
 mod users_now;
 mod users_present;
 
+use std::fmt::Write as _;
+
 use crate::api::Question;
 use crate::draw::Draw;
-use crate::pages::Page;
+use crate::pages::{self, Page};
 
 /// One part of a page.
 pub struct Panel {
@@ -59,9 +86,52 @@ pub const ALL: &[&Panel] = &[
     &user_ended::PANEL,
     &user_run_times::PANEL,
     &jobs_by_state::PANEL,
+    &jobs_by_user::PANEL,
+    &finished::PANEL,
+    &finished_time::PANEL,
     &run_times::PANEL,
+    &run_times_by_user::PANEL,
+    &queues::PANEL,
+    &queue_cores::PANEL,
+    &queue_memory::PANEL,
+    &owners::PANEL,
+    &notebooks::PANEL,
+    &stays::PANEL,
     &node_list::PANEL,
+    &disks::PANEL,
+    &node_load::PANEL,
+    &node_memory::PANEL,
+    &node_sent::PANEL,
+    &node_received::PANEL,
+    &node_disks::PANEL,
+    &heat::PANEL,
+    &arrived::PANEL,
+    &intake::PANEL,
+    &intake_by_facility::PANEL,
+    &late::PANEL,
+    &repeated::PANEL,
+    &refused::PANEL,
+    &refused_reasons::PANEL,
+    &gaps::PANEL,
 ];
+
+/// What is on each page, as `docs/dashboard.md` has it.
+pub fn markdown() -> String {
+    let mut text = String::new();
+    for page in pages::ALL {
+        let _ = write!(
+            text,
+            "\n**{}** (`{}`): {}\n\n| panel | question | |\n| --- | --- | --- |\n",
+            page.title, page.path, page.summary
+        );
+        for panel in page.panels() {
+            let question = panel.question.path;
+            let _ = writeln!(text, "| {} | `{question}` | {} |", panel.title, panel.about);
+        }
+    }
+    text.push('\n');
+    text
+}
 
 #[cfg(test)]
 mod tests {

@@ -3,6 +3,7 @@
 use super::Panel;
 use crate::api::nodes;
 use crate::draw::Draw;
+use crate::draw::cell::Unit;
 use crate::draw::table::{Long, Show, Table, column};
 use crate::pages::NODES;
 
@@ -10,7 +11,7 @@ pub const PANEL: Panel = Panel {
     name: "node-list",
     page: &NODES,
     title: "Nodes",
-    about: "Nodes that sent anything within the time that documents are kept.",
+    about: "Nodes that sent anything within the time that documents are kept, as they are now, whatever the span; silent is one of which nothing was heard for more than ten minutes.",
     is_wide: true,
     question: &nodes::QUESTION,
     fixed: &[],
@@ -18,7 +19,13 @@ pub const PANEL: Panel = Panel {
         columns: &[
             column("node", "Node", Show::Node),
             column("facility", "Facility", Show::Text),
+            column("state", "State", Show::State),
             column("last", "Last heard of", Show::Ago),
+            column("load", "Load", Show::Number(Unit::Number)),
+            column("memory", "Memory used", Show::Bar(Unit::Share)),
+            column("fullest", "Fullest disk", Show::Bar(Unit::Share)),
+            column("sent", "Sent", Show::Number(Unit::Rate)),
+            column("received", "Received", Show::Number(Unit::Rate)),
             column("kinds", "Documents", Show::Text),
         ],
         long: Some(Long {
@@ -26,6 +33,6 @@ pub const PANEL: Panel = Panel {
             search: "node",
             rows: 100,
         }),
-        none: "No node has sent anything yet.",
+        none: "No such node has sent anything within the time that documents are kept.",
     }),
 };

@@ -133,6 +133,13 @@ fn the_manual_has_every_flag_and_every_command() {
 }
 
 #[test]
+fn the_dashboards_manual_has_every_panel() {
+    let text = fs::read_to_string(root().join("docs/dashboard.md")).unwrap();
+    let text = with_block(&text, "panels", &afmetrics_receiver::panels::markdown());
+    assert_is("docs/dashboard.md", &text);
+}
+
+#[test]
 fn the_man_page_is_that_of_the_command_line() {
     let whole = Cli::command();
     let man = Man::new(whole.clone());

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use tempfile::TempDir;
 
-use super::{Receiver, built, jobs};
+use super::{Receiver, built, jobs, pages};
 use crate::bench::{duration, mb};
 use crate::programs::{ends_well, program};
 
@@ -57,8 +57,13 @@ pub fn run(documents: &str) -> Result<()> {
         "size",
         mb(bytes)
     );
+    ask_all(&binary, folder.path())
+}
+
+/// Starts a receiver on a store and prints how fast it answers: questions, and pages.
+pub fn ask_all(binary: &Path, store: &Path) -> Result<()> {
     let begun = Instant::now();
-    let receiver = Receiver::start(&binary, folder.path())?;
+    let receiver = Receiver::start(binary, store)?;
     receiver.ask("/readyz")?;
     row("start to ready", begun.elapsed(), "at most 1 s");
     println!(
@@ -68,7 +73,7 @@ pub fn run(documents: &str) -> Result<()> {
     for question in QUESTIONS {
         ask(&receiver, question)?;
     }
-    Ok(())
+    pages::run(&receiver)
 }
 
 fn fill(folder: &Path, documents: &str) -> Result<()> {

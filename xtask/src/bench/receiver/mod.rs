@@ -4,6 +4,7 @@ mod jobs;
 pub mod large;
 mod load;
 mod nginx;
+mod pages;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};

@@ -1,0 +1,25 @@
+//! What each node sends.
+
+use super::Panel;
+use crate::api::hosts;
+use crate::draw::Draw;
+use crate::draw::cell::Unit;
+use crate::draw::chart::{Chart, Shape};
+use crate::pages::NODES;
+
+pub const PANEL: Panel = Panel {
+    name: "node-sent",
+    page: &NODES,
+    title: "Network: sent",
+    about: "All interfaces of each node together, loopback included; longer steps have the mean.",
+    is_wide: false,
+    question: &hosts::QUESTION,
+    fixed: &[("metric", "network_sent")],
+    draw: Draw::Chart(Chart {
+        shape: Shape::Lines,
+        unit: Unit::Rate,
+        split: &["facility", "node"],
+        values: &[("mean", "sent")],
+        steps: 100,
+    }),
+};

@@ -1,0 +1,148 @@
+//! How many users have notebooks.
+
+use std::collections::{BTreeSet, HashSet};
+
+use rusqlite::{Connection, params};
+use serde::Deserialize;
+
+use super::Panel;
+use super::notebooks::KINDS;
+use crate::api::asked::{Asked, FACILITY, FORMAT, FROM, Facility, TO};
+use crate::api::refused::Refused;
+use crate::api::reply::{Rows, Ty};
+use crate::api::span::Span;
+use crate::api::{How, Question, field, newest, numbers, seen};
+use crate::documents::Metric;
+use crate::draw::Draw;
+use crate::draw::cell::Unit;
+use crate::draw::tiles::Tiles;
+use crate::pages::JUPYTER;
+
+pub const PANEL: Panel = Panel {
+    name: "owners",
+    page: &JUPYTER,
+    title: "Users",
+    about: "Each person counts once, whatever facilities and kinds they are in. Before: the span of the same length before this one.",
+    is_wide: true,
+    question: &QUESTION,
+    fixed: &[],
+    draw: Draw::Tiles(Tiles {
+        title: "what",
+        value: "users",
+        before: Some("before"),
+        note: Some("note"),
+        unit: Unit::Count,
+    }),
+};
+
+pub const QUESTION: Question = Question {
+    path: "owners",
+    summary: "Users with a notebook, now and in a span",
+    about: "Now: by the newest document of each kind, unless that is older than ten minutes. In the span: who was seen is kept by the hour (see `users`).",
+    params: &[FACILITY, FROM, TO, FORMAT],
+    head: &[],
+    fields: &[
+        field("what", Ty::Text, "What is counted."),
+        field(
+            "users",
+            Ty::MaybeInt,
+            "Users, each counted once; null where it is not known.",
+        ),
+        field(
+            "before",
+            Ty::MaybeInt,
+            "The same of the span of the same length before, where it is known and makes sense.",
+        ),
+        field("note", Ty::MaybeText, "What is to be known about it."),
+    ],
+    answer: How::Rows(answer),
+};
+
+#[derive(Deserialize)]
+struct Document {
+    users: Vec<String>,
+}
+
+/// Who is there now by the newest documents, and what is silent.
+#[derive(Default)]
+struct Now {
+    users: BTreeSet<String>,
+    is_heard: bool,
+    silent: Vec<String>,
+}
+
+impl Now {
+    fn add(&mut self, store: &Connection, asked: &Asked, of: &Facility) -> Result<(), Refused> {
+        for kind in KINDS {
+            for newest in newest::of(store, of.id, kind)? {
+                if newest.is_silent(asked.now) {
+                    self.silent.push(format!("{kind} of {}", of.name));
+                } else {
+                    self.is_heard = true;
+                    self.users.extend(newest.read::<Document>()?.users);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn note(&self) -> Option<String> {
+        (!self.silent.is_empty()).then(|| format!("Silent: {}.", self.silent.join(", ")))
+    }
+}
+
+fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
+    let facilities = asked.facilities(store)?;
+    let mut now = Now::default();
+    for facility in &facilities {
+        now.add(store, asked, facility)?;
+    }
+    let Span { from, to } = asked.exact;
+    let before = Span {
+        from: (from - (to - from)).max(0),
+        to: from,
+    };
+    let mut rows = Rows::default();
+    rows.push(vec![
+        "Now".into(),
+        now.is_heard.then_some(now.users.len()).into(),
+        None::<i64>.into(),
+        now.note().into(),
+    ])?;
+    rows.push(vec![
+        "In the span".into(),
+        unique(store, &facilities, asked.exact)?.into(),
+        unique(store, &facilities, before)?.into(),
+        None::<String>.into(),
+    ])?;
+    Ok(rows)
+}
+
+/// Users who were seen in a span; `None`: nothing was heard in it.
+fn unique(
+    store: &Connection,
+    facilities: &[Facility],
+    span: Span,
+) -> Result<Option<usize>, Refused> {
+    let mut unique: HashSet<i64> = HashSet::new();
+    let mut is_heard = false;
+    let (first, last) = span.days();
+    let mut read = store.prepare_cached(
+        "SELECT user, day, hours, first, last FROM seen
+         WHERE facility = ? AND day BETWEEN ? AND ? AND kind IN (SELECT id FROM kinds WHERE name IN (?, ?))",
+    )?;
+    for facility in facilities {
+        for series in numbers::series(store, facility.id, Metric::UsersPresent)? {
+            is_heard |= KINDS.contains(&&*series.label)
+                && numbers::has_any(store, series.id, span.widened())?;
+        }
+        let mut rows = read.query(params![facility.id, first, last, KINDS[0], KINDS[1]])?;
+        while let Some(row) = rows.next()? {
+            let was = seen::within(span, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?);
+            if was.is_some() {
+                unique.insert(row.get(0)?);
+            }
+        }
+    }
+    Ok(is_heard.then_some(unique.len()))
+}
