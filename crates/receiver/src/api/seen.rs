@@ -1,7 +1,6 @@
 //! Who was seen, through which door, on which days.
 
-use std::collections::HashMap;
-
+use foldhash::HashMap;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::asked::Facility;
@@ -109,8 +108,10 @@ pub fn days_of(
     (first, last): (i64, i64),
 ) -> Result<Vec<Day>, Refused> {
     let doors = doors(store)?;
+    // SQLite would read everybody's days instead.
     let mut read = store.prepare_cached(
-        "SELECT day, kind, hours, first, last FROM seen WHERE user = ? AND facility = ? AND day BETWEEN ? AND ?",
+        "SELECT day, kind, hours, first, last FROM seen INDEXED BY seen_user
+         WHERE user = ? AND facility = ? AND day BETWEEN ? AND ?",
     )?;
     let mut days = Vec::new();
     for facility in facilities {
@@ -136,8 +137,8 @@ pub fn on_days(
     facilities: &[Facility],
     doors: &HashMap<i64, usize>,
     (first, last): (i64, i64),
-) -> Result<foldhash::HashMap<i64, Through>, Refused> {
-    let mut crowd = foldhash::HashMap::<i64, Through>::default();
+) -> Result<HashMap<i64, Through>, Refused> {
+    let mut crowd = HashMap::<i64, Through>::default();
     let mut read = store
         .prepare_cached("SELECT user, kind FROM seen WHERE facility = ? AND day BETWEEN ? AND ?")?;
     for facility in facilities {
@@ -157,7 +158,7 @@ pub fn within_span(
     facilities: &[Facility],
     doors: &HashMap<i64, usize>,
     span: Span,
-) -> Result<foldhash::HashMap<i64, Through>, Refused> {
+) -> Result<HashMap<i64, Through>, Refused> {
     let mut crowd = on_days(store, facilities, doors, numbers::whole_days(span))?;
     let mut read = store.prepare_cached(
         "SELECT user, kind, hours, first, last FROM seen WHERE facility = ? AND day = ?",

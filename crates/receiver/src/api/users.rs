@@ -1,7 +1,8 @@
 //! Who was active in a span, and through which door.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
+use foldhash::HashMap;
 use rusqlite::{Connection, params};
 
 use super::asked::{self, Asked, FACILITY, FORMAT, FROM, Facility, TO};
@@ -138,7 +139,7 @@ fn ended(
     if !heard::any(store, facilities, BATCH, asked.span)? {
         return Ok(None);
     }
-    let mut ended: HashMap<String, Cell> = HashMap::new();
+    let mut ended: HashMap<String, Cell> = HashMap::default();
     for facility in facilities {
         let own = numbers::totals(store, facility.id, Metric::EndedOfUser, asked.span)?;
         for (user, cell) in own {
@@ -182,13 +183,16 @@ fn people(
             .query_row([user], |row| row.get(0))?,
         None => None,
     };
-    let mut people: HashMap<i64, Person> = HashMap::new();
+    let mut people: HashMap<i64, Person> = HashMap::default();
     let (first, last) = asked.exact.days();
-    // Of one user, by an index.
-    let whose = only.map_or("", |_| " AND user = ?4");
+    // SQLite would read everybody's days for one user, too.
+    let (index, whose) = match only {
+        Some(_) => ("INDEXED BY seen_user", "AND user = ?4"),
+        None => ("", ""),
+    };
     let mut read = store.prepare_cached(&format!(
-        "SELECT user, day, kind, hours, first, last FROM seen
-         WHERE facility = ?1 AND day BETWEEN ?2 AND ?3{whose}"
+        "SELECT user, day, kind, hours, first, last FROM seen {index}
+         WHERE facility = ?1 AND day BETWEEN ?2 AND ?3 {whose}"
     ))?;
     for (at, facility) in facilities.iter().enumerate() {
         let mut rows = match only {

@@ -287,6 +287,30 @@ mod tests {
     }
 
     #[test]
+    fn whole_days_are_shown_whole_and_an_unknown_one_is_a_gap() {
+        let question = crate::api::Question {
+            params: &[],
+            ..QUESTION
+        };
+        let mut rows = Rows::default();
+        rows.head.push(("says", "So it is.".into()));
+        let day = 24 * HOUR;
+        for (time, jobs) in [(0, Datum::Int(3)), (day, Datum::Null)] {
+            let mut row = row(time, None, "idle", 0.0);
+            row[4] = jobs;
+            rows.push(row).unwrap();
+        }
+        let span = Span {
+            from: HOUR,
+            to: day + HOUR,
+        };
+        let data = data(&STATES, &question, &rows, span, Step::Hour);
+        assert_eq!((data.from, data.to), (0, 2 * day / 1000));
+        assert_eq!(data.series[0].values, [Some(3.0), None]);
+        assert_eq!((data.step, data.says.as_deref()), (None, Some("So it is.")));
+    }
+
+    #[test]
     fn numbers_keep_five_digits() {
         assert_eq!(rounded(123_456_789.0), 123_460_000.0);
         assert_eq!(rounded(-0.000_123_456), -0.000_123_46);

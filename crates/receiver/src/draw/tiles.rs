@@ -85,6 +85,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_unit_is_found_by_its_word() {
+        for unit in [Unit::Count, Unit::Seconds, Unit::Share] {
+            assert_eq!(Unit::of(unit.word()), Some(unit));
+        }
+        assert_eq!(Unit::of("furlong"), None);
+    }
+
+    #[test]
     fn a_trend_says_which_way_and_from_where() {
         let trend = |now, before| trend(Unit::Count, now, before);
         assert_eq!(trend(15.0, 10.0), "▲ 50 % from 10 before");

@@ -65,7 +65,8 @@ fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
     let periods = Period::of(asked).all(asked.exact);
     let heard = unique_users::heard_of(store, &facilities, &periods)?;
     let doors = seen::doors(store)?;
-    let mut first_days = foldhash::HashMap::<i64, i64>::default();
+    let mut met = foldhash::HashSet::<i64>::default();
+    let begin = periods.first().map_or(0, |(first, _)| *first);
     let since = since(store, &facilities)?;
     let mut rows = Rows::default();
     rows.head = vec![
@@ -76,12 +77,8 @@ fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
         let crowd = seen::on_days(store, &facilities, &doors, period)?;
         let mut new = 0_usize;
         for user in crowd.keys() {
-            let first = match first_days.get(user) {
-                Some(first) => *first,
-                None => seen::first_day(store, &facilities, *user)?.unwrap_or(period.0),
-            };
-            first_days.insert(*user, first);
-            new += usize::from(first >= period.0);
+            let is_new = met.insert(*user) && !was_before(store, &facilities, *user, begin)?;
+            new += usize::from(is_new);
         }
         let is_heard = heard.iter().any(|days| unique_users::has(days, period));
         rows.push(vec![
@@ -91,6 +88,23 @@ fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
         ])?;
     }
     Ok(rows)
+}
+
+/// Whether a user was seen before a day.
+fn was_before(
+    store: &Connection,
+    facilities: &[Facility],
+    user: i64,
+    day: i64,
+) -> rusqlite::Result<bool> {
+    let mut read =
+        store.prepare_cached("SELECT 1 FROM seen WHERE user = ? AND facility = ? AND day < ?")?;
+    for facility in facilities {
+        if read.exists([user, facility.id, day])? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The first day of which users are known.

@@ -25,11 +25,10 @@ pub const PANEL: Panel = Panel {
     draw: Draw::Table(Table {
         columns: &[
             column("state", "State", Show::State),
-            column("what", "What", Show::Text),
-            column("facility", "Facility", Show::Facility),
             column("node", "Node", Show::Node),
             column("last", "Last heard of", Show::Ago),
-            column("last", "At", Show::Time),
+            column("facility", "Facility", Show::Facility),
+            column("what", "What", Show::Text),
         ],
         long: None,
         none: "Nothing was heard of any node yet.",

@@ -539,7 +539,7 @@ fn a_users_page_has_their_hours_and_jobs() {
         series(&hours, "batch"),
         json!([null, null, null, 1, 0, 1]).floats()
     );
-    // Of a user, an hour is five minutes of which are heard: three steps of an hour here.
+    // Three of the hours are heard of.
     let by_hour = |path: &str, user: &str, fields: &[&str]| {
         let span = span(day, day + 6 * HOUR_MS);
         let answer = running.json(
