@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::programs::{ends_well, program};
 
 /// A program that a test runs, and the package that brings it.
-const NEEDED: [(&str, &str); 12] = [
+const NEEDED: [(&str, &str); 14] = [
     ("sshd", "openssh-server"),
     ("ssh", "openssh-client"),
     ("ssh-keygen", "openssh-client"),
@@ -23,6 +23,9 @@ const NEEDED: [(&str, &str); 12] = [
     ("faketime", "faketime"),
     ("zstdcat", "zstd"),
     ("strace", "strace"),
+    // With a font to draw letters with: what it depends on brings one.
+    ("chromium", "chromium"),
+    ("chromedriver", "chromium-driver"),
 ];
 
 /// Whether packages may start their services: this program says no (invoke-rc.d and

@@ -5,6 +5,7 @@ mod bless;
 mod demo;
 mod install;
 mod programs;
+mod screenshots;
 mod soak;
 mod test;
 
@@ -20,7 +21,7 @@ type Command = (
 const COMMANDS: &[Command] = &[
     (
         "demo",
-        "runs a receiver and the collector on this machine, until Ctrl-C or for --for 30s; nothing leaves it",
+        "runs a receiver and the collector on this machine, until Ctrl-C or for --for 30s; nothing leaves it; with --history: a receiver with 90 days that are made up",
         demo::run,
     ),
     (
@@ -37,6 +38,11 @@ const COMMANDS: &[Command] = &[
         "bench",
         "prints what a round costs, beside what it should cost and what others need",
         bench::run,
+    ),
+    (
+        "screenshots",
+        "takes pictures of every page of the dashboard, of made-up history; --keep DIR keeps that, or uses what DIR has",
+        screenshots::run,
     ),
     (
         "soak",
@@ -76,7 +82,7 @@ fn main() -> ExitCode {
 fn commands() -> String {
     let mut text = "cargo xtask COMMAND, one of:\n".to_owned();
     for (name, what, _) in COMMANDS {
-        text.push_str(&format!("  {name:6} {what}\n"));
+        text.push_str(&format!("  {name:11} {what}\n"));
     }
     text
 }
@@ -89,7 +95,7 @@ mod tests {
     fn every_command_is_listed() {
         let text = commands();
         for (name, what, _) in COMMANDS {
-            assert!(text.contains(&format!("  {name:6} {what}\n")), "{text}");
+            assert!(text.contains(&format!("  {name:11} {what}\n")), "{text}");
         }
     }
 }

@@ -18,3 +18,12 @@ pub fn later(status: StatusCode, why: impl Into<String>, seconds: u64) -> Respon
         .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     response
 }
+
+/// Adds that nobody between may keep an answer, unless it says otherwise (files of pages do): names stand in most, and
+/// what is refused to one may be shown to another. So it need not say that answers vary by cookie.
+pub async fn kept_by_nobody(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    let no = HeaderValue::from_static("no-store");
+    headers.entry(header::CACHE_CONTROL).or_insert(no);
+    response
+}

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::routing::{get, post};
 use tokio::sync::Semaphore;
 use tower_http::compression::CompressionLayer;
 
+use crate::api::wrong_tokens::WrongTokens;
 use crate::config::{Limits, UNFOLDED, processors};
 use crate::ingest::rate::Rates;
 use crate::ingest::room::Rooms;
@@ -17,7 +18,7 @@ use crate::refusals::Refusals;
 use crate::standing::Standings;
 use crate::store::Store;
 use crate::tokens::Tokens;
-use crate::{api, health, ingest, metrics, pages};
+use crate::{answer, api, health, ingest, metrics, pages};
 
 /// What the routes share.
 pub struct App {
@@ -29,6 +30,7 @@ pub struct App {
     /// Whether browsers speak TLS with it, or with a proxy in front.
     pub is_https: bool,
     pub rates: Rates,
+    pub wrong_tokens: WrongTokens,
     /// Memory for bodies.
     pub rooms: Rooms,
     /// Memory for the documents in them until they are stored.
@@ -60,6 +62,7 @@ impl App {
             trust_loopback,
             is_https,
             rates: Rates::new(limits.rate),
+            wrong_tokens: WrongTokens::default(),
             rooms: Rooms::new(limits.short, limits.bodies),
             desks: Rooms::new(limits.short * UNFOLDED / 4, limits.documents),
             processors: Semaphore::new(processors()),
@@ -92,6 +95,7 @@ pub fn routes(app: Arc<App>) -> Router {
         .route("/metrics", get(metrics::show))
         .merge(shown)
         .fallback(health::nothing_here)
+        .layer(map_response(answer::kept_by_nobody))
         .layer(from_fn_with_state(Arc::clone(&app), metrics::count))
         .with_state(app)
 }

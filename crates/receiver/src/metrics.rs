@@ -234,7 +234,6 @@ pub async fn show(viewer: Viewer, State(app): State<Arc<App>>) -> Response {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     let headers = [
         (header::CONTENT_TYPE, kind),
-        (header::CACHE_CONTROL, "no-store"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
     (headers, page).into_response()
@@ -264,7 +263,10 @@ pub async fn count(State(app): State<Arc<App>>, request: Request, next: Next) ->
             why: status.canonical_reason().unwrap_or("refused"),
             facility: None,
         });
-        app.refusals.note(code, refusal, peer, clock::now());
+        let now = clock::now();
+        let facility = refusal.facility.clone();
+        app.store.refused(code, refusal.why, facility, now);
+        app.refusals.note(code, refusal, peer, now);
     }
     response
 }

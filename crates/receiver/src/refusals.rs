@@ -6,6 +6,8 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use axum::response::Response;
+
 use crate::app::App;
 use crate::clock;
 
@@ -20,6 +22,22 @@ pub struct Refusal {
     pub why: &'static str,
     /// Of a token that is known; `None`: there was none.
     pub facility: Option<Arc<str>>,
+}
+
+impl Refusal {
+    /// Of a request without a token that is known.
+    pub fn of_nobody(why: &'static str) -> Self {
+        Self {
+            why,
+            facility: None,
+        }
+    }
+
+    /// An answer that says it to the log.
+    pub fn on(self, mut response: Response) -> Response {
+        response.extensions_mut().insert(self);
+        response
+    }
 }
 
 #[derive(Debug, Default)]

@@ -76,6 +76,8 @@ pub struct View {
     pub token: Option<i64>,
     /// The only facility that may be seen; `None`: all.
     pub facility: Option<String>,
+    /// When the token ends, in milliseconds since 1970.
+    pub expires: Option<i64>,
 }
 
 /// A token that was just made. Shown once, by [`Fresh::expose`] alone.
@@ -122,6 +124,7 @@ impl Tokens {
             Role::Viewer { facility } => Some(View {
                 token: Some(known.id),
                 facility,
+                expires: known.expires,
             }),
             Role::Sender { .. } => None,
         }
@@ -141,7 +144,8 @@ impl Tokens {
         }
     }
 
-    /// Compares with all of them, in constant time each, whichever it is.
+    /// Compares with all of them, in constant time each, whichever it is. What is compared is the SHA-256, so time
+    /// would not tell how much of a token is right even if it varied.
     fn find(&self, token: &str, now: i64) -> Option<Known> {
         let hash = hash(token);
         let all = self.0.read().unwrap_or_else(|broken| broken.into_inner());

@@ -9,6 +9,8 @@ use rusqlite::{Connection, OptionalExtension as _};
 use super::Question;
 use super::refused::Refused;
 use super::span::{self, LONGEST_MS, Span, Step};
+use crate::documents::Metric;
+use crate::documents::metric::NOBODY;
 
 /// A parameter of a question.
 pub struct Param {
@@ -210,10 +212,42 @@ impl Asked {
     }
 }
 
+impl Asked {
+    /// The same for a metric: of what was refused, also what is of nobody ([`NOBODY`]), where all facilities are
+    /// asked about and may be seen.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn facilities_of(
+        &self,
+        store: &Connection,
+        metric: Metric,
+    ) -> Result<Vec<Facility>, Refused> {
+        let mut all = self.facilities(store)?;
+        let is_of_all = self.bound.is_none() && self.word("facility").is_none();
+        if metric == Metric::Refused && is_of_all {
+            all.push(Facility {
+                id: NOBODY,
+                name: String::new(),
+            });
+        }
+        Ok(all)
+    }
+}
+
 impl Question {
     /// Whether it has a parameter of this name.
     pub fn has(&self, param: &str) -> bool {
         self.params.iter().any(|known| known.name == param)
+    }
+
+    /// The words of a parameter that nobody has to choose.
+    pub fn words(&self, param: &str) -> Option<&'static [&'static str]> {
+        let param = self.params.iter().find(|known| known.name == param)?;
+        match param.form {
+            Form::Words(words) => Some(words),
+            _ => None,
+        }
     }
 }
 

@@ -6,6 +6,7 @@ pub mod asked;
 pub mod documents;
 pub mod facilities;
 pub mod forecast;
+pub mod heard;
 pub mod hosts;
 pub mod intake;
 pub mod jobs;
@@ -14,15 +15,18 @@ pub mod newest;
 pub mod nodes;
 pub mod numbers;
 pub mod openapi;
+pub mod period;
 pub mod queues;
 pub mod refused;
 pub mod reply;
 pub mod runtime;
+pub mod seen;
 pub mod sessions;
 pub mod shares;
 pub mod span;
 pub mod users;
 pub mod viewer;
+pub mod wrong_tokens;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -123,10 +127,9 @@ pub fn routes() -> Router<Arc<App>> {
     routes.layer(map_response(with_headers))
 }
 
-/// Names stand in answers: nobody between is to keep them, nor to take them for something else.
+/// Nobody is to take an answer for something else than it says.
 async fn with_headers(mut response: Response) -> Response {
     let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),

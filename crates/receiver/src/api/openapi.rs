@@ -41,7 +41,7 @@ pub fn document() -> String {
         "components": {
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer", "description": "A viewer's token."},
-                "cookie": {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "Set by POST /login."},
+                "cookie": {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "Set by POST /login; over HTTPS it is called __Host-afmetrics_viewer."},
             },
             "schemas": {"Error": {
                 "type": "object",
@@ -70,6 +70,7 @@ fn operation(question: &Question) -> Value {
             "401": error("No token, or none that is good."),
             "403": error("The token is for reading another facility."),
             "404": error("Nothing was heard of what a parameter names."),
+            "429": error("Too many wrong tokens came from the address; a right one is let in."),
             "503": error("The answer takes too long, or too many are asking."),
         },
     });

@@ -6,15 +6,20 @@ use std::sync::Arc;
 use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 
+use super::wrong_tokens::{SAID, TOO_MANY};
 use crate::app::App;
+use crate::refusals::Refusal;
 use crate::tokens::View;
 use crate::{answer, clock, ingest};
 
 /// The cookie of a browser that has logged in: a viewer's token.
 pub const COOKIE: &str = "afmetrics_viewer";
+/// The same where browsers speak TLS: they take one of this name only over TLS, and only for this very host, so
+/// that no neighbour can put one in its place.
+pub const COOKIE_OF_HTTPS: &str = "__Host-afmetrics_viewer";
 
 /// Somebody who may read, and what.
 pub struct Viewer(pub View);
@@ -25,24 +30,26 @@ impl FromRequestParts<Arc<App>> for Viewer {
     async fn from_request_parts(head: &mut Parts, app: &Arc<App>) -> Result<Self, Response> {
         let now = clock::now();
         let bearer = ingest::bearer(&head.headers);
-        if let Some(token) = bearer.or_else(|| cookie(&head.headers)) {
+        if let Some(token) = bearer.or_else(|| cookie(app, &head.headers)) {
             if let Some(view) = app.tokens.view(token, now) {
                 note(app, &view, now);
                 return Ok(Viewer(view));
             }
             // A cookie may be left over from another receiver here.
             if bearer.is_some() || !is_here(app, head) {
-                return Err(refused(app.tokens.why_not(token, now)));
+                return Err(wrong(app, head, app.tokens.why_not(token, now), now));
             }
         }
         if is_here(app, head) {
             return Ok(Viewer(View {
                 token: None,
                 facility: None,
+                expires: None,
             }));
         }
         Err(refused(
             "reading needs a viewer's token: Authorization: Bearer TOKEN (afmetrics_receiver token create --viewer)",
+            "reading without a token",
         ))
     }
 }
@@ -89,22 +96,54 @@ fn is_loopback_name(head: &Parts) -> bool {
     })
 }
 
-fn refused(why: &str) -> Response {
+/// 401, or 429 where too many wrong tokens came from there.
+fn wrong(app: &App, head: &Parts, why: &str, now: i64) -> Response {
+    match tried(app, &head.extensions, now) {
+        Ok(()) => refused(why, "reading with a wrong token"),
+        Err(seconds) => {
+            let why = format!("{why}. {TOO_MANY}");
+            let response = answer::later(StatusCode::TOO_MANY_REQUESTS, why, seconds);
+            Refusal::of_nobody(SAID).on(response)
+        }
+    }
+}
+
+/// Notes that a wrong token came.
+///
+/// # Errors
+/// Too many did from there: for how many more seconds.
+pub fn tried(app: &App, request: &Extensions, now: i64) -> Result<(), u64> {
+    match request.get::<ConnectInfo<SocketAddr>>() {
+        Some(ConnectInfo(peer)) => app.wrong_tokens.note(peer.ip(), now),
+        None => Ok(()),
+    }
+}
+
+fn refused(why: &str, said: &'static str) -> Response {
     let mut response = answer::error(StatusCode::UNAUTHORIZED, why);
     response
         .headers_mut()
         .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-    response
+    Refusal::of_nobody(said).on(response)
+}
+
+/// What the cookie is called here.
+pub fn cookie_name(app: &App) -> &'static str {
+    match app.is_https {
+        true => COOKIE_OF_HTTPS,
+        false => COOKIE,
+    }
 }
 
 /// A viewer's token that a browser sends.
-pub fn cookie(headers: &HeaderMap) -> Option<&str> {
+pub fn cookie<'h>(app: &App, headers: &'h HeaderMap) -> Option<&'h str> {
+    let wanted = cookie_name(app);
     headers
         .get_all(header::COOKIE)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(';'))
         .filter_map(|pair| pair.trim().split_once('='))
-        .find(|(name, _)| *name == COOKIE)
+        .find(|(name, _)| *name == wanted)
         .map(|(_, value)| value)
 }

@@ -39,7 +39,16 @@ pub enum Metric {
     Documents,
     /// Those of them that were collected more than five minutes before they came.
     Late,
+    /// Documents that came again and were not stored again, by kind (label), when they came.
+    Repeated,
+    /// Requests that were refused, by answer and reason (label); those of no known facility are of
+    /// [`NOBODY`].
+    Refused,
 }
+
+/// In the place of a facility's number, where none is known: facilities are numbered from 1 on. Only who may
+/// read of all facilities sees what is of nobody.
+pub const NOBODY: i64 = 0;
 
 /// How what comes in a slot becomes one cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +60,7 @@ pub enum Grain {
 }
 
 impl Metric {
-    pub const ALL: [Metric; 21] = [
+    pub const ALL: [Metric; 23] = [
         Metric::Jobs,
         Metric::JobsOfUser,
         Metric::Ended,
@@ -73,6 +82,8 @@ impl Metric {
         Metric::DiskFree,
         Metric::Documents,
         Metric::Late,
+        Metric::Repeated,
+        Metric::Refused,
     ];
 
     /// Its name in the store.
@@ -99,14 +110,27 @@ impl Metric {
             Metric::DiskFree => "disk_free",
             Metric::Documents => "documents",
             Metric::Late => "late",
+            Metric::Repeated => "repeated",
+            Metric::Refused => "refused",
         }
     }
 
     pub fn grain(self) -> Grain {
         match self {
-            Metric::Jobs | Metric::JobsOfUser | Metric::Documents | Metric::Late => Grain::Count,
+            Metric::Jobs
+            | Metric::JobsOfUser
+            | Metric::Documents
+            | Metric::Late
+            | Metric::Repeated
+            | Metric::Refused => Grain::Count,
             _ => Grain::Samples,
         }
+    }
+
+    /// Whether no stored document says it. What was counted and is not settled goes with a crash (5 s of it at
+    /// most), and nothing can be compared with it.
+    pub fn is_of_no_document(self) -> bool {
+        matches!(self, Metric::Repeated | Metric::Refused)
     }
 
     /// Whether the label is a user's name.

@@ -11,7 +11,6 @@ use axum::body::{Body, HttpBody as _};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
 
 use crate::app::App;
 use crate::config::UNFOLDED;
@@ -41,15 +40,13 @@ pub async fn take(State(app): State<Arc<App>>, request: Request) -> Response {
         body::linger(&mut body).await;
     }
     match taken {
-        Ok(kept) => Json(json!({"stored": kept.stored, "repeated": kept.repeated})).into_response(),
+        Ok(kept) => Json(kept).into_response(),
         Err(refused) => {
             let said = crate::refusals::Refusal {
                 why: refused.said(),
                 facility: sender,
             };
-            let mut response = refused.into_response();
-            response.extensions_mut().insert(said);
-            response
+            said.on(refused.into_response())
         }
     }
 }

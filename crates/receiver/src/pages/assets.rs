@@ -15,7 +15,7 @@ const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
 
 /// Name, type and text of each file.
-const FILES: [(&str, &str, &str); 4] = [
+const FILES: [(&str, &str, &str); 5] = [
     (
         "dashboard.css",
         STYLE,
@@ -25,6 +25,11 @@ const FILES: [(&str, &str, &str); 4] = [
         "dashboard.js",
         SCRIPT,
         include_str!("../../assets/dashboard.js"),
+    ),
+    (
+        "icon.svg",
+        "image/svg+xml",
+        include_str!("../../assets/icon.svg"),
     ),
     (
         "uplot.css",

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 
 use super::assets::Assets;
 use super::{Page, frame, has_tried};
+use crate::api::wrong_tokens::TOO_MANY;
 use crate::app::App;
+use crate::refusals::Refusal;
 
 #[derive(Template)]
 #[template(path = "front.html")]
@@ -24,28 +26,38 @@ struct Front<'a> {
 /// What is said to whom a token is refused.
 pub const REFUSED: &str = "This token is unknown, has expired, was revoked, or is not for reading.";
 
-/// Answers with the page: 200 at `/`, 401 in place of any other page, which is shown after logging in.
+/// Answers with the page: 200 at `/`, 401 in place of any other page, which is shown after logging in; 429 where too
+/// many wrong tokens came. `refused` is what a program would be answered.
 pub async fn stranger(
     app: &Arc<App>,
     page: &Page,
     headers: &HeaderMap,
     query: Option<&str>,
+    mut refused: Response,
 ) -> Response {
-    let refused = has_tried(headers).then_some(REFUSED);
+    let (status, why) = match (page.path, refused.status()) {
+        (_, StatusCode::TOO_MANY_REQUESTS) => (refused.status(), Some(TOO_MANY)),
+        ("/", _) => (StatusCode::OK, has_tried(app, headers).then_some(REFUSED)),
+        (_, status) => (status, has_tried(app, headers).then_some(REFUSED)),
+    };
     let next = match query {
         Some(query) => format!("{}?{query}", page.path),
         None => page.path.to_owned(),
     };
-    let status = match page.path {
-        "/" => StatusCode::OK,
-        _ => StatusCode::UNAUTHORIZED,
-    };
-    show(app, status, refused, &next).await
+    let mut response = show(app, status, why, &next).await;
+    let retry = refused.headers_mut().remove(header::RETRY_AFTER);
+    if let Some(seconds) = retry {
+        response.headers_mut().insert(header::RETRY_AFTER, seconds);
+    }
+    match refused.extensions_mut().remove::<Refusal>() {
+        Some(said) => said.on(response),
+        None => response,
+    }
 }
 
 /// The page for a person whose login is refused.
 pub async fn refused(app: &App, status: StatusCode, why: &str, next: &str) -> Response {
-    super::guards::add(show(app, status, Some(why), next).await).await
+    show(app, status, Some(why), next).await
 }
 
 async fn show(app: &App, status: StatusCode, refused: Option<&str>, next: &str) -> Response {

@@ -4,12 +4,20 @@
 //! A question that the API has already is named; one that only a panel asks stands in the panel's file, and is
 //! a question of the API then, too.
 
+mod arrived;
 mod disks;
+mod facility_list;
 mod finished;
 mod finished_time;
+mod gaps;
 mod heat;
+mod intake;
+mod intake_by_facility;
 mod jobs_by_state;
 mod jobs_by_user;
+mod jobs_now;
+mod late;
+mod newcomers;
 mod node_disks;
 mod node_list;
 mod node_load;
@@ -17,14 +25,27 @@ mod node_memory;
 mod node_received;
 mod node_sent;
 mod notebooks;
+mod overview_jobs;
 mod owners;
 mod queue_cores;
 mod queue_memory;
 mod queues;
+mod refused;
+mod refused_reasons;
+mod repeated;
 mod run_times;
 mod run_times_by_user;
+mod silent_nodes;
 mod stays;
+mod unique_users;
+mod user_ended;
+mod user_facts;
+mod user_hours;
+mod user_jobs;
 mod user_list;
+mod user_run_times;
+mod users_now;
+mod users_present;
 
 use std::fmt::Write as _;
 
@@ -50,7 +71,20 @@ pub struct Panel {
 
 /// Every panel, in the order of the pages.
 pub const ALL: &[&Panel] = &[
+    &silent_nodes::PANEL,
+    &users_now::PANEL,
+    &jobs_now::PANEL,
+    &users_present::PANEL,
+    &overview_jobs::PANEL,
+    &facility_list::PANEL,
+    &unique_users::PANEL,
+    &newcomers::PANEL,
     &user_list::PANEL,
+    &user_facts::PANEL,
+    &user_hours::PANEL,
+    &user_jobs::PANEL,
+    &user_ended::PANEL,
+    &user_run_times::PANEL,
     &jobs_by_state::PANEL,
     &jobs_by_user::PANEL,
     &finished::PANEL,
@@ -71,6 +105,14 @@ pub const ALL: &[&Panel] = &[
     &node_received::PANEL,
     &node_disks::PANEL,
     &heat::PANEL,
+    &arrived::PANEL,
+    &intake::PANEL,
+    &intake_by_facility::PANEL,
+    &late::PANEL,
+    &repeated::PANEL,
+    &refused::PANEL,
+    &refused_reasons::PANEL,
+    &gaps::PANEL,
 ];
 
 /// What is on each page, as `docs/dashboard.md` has it.

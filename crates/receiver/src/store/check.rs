@@ -321,7 +321,8 @@ fn settle(summaries: &mut Summaries, again: &mut Connection) -> Result<()> {
 type Series = BTreeMap<(i64, String, String, String), i64>;
 
 /// The series that can be compared. Which of two reports of a job's end counts depends on which was first
-/// (`ended` looks at those), and that one was late is known of a block only, not of each of its documents.
+/// (`ended` looks at those), that one was late is known of a block only, not of each of its documents, and what
+/// came again or was refused is in no document.
 fn all_series(store: &Connection) -> Result<Series> {
     let mut all: Series = store
         .prepare("SELECT facility, metric, label, part, id FROM series")?
@@ -336,6 +337,10 @@ fn all_series(store: &Connection) -> Result<Series> {
         Metric::EndedByLength,
         Metric::Late,
     ];
+    let of_none = Metric::ALL
+        .into_iter()
+        .filter(|one| one.is_of_no_document());
+    let others: Vec<Metric> = others.into_iter().chain(of_none).collect();
     all.retain(|(_, metric, ..), _| !others.iter().any(|one| one.name() == metric));
     Ok(all)
 }

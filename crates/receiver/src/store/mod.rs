@@ -8,6 +8,7 @@ pub mod forget;
 pub mod maintenance;
 mod open_slots;
 pub mod ranges;
+mod refused;
 pub mod schema;
 mod settling;
 pub mod slots;
@@ -29,6 +30,7 @@ use std::thread::JoinHandle;
 use anyhow::{Context as _, Result, bail};
 use nix::fcntl::{Flock, FlockArg};
 use rusqlite::{Connection, OptionalExtension as _};
+use serde::Serialize;
 use tokio::sync::{Semaphore, oneshot, watch};
 
 use crate::documents::Documents;
@@ -56,8 +58,8 @@ pub struct Received {
     pub room: Option<Box<dyn Any + Send + Sync>>,
 }
 
-/// What became of a request's documents.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What became of a request's documents, as it is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Kept {
     /// Stored now.
     pub stored: usize,
@@ -108,6 +110,7 @@ pub struct Store {
     folder: PathBuf,
     waiting: Arc<AtomicUsize>,
     used: Arc<Used>,
+    refused: Arc<refused::Refused>,
     tally: Tally,
     settling: Arc<Settling>,
     /// Closed when the writer has ended.
@@ -154,6 +157,7 @@ impl Store {
         let (lock, writer) = Self::open_alone(folder)?;
         let (waiting, used) = (writer.waiting(), writer.used());
         let (tally, settling) = (writer.tally(), writer.settling());
+        let refused = writer.refused();
         let (queue, work) = sync_channel(MOST_WAITING);
         let (alive, ended) = watch::channel(());
         let thread = std::thread::Builder::new()
@@ -168,6 +172,7 @@ impl Store {
             folder: folder.to_owned(),
             waiting,
             used,
+            refused,
             tally,
             settling,
             writer: ended,
@@ -227,6 +232,13 @@ impl Store {
     /// Notes that a token was used, to be kept with what is stored next.
     pub fn used(&self, token: i64, now: i64) {
         self.used.note(token, now);
+    }
+
+    /// Counts a refused request, to be kept with what is settled next: by its answer, why, and the facility of
+    /// its token, where that is known.
+    pub fn refused(&self, status: u16, why: &'static str, facility: Option<Arc<str>>, now: i64) {
+        self.refused.note(status, why, facility, now);
+        self.settling.is_due();
     }
 
     /// Stores documents. When this returns `Ok`, they would survive a power cut.

@@ -87,7 +87,7 @@ struct Ids {
 
 impl Summaries {
     pub fn is_empty(&self) -> bool {
-        self.documents == 0
+        self.documents == 0 && self.series.is_empty()
     }
 
     pub fn documents(&self) -> usize {
@@ -165,6 +165,12 @@ impl Summaries {
             Facts::Nothing => {}
         }
         Ok(())
+    }
+
+    /// Adds to a count that no document says ([`Metric::is_of_no_document`]), in the five minutes of this time.
+    pub fn note(&mut self, (facility, metric): (i64, Metric), label: Name, time: i64, times: u32) {
+        let key = (facility, metric, label, self.words.of(""));
+        add(&mut self.series, key, slot(time), f64::from(times));
     }
 
     fn job(

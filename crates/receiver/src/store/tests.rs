@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
+use super::maintenance::Keep;
 use super::ranges::Key;
 use super::slots::{Cell, Day};
 use super::writer::Writer;
@@ -633,4 +634,77 @@ fn a_store_that_is_up_to_date_is_opened_without_a_write() {
     let before = version();
     drop(open(folder.path()));
     assert_eq!(version(), before);
+}
+
+/// What came again and what was refused is in no document: neither a check, nor erasing, nor growing old trips
+/// over it, also where it is of no facility.
+#[test]
+fn what_no_document_says_is_counted_and_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = open(folder.path());
+    let batch = || Received {
+        key: Some(Key {
+            batch: uuid::Uuid::from_u128(1),
+            first: 0,
+            count: 2,
+        }),
+        ..received(&[job(0, 1), job(1, 4)])
+    };
+    let arrived = batch().now;
+    for _ in 0..3 {
+        keep(&mut writer, vec![batch()]);
+    }
+    let refused = writer.refused();
+    for facility in [None, Some("facility-0"), Some("never-heard-of"), None] {
+        refused.note(401, "no token", facility.map(Into::into), arrived);
+    }
+    writer.settle().unwrap();
+    let counted = |writer: &Writer| -> Vec<(i64, String, String, i64, f64)> {
+        let mut read = writer
+            .store
+            .prepare(
+                "SELECT facility, metric, label, days.id % 65536, sum FROM series JOIN days ON days.id / 65536 = series.id
+                 WHERE metric IN ('repeated', 'refused') ORDER BY facility, metric",
+            )
+            .unwrap();
+        let rows = read.query_map([], |row| {
+            Ok((
+                row.get(0)?,
+                row.get(1)?,
+                row.get(2)?,
+                row.get(3)?,
+                row.get(4)?,
+            ))
+        });
+        rows.unwrap().collect::<Result<_, _>>().unwrap()
+    };
+    let day = arrived / DAY_MS;
+    let label = || "401 no token".to_owned();
+    let all = [
+        (0, "refused".to_owned(), label(), day, 3.0),
+        (1, "refused".to_owned(), label(), day, 1.0),
+        (1, "repeated".to_owned(), "condorjob".to_owned(), day, 4.0),
+    ];
+    assert_eq!(counted(&writer), all);
+    assert_eq!(number(&writer, "SELECT count(*) FROM facilities"), 1);
+    let sound = |writer: &mut Writer| {
+        let mut findings = Vec::new();
+        super::check::check(&mut writer.store, true, &mut |line| findings.push(line)).unwrap();
+        assert_eq!(findings, [""; 0]);
+    };
+    sound(&mut writer);
+    writer.forget("canary-0", None, arrived).unwrap();
+    assert_eq!(counted(&writer), all);
+    sound(&mut writer);
+    // A crash: what was settled stays, and counts once.
+    drop(writer);
+    let mut writer = open(folder.path());
+    assert_eq!(counted(&writer), all);
+    let keep = Keep {
+        documents: 40,
+        summaries: 40,
+    };
+    writer.prune(keep, arrived + 41 * DAY_MS).unwrap();
+    assert_eq!(counted(&writer), []);
+    sound(&mut writer);
 }

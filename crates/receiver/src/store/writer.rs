@@ -22,12 +22,14 @@ use super::blocks::Blocks;
 use super::maintenance::{Keep, Maintenance, Went};
 use super::open_slots::MOST_JOBS;
 use super::ranges::Ranges;
+use super::refused::Refused;
 use super::settling::Settling;
 use super::summaries::{Counted, Summaries};
 use super::tally::Tally;
-use super::{Kept, Received, Refusal, Used, id_of};
+use super::{Kept, Received, Refusal, Used, forget, id_of};
 use crate::clock;
 use crate::documents::facts::Facts;
+use crate::documents::metric::{Metric, NOBODY};
 use crate::documents::time::hour;
 use crate::documents::{Name, Names, read_again};
 
@@ -39,12 +41,6 @@ const SETTLE_AFTER: usize = 1_000_000;
 const MOST_IN_GROUP: usize = 20_000;
 /// What goes on failing is said so often.
 const SAY_EVERY: Duration = Duration::from_secs(60);
-/// Who was answered in a group of so many requests most likely asks again at once, so the next group is begun
-/// when no more come: that costs each of them little time and all of them many commits.
-const CROWD: usize = 8;
-/// None came in this time, or it went on for so long.
-const GATHER: Duration = Duration::from_micros(200);
-const GATHER_AT_MOST: Duration = Duration::from_millis(3);
 
 /// What the writer is asked for.
 pub enum Work {
@@ -62,11 +58,10 @@ pub struct Writer {
     places: Places,
     last_block: i64,
     settled: Instant,
-    /// Whether the last group had many requests.
-    is_crowded: bool,
     /// Documents that wait in the queue.
     waiting: Arc<AtomicUsize>,
     used: Arc<Used>,
+    refused: Arc<Refused>,
     maintenance: Option<Maintenance>,
     tally: Tally,
     /// A document was committed that could not be added up.
@@ -93,6 +88,8 @@ struct Committed {
     /// What became of each request.
     kept: Vec<Result<Kept, Refusal>>,
     fresh: Vec<Fresh>,
+    /// How many were stored before, by facility and kind, which is one of the summaries' words.
+    repeated: HashMap<(i64, Name), u32>,
     /// The first block that holds any of them.
     first_block: i64,
     arrived: i64,
@@ -158,9 +155,9 @@ impl Writer {
             places: Places::default(),
             last_block: last_block.max(settled),
             settled: Instant::now(),
-            is_crowded: false,
             waiting,
             used,
+            refused: Arc::default(),
             maintenance: None,
             tally: Tally::default(),
             is_behind: false,
@@ -189,6 +186,10 @@ impl Writer {
 
     pub(super) fn used(&self) -> Arc<Used> {
         Arc::clone(&self.used)
+    }
+
+    pub(super) fn refused(&self) -> Arc<Refused> {
+        Arc::clone(&self.refused)
     }
 
     /// Works until nobody can ask any more, and settles.
@@ -253,23 +254,8 @@ impl Writer {
         done.map(|()| maintenance.went)
     }
 
-    /// Waits as long as more documents come.
-    fn gather(&self) {
-        let began = Instant::now();
-        let mut before = 0;
-        let mut now = self.waiting.load(Ordering::Relaxed);
-        while now > before && began.elapsed() < GATHER_AT_MOST {
-            std::thread::sleep(GATHER);
-            before = now;
-            now = self.waiting.load(Ordering::Relaxed);
-        }
-    }
-
     /// Does this work and what waits behind it.
     fn group(&mut self, first: Work, queue: &Receiver<Work>) {
-        if std::mem::take(&mut self.is_crowded) {
-            self.gather();
-        }
         let mut requests = Vec::new();
         let mut documents = 0;
         let mut is_asked = false;
@@ -312,7 +298,6 @@ impl Writer {
         if requests.is_empty() {
             return;
         }
-        self.is_crowded = requests.len() >= CROWD;
         let (received, replies): (Vec<_>, Vec<_>) = requests.into_iter().unzip();
         let documents: usize = received.iter().map(|one| one.documents.list.len()).sum();
         let began = Instant::now();
@@ -333,6 +318,10 @@ impl Writer {
                 if let Err(why) = self.count(&received, &committed) {
                     tracing::error!("documents could not be added up, and will be again: {why:#}");
                     self.is_behind = true;
+                }
+                for ((facility, kind), times) in committed.repeated {
+                    let what = (facility, Metric::Repeated);
+                    self.summaries.note(what, kind, committed.arrived, times);
                 }
                 self.summaries.make_room(self.most_jobs);
             }
@@ -367,6 +356,7 @@ impl Writer {
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut batches: HashMap<(i64, Uuid), Ranges> = HashMap::new();
         let (mut kept, mut fresh) = (Vec::new(), Vec::new());
+        let mut again: HashMap<(i64, Name), u32> = HashMap::new();
         let arrived = arrived(received);
         for (request, one) in received.iter().enumerate() {
             if let Some(key) = one.key {
@@ -398,6 +388,9 @@ impl Writer {
                     && !ranges.insert(key.first + u32::try_from(at)?)
                 {
                     repeated += 1;
+                    let kind = one.documents.names.text(which.1);
+                    let kind = self.summaries.words.of(kind);
+                    *again.entry((facility, kind)).or_default() += 1;
                     continue;
                 }
                 let line = &one.documents.lines[document.line.clone()];
@@ -422,6 +415,7 @@ impl Writer {
         Ok(Committed {
             kept,
             fresh,
+            repeated: again,
             first_block,
             arrived,
         })
@@ -465,7 +459,7 @@ impl Writer {
     pub fn settle(&mut self) -> Result<()> {
         self.settled = Instant::now();
         let used = self.used.take();
-        if let Err(why) = self.catch_up() {
+        if let Err(why) = self.catch_up().and_then(|()| self.count_refused()) {
             self.used.put_back(used);
             return Err(why);
         }
@@ -520,6 +514,20 @@ impl Writer {
                 .query_row("SELECT block FROM summarised", [], |row| row.get(0))?;
             self.add_up_again(settled)?;
             self.is_behind = false;
+        }
+        Ok(())
+    }
+
+    /// Adds up what was refused since the last settling. A facility of which nothing is stored yet has no number.
+    fn count_refused(&mut self) -> Result<()> {
+        for (refused, times) in self.refused.take() {
+            let facility = match &refused.facility {
+                Some(name) => forget::id(&self.store, "facilities", name)?,
+                None => None,
+            };
+            let label = self.summaries.words.of(&refused.label());
+            let what = (facility.unwrap_or(NOBODY), Metric::Refused);
+            self.summaries.note(what, label, refused.time(), times);
         }
         Ok(())
     }

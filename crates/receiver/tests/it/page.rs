@@ -1,10 +1,10 @@
-//! The front page: who sees what, and that nothing breaks out of it.
+//! The front page of strangers and viewers: who sees what, and that nothing breaks out of it.
 
 use serde_json::json;
 
 use crate::support::{FACILITY, Running, World, client, load, runtime};
 
-/// Status, headers and text of `GET /` or `HEAD /`.
+/// Status, headers and text of a page.
 fn page(
     running: &Running,
     method: &str,
@@ -45,10 +45,14 @@ fn a_hostile_name_stays_text_and_strangers_see_no_names() {
     assert_eq!(headers["content-type"], "text/html; charset=utf-8");
     let policy = headers["content-security-policy"].to_str().unwrap();
     assert!(
-        policy.starts_with("default-src 'none'; style-src 'self';"),
+        policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self';"),
         "{policy}"
     );
-    assert!(!policy.contains("unsafe") && !policy.contains("script-src"));
+    assert!(!policy.contains("unsafe"));
+    assert!(
+        !stranger.contains("<script") && !stranger.contains("style="),
+        "{stranger}"
+    );
     assert_eq!(headers["x-content-type-options"], "nosniff");
     assert_eq!(headers["cache-control"], "no-store");
     assert!(stranger.contains("Ready: documents are taken."));
@@ -80,23 +84,31 @@ fn a_hostile_name_stays_text_and_strangers_see_no_names() {
     let (status, error) = login(&[form]);
     assert!(status == 401 && error.starts_with('{'), "{error}");
 
-    let (_, _, all) = page(&running, "GET", "/", Some(&viewer));
+    let (status, _, all) = page(&running, "GET", "/", Some(&viewer));
+    assert_eq!(status, 200, "{all}");
     assert!(
-        all.contains("/metrics") && all.contains("<dt>Store</dt>"),
+        all.contains("/metrics") && all.contains(" · store "),
         "{all}"
     );
     assert!(all.contains("&#60;script&#62;alert(1)"), "{all}");
-    assert!(!all.contains("<script") && !all.contains("style="), "{all}");
+    for script in all.split("<script").skip(1) {
+        assert!(script.starts_with(" src=\"/assets/"), "<script{script}");
+    }
+    assert!(!all.contains("style="), "{all}");
     assert!(all.contains("/api/v1/openapi.json") && all.contains(env!("CARGO_PKG_VERSION")));
-    assert!(!all.contains("action=\"/login\""));
+    assert!(!all.contains("action=\"/login\"") && all.contains("action=\"/logout\""));
+    let (_, _, nodes) = page(&running, "GET", "/nodes", Some(&viewer));
+    assert!(nodes.contains("&#60;b&#62;node&#60;/b&#62;"), "{nodes}");
+    assert!(!nodes.contains("<b>node"), "{nodes}");
 
-    let (_, _, one) = page(&running, "GET", "/", Some(own_viewer.trim()));
+    let (_, _, one) = page(&running, "GET", "/quality", Some(own_viewer.trim()));
+    assert!(one.contains("<option value=\"UC-AF\" selected>"), "{one}");
+    assert!(!one.contains("alert"), "{one}");
     assert!(
-        one.contains("<th scope=\"row\">UC-AF</th>") && !one.contains("alert"),
+        one.contains("<dt>Documents</dt>\n<dd class=\"value\">3</dd>"),
         "{one}"
     );
-    assert!(one.contains("<td class=\"number\">3</td>"), "{one}");
-    for hidden in ["/metrics", "<dt>Store</dt>", "that wait for the writer"] {
+    for hidden in ["/metrics", " · store ", "All facilities"] {
         assert!(!one.contains(hidden), "{hidden}: {one}");
     }
 }
@@ -115,7 +127,10 @@ fn head_and_the_style_are_answered() {
             .unwrap()
             > 500
     );
-    let (status, headers, style) = page(&running, "GET", "/style.css", None);
+    let (_, _, text) = page(&running, "GET", "/", None);
+    let (_, link) = text.split_once("rel=\"stylesheet\" href=\"").unwrap();
+    let (link, _) = link.split_once('"').unwrap();
+    let (status, headers, style) = page(&running, "GET", link, None);
     assert_eq!(status, 200);
     assert_eq!(headers["content-type"], "text/css; charset=utf-8");
     assert!(style.contains("prefers-color-scheme: dark"));

@@ -1,5 +1,6 @@
 //! A receiver with a folder of its own, and somebody who asks it.
 
+pub mod needs;
 pub mod tls;
 pub mod wire;
 
@@ -90,6 +91,35 @@ impl World {
         command.env("AFMETRICS_STORE", self.store());
         Running::start(command)
     }
+
+    /// The same, with a clock that goes from this time on (UTC); it needs the program `faketime`.
+    pub fn serve_at(&self, now: &str) -> Running {
+        let mut command = receiver(&["serve", "--listen", "127.0.0.1:0"]);
+        command
+            .envs(faked(now))
+            .env("AFMETRICS_STORE", self.store());
+        Running::start(command)
+    }
+}
+
+/// What `faketime` says to a program whose clock is to go from this time on. It would stand between us and the
+/// program, and not end it.
+fn faked(now: &str) -> Vec<(String, String)> {
+    #[expect(clippy::disallowed_methods, reason = "a test runs programs")]
+    let said = Command::new("faketime")
+        .args(["-m", "-f", &format!("@{now}"), "env"])
+        .env("TZ", "UTC")
+        .output()
+        .unwrap();
+    let said = text(&said.stdout);
+    let pairs = said.lines().filter_map(|line| line.split_once('='));
+    let mut wanted: Vec<(String, String)> = pairs
+        .filter(|(name, _)| ["TZ", "LD_PRELOAD", "FAKETIME"].contains(name))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    // Waits go on as they were.
+    wanted.push(("FAKETIME_DONT_FAKE_MONOTONIC".into(), "1".into()));
+    wanted
 }
 
 /// A receiver that runs; it is killed when this goes.

@@ -1,0 +1,105 @@
+//! Little, nothing, and nothing any more: pages say what is missing, and no zero stands for it.
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use super::PAGES;
+use super::axe::assert_accessible;
+use super::site::{SILENT, Site, at};
+use super::tab::{Tab, browse};
+
+fn load(node: &str, load: f64) -> Value {
+    json!({"kind": "CPU", "login_node": node, "load": load})
+}
+
+#[test]
+fn an_empty_store_says_what_to_do() {
+    let site = Site::empty();
+    browse(site.url(), |tab| {
+        tab.log_in(&site.viewer);
+        for page in PAGES {
+            tab.go(page);
+            tab.wait_for_charts();
+            let said = tab.text("main");
+            assert!(
+                said.contains("No facility has sent anything yet"),
+                "{page}: {said}"
+            );
+            assert!(
+                said.contains("afmetrics_receiver token create"),
+                "{page}: {said}"
+            );
+            assert_no_numbers(tab, page);
+        }
+        assert_accessible(tab, "an empty store");
+    });
+}
+
+/// Tiles without a number, charts and tables without a row.
+fn assert_no_numbers(tab: &Tab, page: &str) {
+    let known = tab.texts(".tiles .value:not(.unknown)");
+    assert_eq!(known, [""; 0], "{page}");
+    assert_eq!(tab.count(".chart [role=img]"), 0, "{page}");
+    assert_eq!(tab.count(".panel tbody tr"), 0, "{page}");
+}
+
+#[test]
+fn one_document_is_shown_and_nothing_else() {
+    let site = Site::empty();
+    site.send("AF-1", [load("node-1.example.org", 1.25)]);
+    browse(site.url(), |tab| {
+        tab.log_in(&site.viewer);
+        tab.go("/nodes");
+        tab.wait_for_charts();
+        assert_eq!(tab.texts("#node-list tbody td a"), ["node-1.example.org"]);
+        for page in ["/users", "/batch", "/jupyter"] {
+            tab.go(page);
+            tab.wait_for_charts();
+            assert_no_numbers(tab, page);
+        }
+        assert_eq!(tab.texts("#facility option"), ["All facilities", "AF-1"]);
+    });
+}
+
+#[test]
+fn a_facility_that_fell_silent_is_seen_to_be() {
+    let site = Site::empty();
+    let now = Timestamp::now();
+    let since = |hours| now - SignedDuration::from_hours(hours);
+    let of = |hours| at(since(hours), vec![load("node-1.example.org", 0.5)]);
+    site.send("AF-1", (20..40).flat_map(of));
+    site.send("AF-2", [load("node-7.example.org", 0.5)]);
+    browse(site.url(), |tab| {
+        tab.log_in(&site.viewer);
+        tab.go("/nodes?facility=AF-1&from=-7d");
+        let said = tab.text("#node-list");
+        assert!(said.contains("20 h ago"), "{said}");
+        tab.go("/nodes?facility=AF-1&from=-1h");
+        tab.wait_for_charts();
+        assert_eq!(
+            tab.count(".chart [role=img]"),
+            0,
+            "an hour without a document has no line"
+        );
+    });
+}
+
+#[test]
+fn a_silent_node_is_named() {
+    let site = Site::filled();
+    browse(site.url(), |tab| {
+        tab.log_in(&site.viewer);
+        tab.go("/nodes?facility=AF-1&from=-2d");
+        let row = tab.run(&format!(
+            "return [...document.querySelectorAll('#node-list tbody tr')].find(row => row.textContent.includes({})).innerText",
+            json!(SILENT)
+        ));
+        let row = row.as_str().unwrap();
+        assert!(row.contains("20 h ago"), "{row}");
+        tab.go("/batch?from=-12h");
+        tab.wait_for_charts();
+        // Rounds are half an hour apart here, steps five minutes.
+        let said = tab.text("#jobs-by-state");
+        assert!(said.contains("Gaps: nothing was heard in"), "{said}");
+    });
+}

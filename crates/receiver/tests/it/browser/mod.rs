@@ -1,0 +1,29 @@
+//! The pages in a real browser: Debian's Chromium, by its own chromedriver.
+
+mod axe;
+mod driver;
+mod gaps;
+mod hostile;
+mod keyboard;
+mod login;
+mod looks;
+mod numbers;
+mod pictures;
+mod site;
+mod span;
+mod summer_time;
+mod tab;
+mod users;
+mod watch;
+
+/// A page of each kind, of a store that `Site::filled` has filled.
+const PAGES: [&str; 8] = [
+    "/",
+    "/users",
+    "/user?user=canary-1",
+    "/batch",
+    "/jupyter",
+    "/nodes",
+    "/nodes?node=node-1.example.org",
+    "/quality",
+];
