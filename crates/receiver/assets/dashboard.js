@@ -43,6 +43,15 @@ const UNITS = {
     share: (number) => digits(number * 100) + " %",
 };
 
+/** Distances of labels on an axis, where those of ten would be odd. */
+const POWERS = Array.from({ length: 60 }, (_, at) => 2 ** at);
+const INCREMENTS = {
+    bytes: POWERS,
+    rate: POWERS,
+    mebibytes: POWERS,
+    seconds: [1, 2, 5, 10, 30, 60, 300, 600, 1800, ...[1, 2, 4, 8, 12, 24].map((hours) => hours * 3600), ...POWERS.map((days) => days * 2 * 86400)],
+};
+
 /** A time to the minute, in the page's zone; seconds since 1970. */
 function minute(seconds) {
     const parts = new Intl.DateTimeFormat("sv-SE", { dateStyle: "short", timeStyle: "short", timeZone: zone });
@@ -64,8 +73,8 @@ function element(name, { text, className, ...rest } = {}, children = []) {
 const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 /** States have their own colours, so that they look the same everywhere; all else has them in turn. */
-const NAMED = { running: 0, idle: 1, finished: 2, completed: 2, held: 3, removed: 5, ssh: 0, jupyter: 1, batch: 2, together: 4 };
-const COLOURS = 8;
+const NAMED = { running: 0, idle: 1, finished: 2, completed: 2, held: 3, removed: 5, ssh: 0, jupyter: 1, batch: 2, together: 4, "the rest": 4 };
+const COLOURS = 12;
 
 function colour(name, at) {
     return style(`--series-${(NAMED[name] ?? at) % COLOURS}`);
@@ -200,7 +209,7 @@ class Chart {
             height: 220,
             tzDate: (seconds) => (isLocal ? new Date(seconds * 1000) : uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC")),
             scales: { x: { min: Math.min(from, times[0]), max: to }, y: { range: (_, least, most) => [Math.min(0, least), most > 0 ? most * 1.05 : 1] } },
-            axes: [{ ...axis, values: DATES }, { ...axis, size: 70, values: (_, all) => all.map(this.text) }],
+            axes: [{ ...axis, values: DATES }, { ...axis, size: 70, incrs: INCREMENTS[this.box.dataset.unit], values: (_, all) => all.map(this.text) }],
             legend: { show: false },
             cursor: { drag: { x: true, y: false, setScale: false }, points: { show: !isStack } },
             hooks: { setSelect: [(plot) => this.zoom(plot)], setCursor: [(plot) => this.point(plot.cursor.idx)] },

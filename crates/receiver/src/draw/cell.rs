@@ -143,7 +143,7 @@ pub fn doubled(seconds: f64) -> String {
         _ => (86_400.0, "d"),
     };
     let (from, to) = (seconds / 2.0 / length, seconds / length);
-    match from < 2.0 && length > 60.0 {
+    match to < 10.0 && length > 60.0 {
         true => format!("{from:.1}–{to:.1} {unit}"),
         false => format!("{from:.0}–{to:.0} {unit}"),
     }
@@ -209,6 +209,7 @@ mod tests {
             (4_096, "34–68 min"),
             (8_192, "1.1–2.3 h"),
             (131_072, "18–36 h"),
+            (16_384, "2.3–4.6 h"),
             (262_144, "1.5–3.0 d"),
             (1_048_576, "6–12 d"),
         ] {

@@ -281,7 +281,10 @@ impl Column {
             (Show::User, Datum::Null) => shown.text = "the rest".into(),
             (_, Datum::Null) => {
                 shown.text = "–".into();
-                shown.class = "unknown";
+                shown.class = match self.show.is_number() {
+                    true => "number unknown",
+                    false => "unknown",
+                };
             }
             (Show::Text, _) => {}
             (Show::Doubled, datum) => {

@@ -12,7 +12,7 @@ pub const PANEL: Panel = Panel {
     page: &NODES,
     title: "Used disk space",
     about: "The share of each file system that is used; longer steps have the mean.",
-    is_wide: false,
+    is_wide: true,
     question: &shares::QUESTION,
     fixed: &[("of", "disks")],
     draw: Draw::Chart(Chart {
@@ -20,6 +20,7 @@ pub const PANEL: Panel = Panel {
         unit: Unit::Share,
         split: &["facility", "node", "mount"],
         values: &[("share", "used")],
-        steps: 100,
+        // There are several of each node, and they change slowly.
+        steps: 50,
     }),
 };

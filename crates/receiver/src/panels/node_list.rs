@@ -26,7 +26,6 @@ pub const PANEL: Panel = Panel {
             column("fullest", "Fullest disk", Show::Bar(Unit::Share)),
             column("sent", "Sent", Show::Number(Unit::Rate)),
             column("received", "Received", Show::Number(Unit::Rate)),
-            column("kinds", "Documents", Show::Text),
         ],
         long: Some(Long {
             sort: "last",

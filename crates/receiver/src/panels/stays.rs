@@ -1,9 +1,9 @@
 //! How long users of notebooks stay.
 
-use std::collections::HashMap;
-
+use foldhash::HashMap;
 use rusqlite::{Connection, params};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::Panel;
 use super::notebooks::KINDS;
@@ -115,15 +115,28 @@ impl Open {
 
 /// Users as numbers.
 #[derive(Default)]
-struct Users(HashMap<String, u32>);
+struct Users {
+    numbers: HashMap<String, u32>,
+    /// The list that was read last, as it was written: mostly the next document has the same.
+    last: (String, Vec<u32>),
+}
 
 impl Users {
+    fn of(&mut self, written: &str) -> serde_json::Result<Vec<u32>> {
+        if self.last.0 != written {
+            let names: Vec<Text<'_>> = serde_json::from_str(written)?;
+            let numbers = names.iter().map(|name| self.number(&name.0)).collect();
+            self.last = (written.to_owned(), numbers);
+        }
+        Ok(self.last.1.clone())
+    }
+
     fn number(&mut self, name: &str) -> u32 {
-        if let Some(number) = self.0.get(name) {
+        if let Some(number) = self.numbers.get(name) {
             return *number;
         }
-        let number = u32::try_from(self.0.len()).unwrap_or(u32::MAX);
-        self.0.insert(name.to_owned(), number);
+        let number = u32::try_from(self.numbers.len()).unwrap_or(u32::MAX);
+        self.numbers.insert(name.to_owned(), number);
         number
     }
 }
@@ -133,7 +146,7 @@ struct Document<'a> {
     #[serde(borrow)]
     timestamp: Text<'a>,
     #[serde(borrow)]
-    users: Vec<Text<'a>>,
+    users: &'a RawValue,
 }
 
 /// Documents of an hour: the time of each, and who is named.
@@ -203,11 +216,10 @@ fn read(
 /// Adds the documents of a block that are in the span.
 fn add(lines: &str, span: Span, users: &mut Users, to: &mut Hour) -> Result<(), Refused> {
     for line in lines.lines() {
-        let document: Document<'_> =
-            serde_json::from_str(line).map_err(|why| Refused::Failed(why.into()))?;
+        let broken = |why: serde_json::Error| Refused::Failed(why.into());
+        let document: Document<'_> = serde_json::from_str(line).map_err(broken)?;
         if let Some(time) = time::parse(&document.timestamp.0).filter(|time| span.has(*time)) {
-            let names = document.users.iter();
-            to.push((time, names.map(|name| users.number(&name.0)).collect()));
+            to.push((time, users.of(document.users.get()).map_err(broken)?));
         }
     }
     Ok(())
