@@ -21,7 +21,7 @@ type Command = (
 const COMMANDS: &[Command] = &[
     (
         "demo",
-        "runs a receiver and the collector on this machine, until Ctrl-C or for --for 30s; nothing leaves it",
+        "runs a receiver and the collector on this machine, until Ctrl-C or for --for 30s; nothing leaves it; with --history: a receiver with 90 days that are made up",
         demo::run,
     ),
     (

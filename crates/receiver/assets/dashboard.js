@@ -141,7 +141,7 @@ class Chart {
     }
 
     draw() {
-        const { series, times, step, cut } = this.data;
+        const { series, times, step, cut, says } = this.data;
         if (!series.some((one) => one.values.some((value) => value !== null))) {
             this.say("none", "Nothing was heard in this span.");
             return;
@@ -158,7 +158,7 @@ class Chart {
         // The last step is not over, and what it will have is on its way.
         const over = times.filter((time) => time + (step ?? 0) + 300 <= Date.now() / 1000);
         const gaps = over.filter((_, at) => series.every((one) => one.values[at] === null)).length;
-        const notes = [];
+        const notes = says ? [says] : [];
         if (gaps > 0) notes.push(`Gaps: nothing was heard in ${gaps} of ${over.length} steps.`);
         if (cut > 0) notes.push(`${cut} more are not shown by name.`);
         if (notes.length > 0) this.box.append(element("p", { className: "about", text: notes.join(" ") }));
@@ -195,7 +195,7 @@ class Chart {
                 width: isStack ? 1 : shown.length > 12 ? 1 : 2,
                 fill: isStack || isBars ? stroke : undefined,
                 spanGaps: false,
-                paths: isBars ? uPlot.paths.bars({ size: [0.8, 60] }) : undefined,
+                paths: isBars ? uPlot.paths.bars({ size: [0.8, 60], align: 1 }) : undefined,
                 points: isBars ? { show: false } : { show: true, size: 5, filter: () => alone(values[at]) },
             };
         });
@@ -298,6 +298,8 @@ class Chart {
             });
             table.append(element("span", { text: one.name }), canvas);
         }
+        const ends = [times[0], times[times.length >> 1], times.at(-1)].map((time) => element("span", { text: minute(time) }));
+        table.append(element("span"), element("div", { className: "axis" }, ends));
         picture.append(table);
         this.box.append(readout);
     }

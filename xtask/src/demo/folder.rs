@@ -62,8 +62,11 @@ impl Folder {
         self.path().join("viewer-header")
     }
 
-    pub fn keep_tokens(&self, sender: &str, viewer: &str) -> Result<()> {
-        private(&self.sender_token(), sender)?;
+    pub fn keep_sender_token(&self, sender: &str) -> Result<()> {
+        private(&self.sender_token(), sender)
+    }
+
+    pub fn keep_viewer_token(&self, viewer: &str) -> Result<()> {
         private(&self.viewer_token(), viewer)?;
         private(
             &self.viewer_header(),

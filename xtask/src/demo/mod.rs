@@ -1,8 +1,10 @@
 //! `cargo xtask demo`: a receiver on loopback with a store, a certificate and tokens of its own, and the collector
-//! sending to it every 10 s what this machine has. Nothing leaves the machine, and nothing stays.
+//! sending to it every 10 s what this machine has; with `--history` a receiver with months that are made up.
+//! Nothing leaves the machine, and nothing stays.
 
 mod asking;
 mod folder;
+mod history;
 mod programs;
 
 use std::path::PathBuf;
@@ -22,8 +24,10 @@ const EVERY: Duration = Duration::from_secs(10);
 /// The facility of the demo.
 const FACILITY: &str = "DEMO-AF";
 
-const USAGE: &str = "cargo xtask demo [--for TIME] [--keep]
-  --for TIME  end after this time (30s, 5m, 1h) and print what the receiver has; without it: at Ctrl-C
+const USAGE: &str = "cargo xtask demo [--history] [--for TIME] [--keep]
+  --history   a receiver with 90 days of made-up history to look at, and no collector
+  --for TIME  end after this time (30s, 5m, 1h; of --history once it is made) and print what the receiver
+              has of the collector; without it: at Ctrl-C
   --keep      leave the folder with the store, the tokens and the certificate where it is";
 
 /// How long, and what stays.
@@ -32,6 +36,7 @@ struct Wish {
     time: Option<Duration>,
     is_kept: bool,
     is_help: bool,
+    is_history: bool,
 }
 
 pub fn run(words: &[String]) -> Result<()> {
@@ -40,14 +45,20 @@ pub fn run(words: &[String]) -> Result<()> {
         println!("{USAGE}");
         return Ok(());
     }
-    println!("building both programs (the first time takes some minutes)");
-    build()?;
+    println!("building the programs (the first time takes some minutes)");
+    match wish.is_history {
+        true => history::build()?,
+        false => build()?,
+    }
     let binaries = Binaries::beside_us()?;
     let folder = Folder::new(wish.is_kept)?;
-    tokio::runtime::Builder::new_current_thread()
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()?
-        .block_on(demo(&wish, &binaries, &folder))
+        .build()?;
+    match wish.is_history {
+        true => runtime.block_on(history::demo(&wish, &binaries, &folder)),
+        false => runtime.block_on(demo(&wish, &binaries, &folder)),
+    }
 }
 
 fn build() -> Result<()> {
@@ -58,10 +69,8 @@ fn build() -> Result<()> {
 async fn demo(wish: &Wish, binaries: &Binaries, folder: &Folder) -> Result<()> {
     let mut end = End::new(wish.time)?;
     folder.make_certificate()?;
-    folder.keep_tokens(
-        &binaries.token(folder, &["--facility", FACILITY]).await?,
-        &binaries.token(folder, &["--viewer"]).await?,
-    )?;
+    folder.keep_sender_token(&binaries.token(folder, &["--facility", FACILITY]).await?)?;
+    folder.keep_viewer_token(&binaries.token(folder, &["--viewer"]).await?)?;
     let mut receiver = Receiver::start(binaries, folder).await?;
     let asking = Asking::new(&receiver.url, folder)?;
     say_where(&receiver.url, folder);
@@ -178,6 +187,7 @@ fn wish(words: &[String]) -> Result<Wish> {
         match (word, time) {
             (_, Some(time)) => wish.time = Some(duration(time)?),
             ("--keep", _) => wish.is_kept = true,
+            ("--history", _) => wish.is_history = true,
             ("-h" | "--help", _) => wish.is_help = true,
             _ => bail!("`{word}` is nothing that the demo knows:\n{USAGE}"),
         }
@@ -237,10 +247,11 @@ mod tests {
         let wanted = Wish {
             time: Some(Duration::from_secs(3)),
             is_kept: true,
-            is_help: false,
+            ..Wish::default()
         };
         assert_eq!(wish(&words("--for 3s --keep")).unwrap(), wanted);
         assert_eq!(wish(&words("--keep --for=3s")).unwrap(), wanted);
+        assert!(wish(&words("--history")).unwrap().is_history);
         assert!(wish(&words("--for")).is_err() && wish(&words("--fro 3s")).is_err());
     }
 

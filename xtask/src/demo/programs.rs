@@ -17,6 +17,8 @@ use crate::programs::program;
 pub struct Binaries {
     collector: PathBuf,
     receiver: PathBuf,
+    /// Makes a history up.
+    history: PathBuf,
 }
 
 impl Binaries {
@@ -25,6 +27,7 @@ impl Binaries {
         Ok(Self {
             collector: target.join("afmetrics_collector"),
             receiver: target.join("afmetrics_receiver"),
+            history: target.join("examples/history"),
         })
     }
 
@@ -45,6 +48,13 @@ impl Binaries {
             bail!("token create: {}", String::from_utf8_lossy(&made.stderr));
         }
         Ok(String::from_utf8(made.stdout)?.trim().to_owned())
+    }
+
+    /// Begins to fill the store with history.
+    pub fn history(&self, folder: &Folder) -> Result<Child> {
+        let mut fill = command(&self.history);
+        fill.arg(folder.store());
+        fill.spawn().context("cannot start to make a history")
     }
 
     /// Begins a round of all that this machine has.
@@ -74,13 +84,15 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// Starts it on a free port, and waits until it listens.
+    /// Starts it on a free port, with TLS if there is a certificate, and waits until it listens.
     pub async fn start(binaries: &Binaries, folder: &Folder) -> Result<Self> {
         let mut serve = command(&binaries.receiver);
         serve.args(["serve", "--listen", "127.0.0.1:0", "--store"]);
         serve.arg(folder.store());
-        serve.arg("--tls-cert").arg(folder.certificate());
-        serve.arg("--tls-key").arg(folder.key());
+        if folder.certificate().exists() {
+            serve.arg("--tls-cert").arg(folder.certificate());
+            serve.arg("--tls-key").arg(folder.key());
+        }
         serve.stderr(Stdio::piped());
         let mut child = serve.spawn().context("cannot start the receiver")?;
         let stderr = child.stderr.take().context("the receiver has no log")?;

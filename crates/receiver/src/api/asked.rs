@@ -240,6 +240,15 @@ impl Question {
     pub fn has(&self, param: &str) -> bool {
         self.params.iter().any(|known| known.name == param)
     }
+
+    /// The words of a parameter that nobody has to choose.
+    pub fn words(&self, param: &str) -> Option<&'static [&'static str]> {
+        let param = self.params.iter().find(|known| known.name == param)?;
+        match param.form {
+            Form::Words(words) => Some(words),
+            _ => None,
+        }
+    }
 }
 
 fn values(question: &Question, uri: &Uri) -> Result<HashMap<&'static str, String>, Refused> {

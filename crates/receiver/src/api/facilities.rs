@@ -42,14 +42,13 @@ pub const QUESTION: Question = Question {
 fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
     let mut rows = Rows::default();
     for facility in asked.facilities(store)? {
-        let (mut first, mut last) = (None, newest(store, facility.id)?);
+        let mut first = None;
         let mut documents = 0.0;
         for series in numbers::series(store, facility.id, Metric::Documents)? {
             first = [first, end(store, series.id, "ASC")?]
                 .into_iter()
                 .flatten()
                 .min();
-            last = last.max(end(store, series.id, "DESC")?);
             documents += numbers::total(store, series.id, asked.span)?.map_or(0.0, |all| all.sum);
         }
         let nodes: i64 = store
@@ -60,7 +59,7 @@ fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
         rows.push(vec![
             facility.name.into(),
             first.map(Datum::Time).into(),
-            last.map(Datum::Time).into(),
+            last(store, facility.id)?.map(Datum::Time).into(),
             count(documents),
             nodes.into(),
         ])?;
@@ -72,6 +71,15 @@ fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
 #[expect(clippy::cast_possible_truncation, reason = "whole, and far below 2^53")]
 pub fn count(sum: f64) -> Datum {
     Datum::Int(sum as i64)
+}
+
+/// When a facility's newest document was collected; of kinds without node or user to five minutes.
+pub fn last(store: &Connection, facility: i64) -> Result<Option<i64>, Refused> {
+    let mut last = newest(store, facility)?;
+    for series in numbers::series(store, facility, Metric::Documents)? {
+        last = last.max(end(store, series.id, "DESC")?);
+    }
+    Ok(last)
 }
 
 fn newest(store: &Connection, facility: i64) -> rusqlite::Result<Option<i64>> {

@@ -26,6 +26,7 @@ pub const QUESTION: Question = Question {
             form: Form::OneOf(&["state", "user", "facility"]),
             about: "What else to split by.",
         },
+        asked::param_text("user", "Only this user's jobs: `by` does not count."),
         asked::limit(
             20,
             200,
@@ -65,6 +66,9 @@ struct Chart {
 }
 
 fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
+    if let Some(user) = asked.word("user") {
+        return of_user(store, asked, user);
+    }
     let by = asked.word("by").unwrap_or("state");
     let facilities = asked.facilities(store)?;
     let ids: Vec<i64> = facilities.iter().map(|facility| facility.id).collect();
@@ -110,6 +114,26 @@ fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
     let mut rows = rows(&chart)?;
     rows.cut = cut;
     Ok(rows)
+}
+
+/// One user's jobs by state: where anybody's were heard of, none of a state is 0.
+fn of_user(store: &Connection, asked: &Asked, user: &str) -> Result<Rows, Refused> {
+    let mut chart = Chart::default();
+    let line = |state: &str| (None, (false, Some(user.to_owned())), state.to_owned());
+    // A user without jobs has these.
+    for state in ["idle", "running"] {
+        chart.lines.entry(line(state)).or_default();
+    }
+    for facility in asked.facilities(store)? {
+        let all = numbers::series(store, facility.id, Metric::Jobs)?;
+        let heard = numbers::heard(store, &all, asked.span, asked.step)?;
+        chart.times.entry(None).or_default().extend(heard.keys());
+        for series in numbers::of_label(store, facility.id, Metric::JobsOfUser, user)? {
+            let steps = numbers::steps(store, series.id, asked.span, asked.step)?;
+            chart.add(line(&series.part), &steps, &heard)?;
+        }
+    }
+    rows(&chart)
 }
 
 impl Chart {

@@ -1,6 +1,6 @@
 //! Reading series: what each step of a span has.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use rusqlite::{Connection, params};
 
@@ -31,6 +31,27 @@ pub fn series(store: &Connection, facility: i64, metric: Metric) -> rusqlite::Re
                 id: row.get(0)?,
                 label: row.get(1)?,
                 part: row.get(2)?,
+            })
+        })?
+        .collect()
+}
+
+/// Those of one label.
+pub fn of_label(
+    store: &Connection,
+    facility: i64,
+    metric: Metric,
+    label: &str,
+) -> rusqlite::Result<Vec<Series>> {
+    store
+        .prepare_cached(
+            "SELECT id, part FROM series WHERE facility = ? AND metric = ? AND label = ? ORDER BY part",
+        )?
+        .query_map(params![facility, metric.name(), label], |row| {
+            Ok(Series {
+                id: row.get(0)?,
+                label: label.to_owned(),
+                part: row.get(1)?,
             })
         })?
         .collect()
@@ -125,6 +146,50 @@ pub fn by_label(
         .collect()
 }
 
+/// What a facility's samples of a metric add up to in a span, by label. SQLite adds up the whole days; of the
+/// first and the last, those five minutes count that are in the span.
+pub fn totals(
+    store: &Connection,
+    facility: i64,
+    metric: Metric,
+    span: Span,
+) -> Result<HashMap<String, Cell>, Refused> {
+    let (from, to) = whole_days(span);
+    let mut totals: HashMap<String, Cell> = store
+        .prepare_cached(
+            "SELECT label, sum(n), sum(days.sum), min(min), max(max) FROM series CROSS JOIN days
+             ON days.id BETWEEN series.id * 65536 + ?3 AND series.id * 65536 + ?4
+             WHERE facility = ?1 AND metric = ?2 GROUP BY label",
+        )?
+        .query_map(params![facility, metric.name(), from, to], |row| {
+            let cell = Cell {
+                n: u32::try_from(row.get::<_, i64>(1)?).unwrap_or(u32::MAX),
+                sum: row.get(2)?,
+                min: row.get(3)?,
+                max: row.get(4)?,
+            };
+            Ok((row.get(0)?, cell))
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    let mut read = store.prepare_cached(
+        "SELECT label, cells FROM series CROSS JOIN slots ON slots.id = series.id * 65536 + ?3
+         WHERE facility = ?1 AND metric = ?2",
+    )?;
+    for day in cut_days(span) {
+        let mut rows = read.query(params![facility, metric.name(), day])?;
+        while let Some(row) = rows.next()? {
+            let slots = Day::unpack(row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?)?;
+            for (_, cell) in times(day, &slots).filter(|(time, _)| span.has(*time)) {
+                totals
+                    .entry(row.get(0)?)
+                    .and_modify(|total| total.add(cell, Grain::Samples))
+                    .or_insert(cell);
+            }
+        }
+    }
+    Ok(totals)
+}
+
 /// All that a series has in a span, together. SQLite adds up the whole days: that is many times faster than
 /// to read them.
 pub fn total(store: &Connection, series: i64, span: Span) -> Result<Option<Cell>, Refused> {
@@ -145,12 +210,7 @@ pub fn total(store: &Connection, series: i64, span: Span) -> Result<Option<Cell>
                 })),
             }
         })?;
-    let (first, last) = span.days();
-    let second = (last != first).then_some(last);
-    for day in [Some(first), second].into_iter().flatten() {
-        if span.has_day(day) {
-            continue;
-        }
+    for day in cut_days(span) {
         let slots = Day::read(store, id + day)?;
         for (_, cell) in times(day, &slots).filter(|(time, _)| span.has(*time)) {
             match &mut total {
@@ -164,12 +224,21 @@ pub fn total(store: &Connection, series: i64, span: Span) -> Result<Option<Cell>
 
 /// The first and the last day that are in a span from beginning to end; the last is before the first where
 /// there is none.
-fn whole_days(span: Span) -> (i64, i64) {
+pub fn whole_days(span: Span) -> (i64, i64) {
     let (first, last) = span.days();
     (
         first + i64::from(!span.has_day(first)),
         last - i64::from(!span.has_day(last)),
     )
+}
+
+/// The first and the last day, where they are only partly in a span.
+pub fn cut_days(span: Span) -> impl Iterator<Item = i64> {
+    let (first, last) = span.days();
+    let days = [Some(first), (last != first).then_some(last)];
+    days.into_iter()
+        .flatten()
+        .filter(move |day| !span.has_day(*day))
 }
 
 /// Whether a series has anything in a span.

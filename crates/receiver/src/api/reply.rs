@@ -77,6 +77,12 @@ impl From<String> for Datum {
     }
 }
 
+impl From<Vec<String>> for Datum {
+    fn from(texts: Vec<String>) -> Self {
+        Datum::Texts(texts)
+    }
+}
+
 impl<T: Into<Datum>> From<Option<T>> for Datum {
     fn from(value: Option<T>) -> Self {
         value.map_or(Datum::Null, Into::into)

@@ -52,37 +52,61 @@ struct Document {
     users: Vec<String>,
 }
 
-fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
-    let mut rows = Rows::default();
-    let mut unique = BTreeSet::new();
+/// Who says who is there: a node, or the kind of Jupyter.
+pub struct Source {
+    pub kind: String,
+    /// Empty: of no node.
+    pub node: String,
+    /// Of its newest document, milliseconds since 1970.
+    pub time: i64,
+    /// `None`: silent.
+    pub users: Option<Vec<String>>,
+}
+
+/// A facility's sources; silent is whose newest document is from before `oldest`.
+pub fn sources(store: &Connection, facility: i64, oldest: i64) -> Result<Vec<Source>, Refused> {
     let mut read = store.prepare_cached(
         "SELECT kinds.name, node, time, document FROM latest JOIN kinds ON kinds.id = kind
          WHERE facility = ? AND kinds.name IN ('ssh', 'jupyter-ml', 'jupyter-coffea') ORDER BY kinds.name DESC, node",
     )?;
+    let mut found = read.query([facility])?;
+    let mut sources = Vec::new();
+    while let Some(row) = found.next()? {
+        let time: i64 = row.get(2)?;
+        let users = match time < oldest {
+            true => None,
+            false => {
+                let text = row.get_ref(3)?.as_str().map_err(rusqlite::Error::from)?;
+                let document: Document =
+                    serde_json::from_str(text).map_err(|why| Refused::Failed(why.into()))?;
+                Some(document.users)
+            }
+        };
+        sources.push(Source {
+            kind: row.get(0)?,
+            node: row.get(1)?,
+            time,
+            users,
+        });
+    }
+    Ok(sources)
+}
+
+fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
+    let mut rows = Rows::default();
+    let mut unique = BTreeSet::new();
+    let oldest = asked.now - asked.number("minutes") * 60_000;
     for facility in asked.facilities(store)? {
-        let mut found = read.query([facility.id])?;
-        while let Some(row) = found.next()? {
-            let (kind, node, time): (String, String, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
-            let is_silent = time < asked.now - asked.number("minutes") * 60_000;
-            let users = match is_silent {
-                true => None,
-                false => {
-                    let document: Document = serde_json::from_str(
-                        row.get_ref(3)?.as_str().map_err(rusqlite::Error::from)?,
-                    )
-                    .map_err(|why| Refused::Failed(why.into()))?;
-                    unique.extend(document.users.iter().cloned());
-                    Some(document.users)
-                }
-            };
+        for source in sources(store, facility.id, oldest)? {
+            unique.extend(source.users.iter().flatten().cloned());
             rows.push(vec![
                 facility.name.as_str().into(),
-                kind.into(),
-                (!node.is_empty()).then_some(node).into(),
-                Datum::Time(time),
-                ((asked.now - time).max(0) / 1000).into(),
-                Datum::Bool(is_silent),
-                users.map(Datum::Texts).into(),
+                source.kind.into(),
+                (!source.node.is_empty()).then_some(source.node).into(),
+                Datum::Time(source.time),
+                ((asked.now - source.time).max(0) / 1000).into(),
+                Datum::Bool(source.users.is_none()),
+                source.users.map(Datum::Texts).into(),
             ])?;
         }
     }

@@ -7,16 +7,11 @@ use rusqlite::{Connection, params};
 use super::asked::{self, Asked, FACILITY, FORMAT, FROM, Facility, TO};
 use super::refused::Refused;
 use super::reply::{Datum, Rows, Ty};
-use super::span::Span;
-use super::{How, Question, field};
-use crate::documents::time::{DAY_MS, HOUR_MS};
-
-/// The doors, and the kinds that are seen through each.
-const DOORS: [(&str, &[&str]); 3] = [
-    ("ssh", &["ssh"]),
-    ("jupyter", &["jupyter-ml", "jupyter-coffea"]),
-    ("batch", &["condorjob"]),
-];
+use super::seen::{BATCH, DOORS, Through, doors, within};
+use super::{How, Question, field, heard, numbers};
+use crate::documents::Metric;
+use crate::documents::metric::Grain;
+use crate::store::slots::Cell;
 
 pub const QUESTION: Question = Question {
     path: "users",
@@ -63,6 +58,16 @@ pub const QUESTION: Question = Question {
             "Last seen in the span; to the hour on its last day.",
         ),
         field("days", Ty::Int, "Days (UTC) on which the user was seen."),
+        field(
+            "jobs",
+            Ty::MaybeInt,
+            "Jobs that ended in the span; null where nothing was heard of jobs.",
+        ),
+        field(
+            "seconds",
+            Ty::MaybeNumber,
+            "Their run time together, in seconds.",
+        ),
     ],
     answer: How::Rows(answer),
 };
@@ -71,7 +76,7 @@ pub const QUESTION: Question = Question {
 struct Person {
     /// By their number in the list, in its order.
     facilities: Vec<usize>,
-    doors: [bool; DOORS.len()],
+    doors: Through,
     /// A bit for each day of the span.
     days: Vec<u64>,
     first: Option<i64>,
@@ -88,9 +93,13 @@ fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
         rows.head.push((door, through.count().into()));
     }
     rows.cut = people.len().saturating_sub(asked.limit());
+    let ended = ended(store, asked, &facilities)?;
     let names =
         |all: &[usize]| Datum::Texts(all.iter().map(|at| facilities[*at].name.clone()).collect());
     for (user, person) in named(store, people)?.into_iter().take(asked.limit()) {
+        let jobs = ended
+            .as_ref()
+            .map(|ended| ended.get(&user).copied().unwrap_or(NONE));
         rows.push(vec![
             user.into(),
             names(&person.facilities),
@@ -105,12 +114,44 @@ fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
                     .sum::<u32>(),
             )
             .into(),
+            jobs.map(|jobs| i64::from(jobs.n)).into(),
+            jobs.map(|jobs| jobs.sum).into(),
         ])?;
     }
     Ok(rows)
 }
 
-fn through(doors: [bool; DOORS.len()]) -> Vec<String> {
+/// No job ended.
+const NONE: Cell = Cell {
+    n: 0,
+    sum: 0.0,
+    min: 0.0,
+    max: 0.0,
+};
+
+/// Jobs that ended and their run time, by user. `None`: nothing was heard of jobs.
+fn ended(
+    store: &Connection,
+    asked: &Asked,
+    facilities: &[Facility],
+) -> Result<Option<HashMap<String, Cell>>, Refused> {
+    if !heard::any(store, facilities, BATCH, asked.span)? {
+        return Ok(None);
+    }
+    let mut ended: HashMap<String, Cell> = HashMap::new();
+    for facility in facilities {
+        let own = numbers::totals(store, facility.id, Metric::EndedOfUser, asked.span)?;
+        for (user, cell) in own {
+            ended
+                .entry(user)
+                .and_modify(|all| all.add(cell, Grain::Samples))
+                .or_insert(cell);
+        }
+    }
+    Ok(Some(ended))
+}
+
+fn through(doors: Through) -> Vec<String> {
     let names = DOORS.iter().map(|(name, _)| (*name).to_owned());
     names
         .zip(doors)
@@ -143,16 +184,19 @@ fn people(
     };
     let mut people: HashMap<i64, Person> = HashMap::new();
     let (first, last) = asked.exact.days();
-    let mut read = store.prepare_cached(
-        "SELECT user, day, kind, hours, first, last FROM seen WHERE facility = ? AND day BETWEEN ? AND ?",
-    )?;
+    // Of one user, by an index.
+    let whose = only.map_or("", |_| " AND user = ?4");
+    let mut read = store.prepare_cached(&format!(
+        "SELECT user, day, kind, hours, first, last FROM seen
+         WHERE facility = ?1 AND day BETWEEN ?2 AND ?3{whose}"
+    ))?;
     for (at, facility) in facilities.iter().enumerate() {
-        let mut rows = read.query(params![facility.id, first, last])?;
+        let mut rows = match only {
+            Some(user) => read.query(params![facility.id, first, last, user])?,
+            None => read.query(params![facility.id, first, last])?,
+        };
         while let Some(row) = rows.next()? {
             let user = row.get(0)?;
-            if only.is_some_and(|only| only != user) {
-                continue;
-            }
             let day: i64 = row.get(1)?;
             let was = within(asked.exact, day, row.get(3)?, row.get(4)?, row.get(5)?);
             let (Some((from, to)), Some(door)) = (was, doors.get(&row.get(2)?)) else {
@@ -173,44 +217,4 @@ fn people(
         }
     }
     Ok(people)
-}
-
-fn doors(store: &Connection) -> rusqlite::Result<HashMap<i64, usize>> {
-    let mut id = store.prepare_cached("SELECT id, name FROM kinds")?;
-    let kinds: Vec<(i64, String)> = id
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect::<rusqlite::Result<_>>()?;
-    let door = |kind: &str| DOORS.iter().position(|(_, kinds)| kinds.contains(&kind));
-    Ok(kinds
-        .into_iter()
-        .filter_map(|(id, kind)| Some((id, door(&kind)?)))
-        .collect())
-}
-
-/// From when to when somebody was seen in a span, by what is known of a day: a bit for each hour, the
-/// first time and the last. `None`: not at all.
-pub fn within(span: Span, day: i64, hours: i64, first: i64, last: i64) -> Option<(i64, i64)> {
-    if last < span.from || first >= span.to {
-        return None;
-    }
-    if span.has_day(day) {
-        return Some((first, last));
-    }
-    let begin = |hour: i64| day * DAY_MS + hour * HOUR_MS;
-    let mut seen = (0..24).filter(|hour| {
-        hours >> hour & 1 == 1 && begin(*hour) < span.to && begin(hour + 1) > span.from
-    });
-    let earliest = seen.next()?;
-    let latest = seen.next_back().unwrap_or(earliest);
-    let from = if span.has(first) {
-        first
-    } else {
-        begin(earliest).max(span.from)
-    };
-    let to = if span.has(last) {
-        last
-    } else {
-        begin(latest).max(from)
-    };
-    Some((from, to))
 }

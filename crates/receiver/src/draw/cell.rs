@@ -20,6 +20,22 @@ pub enum Unit {
 }
 
 impl Unit {
+    const ALL: [Self; 8] = [
+        Unit::Count,
+        Unit::Number,
+        Unit::Cores,
+        Unit::Bytes,
+        Unit::Rate,
+        Unit::Mebibytes,
+        Unit::Seconds,
+        Unit::Share,
+    ];
+
+    /// The one of this word.
+    pub fn of(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|unit| unit.word() == word)
+    }
+
     /// As the script knows it.
     pub fn word(self) -> &'static str {
         match self {

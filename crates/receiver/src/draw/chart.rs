@@ -69,6 +69,8 @@ pub struct Data {
     pub series: Vec<Series>,
     /// How many series or rows the question's limit left out.
     pub cut: usize,
+    /// A sentence about the numbers.
+    pub says: Option<String>,
 }
 
 #[derive(Debug, Serialize, PartialEq)]
@@ -176,12 +178,20 @@ pub fn data(chart: &Chart, question: &Question, rows: &Rows, span: Span, step: S
         }
     });
     Data {
-        from: span.from / 1000,
-        to: span.to / 1000,
+        // Days and weeks are whole, also those in which the span begins and ends.
+        from: match times.first() {
+            Some(first) if !has_step => span.from.min(*first) / 1000,
+            _ => span.from / 1000,
+        },
+        to: match times[..] {
+            [.., before, last] if !has_step => span.to.max(2 * last - before) / 1000,
+            _ => span.to / 1000,
+        },
         step: has_step.then_some(step.ms() / 1000),
         series: series.collect(),
         times: times.iter().map(|time| time / 1000).collect(),
         cut: rows.cut,
+        says: super::says(rows),
     }
 }
 

@@ -7,7 +7,7 @@ pub mod table;
 pub mod tiles;
 
 use crate::api::Question;
-use crate::api::reply::Datum;
+use crate::api::reply::{Datum, Rows};
 
 /// How a panel shows its rows.
 #[derive(Debug)]
@@ -15,6 +15,8 @@ pub enum Draw {
     /// A few numbers, each with what it was in the span before.
     Tiles(tiles::Tiles),
     Table(table::Table),
+    /// The columns of the first row, as tiles.
+    Facts(&'static [table::Column]),
     /// Drawn by the page's script.
     Chart(chart::Chart),
 }
@@ -25,8 +27,18 @@ impl Draw {
         match self {
             Draw::Tiles(tiles) => tiles.fields(),
             Draw::Table(table) => table.fields(),
+            Draw::Facts(columns) => columns.iter().map(|column| column.field).collect(),
             Draw::Chart(chart) => chart.fields(),
         }
+    }
+}
+
+/// A sentence about the numbers: the field `says` of an answer's head.
+pub fn says(rows: &Rows) -> Option<String> {
+    let (_, said) = rows.head.iter().find(|(name, _)| *name == "says")?;
+    match said {
+        Datum::Text(text) => Some(text.clone()),
+        _ => None,
     }
 }
 

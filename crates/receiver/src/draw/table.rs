@@ -55,6 +55,8 @@ pub enum Show {
     User,
     /// A node's name, with a link to the page.
     Node,
+    /// A facility's name, with a link to the same page of it.
+    Facility,
     /// A word that says how something is: `silent`, `full` and `late` are bad news, `ok` is good.
     State,
 }
@@ -67,6 +69,23 @@ impl Show {
 
 pub const fn column(field: &'static str, title: &'static str, show: Show) -> Column {
     Column { field, title, show }
+}
+
+/// The columns of an answer's first row, with their headings.
+pub fn facts(
+    columns: &'static [Column],
+    question: &Question,
+    rows: &Rows,
+    view: &View,
+) -> Vec<(&'static str, Cell)> {
+    let row = rows.list().iter().take(1);
+    row.flat_map(|row| {
+        columns.iter().map(|column| {
+            let datum = value(question, row, column.field);
+            (column.title, column.cell(datum, row, 0.0, question, view))
+        })
+    })
+    .collect()
 }
 
 /// A table as it stands on the page.
@@ -214,7 +233,7 @@ impl Table {
                 true => !is_down,
                 false => !matches!(
                     column.show,
-                    Show::Text | Show::User | Show::Node | Show::State
+                    Show::Text | Show::User | Show::Node | Show::Facility | Show::State
                 ),
             };
             let sort = format!("{}{}", if down { "-" } else { "" }, column.field);
@@ -230,6 +249,7 @@ impl Parts {
         let part: usize = part.unwrap_or(1).clamp(1, last_part);
         let link = |part: usize| view.with(&[("part", &part.to_string())]);
         let kept = ["facility", "from", "to", "tz", "refresh", "sort"];
+        let kept = kept.iter().chain(view.page.params).copied();
         Self {
             search,
             all,
@@ -238,7 +258,6 @@ impl Parts {
             before: (part > 1).then(|| link(part - 1)),
             after: (part < last_part).then(|| link(part + 1)),
             kept: kept
-                .into_iter()
                 .filter_map(|name| Some((name, view.get(name)?.to_owned())))
                 .collect(),
         }
@@ -295,6 +314,9 @@ impl Column {
                 let facility = text(value(question, row, "facility"));
                 let node = [("node", &*shown.text), ("facility", &*facility)];
                 shown.link = Some(view.to(&NODES, &node));
+            }
+            (Show::Facility, _) => {
+                shown.link = Some(view.with(&[("facility", &shown.text)]));
             }
             (Show::State, _) => {
                 shown.class = match &*shown.text {

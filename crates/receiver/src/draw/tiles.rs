@@ -16,6 +16,7 @@ pub struct Tiles {
     pub before: Option<&'static str>,
     /// A sentence about it, or null.
     pub note: Option<&'static str>,
+    /// Of all; a question with a field `unit` says there what a row's is.
     pub unit: Unit,
 }
 
@@ -43,14 +44,18 @@ impl Tiles {
             _ => None,
         };
         let tile = |row: &Vec<Datum>| {
+            let unit = text(value(question, row, "unit"));
+            let unit = unit.and_then(|word| Unit::of(&word)).unwrap_or(self.unit);
             let now = number(value(question, row, self.value));
             let before = self
                 .before
                 .and_then(|field| number(value(question, row, field)));
             Tile {
                 title: text(value(question, row, self.title)).unwrap_or_default(),
-                value: now.map(|now| self.unit.text(now)),
-                trend: now.zip(before).map(|(now, before)| self.trend(now, before)),
+                value: now.map(|now| unit.text(now)),
+                trend: now
+                    .zip(before)
+                    .map(|(now, before)| trend(unit, now, before)),
                 note: self
                     .note
                     .and_then(|field| text(value(question, row, field))),
@@ -58,20 +63,20 @@ impl Tiles {
         };
         rows.list().iter().map(tile).collect()
     }
+}
 
-    fn trend(&self, now: f64, before: f64) -> String {
-        let was = self.unit.text(before);
-        if now == before {
-            return format!("as before ({was})");
-        }
-        let sign = if now > before { "▲" } else { "▼" };
-        match before == 0.0 {
-            true => format!("{sign} from {was} before"),
-            false => format!(
-                "{sign} {:.0} % from {was} before",
-                ((now - before) / before * 100.0).abs()
-            ),
-        }
+fn trend(unit: Unit, now: f64, before: f64) -> String {
+    let was = unit.text(before);
+    if now == before {
+        return format!("as before ({was})");
+    }
+    let sign = if now > before { "▲" } else { "▼" };
+    match before == 0.0 {
+        true => format!("{sign} from {was} before"),
+        false => format!(
+            "{sign} {:.0} % from {was} before",
+            ((now - before) / before * 100.0).abs()
+        ),
     }
 }
 
@@ -81,16 +86,10 @@ mod tests {
 
     #[test]
     fn a_trend_says_which_way_and_from_where() {
-        let tiles = Tiles {
-            title: "",
-            value: "",
-            before: None,
-            note: None,
-            unit: Unit::Count,
-        };
-        assert_eq!(tiles.trend(15.0, 10.0), "▲ 50 % from 10 before");
-        assert_eq!(tiles.trend(5.0, 10.0), "▼ 50 % from 10 before");
-        assert_eq!(tiles.trend(5.0, 0.0), "▲ from 0 before");
-        assert_eq!(tiles.trend(5.0, 5.0), "as before (5)");
+        let trend = |now, before| trend(Unit::Count, now, before);
+        assert_eq!(trend(15.0, 10.0), "▲ 50 % from 10 before");
+        assert_eq!(trend(5.0, 10.0), "▼ 50 % from 10 before");
+        assert_eq!(trend(5.0, 0.0), "▲ from 0 before");
+        assert_eq!(trend(5.0, 5.0), "as before (5)");
     }
 }

@@ -5,14 +5,15 @@ use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse as _, Response};
 
 use super::view::{REFRESHES, SPANS, View};
-use super::{ALL, Page, assets::Assets};
+use super::{ALL, Page, USERS, assets::Assets};
 use crate::answer;
 use crate::api::refused::Refused;
 use crate::api::reply::Rows;
 use crate::api::viewer::Viewer;
-use crate::draw::table::Shown as Table;
+use crate::documents::quoted;
+use crate::draw::table::{self, Cell, Shown as Table};
 use crate::draw::tiles::Tile;
-use crate::draw::{Draw, cell};
+use crate::draw::{self, Draw, cell};
 use crate::panels::Panel;
 use crate::standing::Standing;
 
@@ -49,6 +50,12 @@ struct Link {
     is_this: bool,
 }
 
+/// What a panel can be asked for otherwise: a parameter of the page, and a link for each of its words.
+struct Options {
+    title: &'static str,
+    links: Vec<Link>,
+}
+
 struct Choice {
     value: String,
     title: String,
@@ -77,12 +84,17 @@ struct Shown {
     about: &'static str,
     is_wide: bool,
     csv: String,
+    options: Vec<Options>,
+    /// A sentence about the numbers; calm, if it stands in place of a table's rows.
+    says: Option<String>,
+    is_calm: bool,
     body: Body,
 }
 
 enum Body {
     Tiles(Vec<Tile>),
     Table(Table),
+    Facts(Vec<(&'static str, Cell)>),
     Chart {
         data: String,
         shape: &'static str,
@@ -98,16 +110,46 @@ struct Message<'a> {
     assets: Assets,
     title: &'a str,
     why: &'a str,
+    to: &'a str,
+    to_title: &'a str,
 }
 
 /// A page that says why there is no other.
 pub fn message(status: StatusCode, why: &str) -> Response {
+    with_link(status, why, ("/", "To the overview"))
+}
+
+/// The same with a link to a page that may help.
+pub fn with_link(status: StatusCode, why: &str, (to, to_title): (&str, &str)) -> Response {
     let page = Message {
         assets: Assets::default(),
         title: status.canonical_reason().unwrap_or("Refused"),
         why,
+        to,
+        to_title,
     };
     html(status, page.render())
+}
+
+/// A page about a user says that nobody of this name, or of none, was seen.
+pub fn nobody(view: &View, name: Option<&str>) -> Response {
+    let where_ = view.facility().map(|facility| format!(" at {facility}"));
+    let (status, why) = match name {
+        Some(name) => (
+            StatusCode::NOT_FOUND,
+            format!(
+                "Nobody of the name \"{}\" was seen{}.",
+                quoted(name),
+                where_.unwrap_or_default()
+            ),
+        ),
+        None => (
+            StatusCode::BAD_REQUEST,
+            "This page is about one user, whose name is missing in its address: /user?user=NAME"
+                .into(),
+        ),
+    };
+    with_link(status, &why, (&view.to(&USERS, &[]), "To all users"))
 }
 
 /// A rendered page.
@@ -127,8 +169,8 @@ pub fn render(
     answers: Vec<Result<Rows, Refused>>,
 ) -> Response {
     let mut answers = answers.into_iter();
+    let subject = subject(view, panels);
     let panels = panels.iter().map(|panel| shown(view, panel, &mut answers));
-    let subject = view.page.params.iter().find_map(|name| view.get(name));
     let span = picker(view);
     let page = Frame {
         assets: Assets::default(),
@@ -172,7 +214,11 @@ fn shown(
     panel: &Panel,
     answers: &mut impl Iterator<Item = Result<Rows, Refused>>,
 ) -> Shown {
-    let mut rows = || answers.next().unwrap_or_else(|| Ok(Rows::default()));
+    let mut says = None;
+    let mut rows = || {
+        let rows = answers.next().unwrap_or_else(|| Ok(Rows::default()));
+        rows.inspect(|rows| says = draw::says(rows))
+    };
     let body = match &panel.draw {
         Draw::Chart(chart) => Ok(Body::Chart {
             data: view.data(panel),
@@ -183,6 +229,9 @@ fn shown(
         Draw::Table(table) => {
             rows().map(|rows| Body::Table(table.show(panel.question, &rows, view)))
         }
+        Draw::Facts(columns) => {
+            rows().map(|rows| Body::Facts(table::facts(columns, panel.question, &rows, view)))
+        }
     };
     let question = view.question(panel);
     let join = if question.contains('?') { '&' } else { '?' };
@@ -192,6 +241,9 @@ fn shown(
         about: panel.about,
         is_wide: panel.is_wide,
         csv: format!("{question}{join}format=csv"),
+        options: options(view, panel),
+        is_calm: matches!(&body, Ok(Body::Table(table)) if table.rows.is_empty()),
+        says,
         body: body.unwrap_or_else(|why| {
             if let Refused::Failed(cause) = &why {
                 tracing::error!("panel {} has no numbers: {cause:#}", panel.name);
@@ -199,6 +251,33 @@ fn shown(
             Body::Refused(why.to_string())
         }),
     }
+}
+
+/// The user or node that the page is about: a parameter that takes any text.
+fn subject<'a>(view: &'a View, panels: &[&Panel]) -> Option<&'a str> {
+    let is_choice = |name| panels.iter().any(|one| one.question.words(name).is_some());
+    let mut names = view.page.params.iter().filter(|name| !is_choice(name));
+    names.find_map(|name| view.get(name))
+}
+
+/// Parameters of the page that take one of a few words, for the panels whose questions have them.
+fn options(view: &View, panel: &Panel) -> Vec<Options> {
+    let choices = |name: &&'static str| {
+        let words = panel.question.words(name)?;
+        let given = view.get(name).unwrap_or_default();
+        let link = |title: &str, word: &str| Link {
+            title: title.to_owned(),
+            url: view.with(&[(name, word)]),
+            is_this: word == given,
+        };
+        let automatic = std::iter::once(link("as fits the span", ""));
+        let links = automatic.chain(words.iter().map(|word| link(word, word)));
+        Some(Options {
+            title: name,
+            links: links.collect(),
+        })
+    };
+    view.page.params.iter().filter_map(choices).collect()
 }
 
 fn menu(view: &View) -> Vec<Link> {

@@ -17,6 +17,8 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 
 use crate::api::asked::Asked;
+use crate::api::refused::Refused;
+use crate::api::reply::Rows;
 use crate::api::viewer::{self, Viewer};
 use crate::app::App;
 use crate::draw::{Draw, chart};
@@ -61,12 +63,15 @@ pub const OVERVIEW: Page = page(
     "-24h",
     "Who is here, what runs, and whether every node reports.",
 );
-pub const USERS: Page = page(
-    "/users",
-    "Users",
-    "-30d",
-    "Who uses the facility, and through which door.",
-);
+pub const USERS: Page = Page {
+    params: &["per"],
+    ..page(
+        "/users",
+        "Users",
+        "-30d",
+        "Who uses the facility, and through which door.",
+    )
+};
 pub const USER: Page = Page {
     params: &["user"],
     is_in_menu: false,
@@ -161,6 +166,10 @@ async fn show(page: &'static Page, viewer: &Viewer, query: &str, app: &Arc<App>)
         }
         _ => {}
     }
+    let is_whose = page.path == USER.path;
+    if is_whose && view.get("user").is_none() {
+        return frame::nobody(&view, None);
+    }
     let panels: Vec<&Panel> = page.panels().collect();
     // Charts are asked for by the page's script, each for itself: a slow one holds up nothing.
     let at_once = panels
@@ -177,9 +186,17 @@ async fn show(page: &'static Page, viewer: &Viewer, query: &str, app: &Arc<App>)
         }
     }
     match api::rows(app, all).await {
+        Ok(answers) if is_whose && answers.iter().any(is_of_nobody) => {
+            frame::nobody(&view, view.get("user"))
+        }
         Ok(answers) => frame::render(&view, viewer, &standing, &panels, answers),
         Err(why) => why.into_response(),
     }
+}
+
+/// Whether a panel has nothing to show as nobody of that name was seen.
+fn is_of_nobody(answer: &Result<Rows, Refused>) -> bool {
+    matches!(answer, Err(Refused::Unknown("user", _)))
 }
 
 /// `GET /panels/NAME`: what a panel's chart is drawn from, as [`chart::Data`].

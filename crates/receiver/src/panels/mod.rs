@@ -6,6 +6,7 @@
 
 mod arrived;
 mod disks;
+mod facility_list;
 mod finished;
 mod finished_time;
 mod gaps;
@@ -14,7 +15,9 @@ mod intake;
 mod intake_by_facility;
 mod jobs_by_state;
 mod jobs_by_user;
+mod jobs_now;
 mod late;
+mod newcomers;
 mod node_disks;
 mod node_list;
 mod node_load;
@@ -22,6 +25,7 @@ mod node_memory;
 mod node_received;
 mod node_sent;
 mod notebooks;
+mod overview_jobs;
 mod owners;
 mod queue_cores;
 mod queue_memory;
@@ -31,8 +35,17 @@ mod refused_reasons;
 mod repeated;
 mod run_times;
 mod run_times_by_user;
+mod silent_nodes;
 mod stays;
+mod unique_users;
+mod user_ended;
+mod user_facts;
+mod user_hours;
+mod user_jobs;
 mod user_list;
+mod user_run_times;
+mod users_now;
+mod users_present;
 
 use std::fmt::Write as _;
 
@@ -58,7 +71,20 @@ pub struct Panel {
 
 /// Every panel, in the order of the pages.
 pub const ALL: &[&Panel] = &[
+    &silent_nodes::PANEL,
+    &users_now::PANEL,
+    &jobs_now::PANEL,
+    &users_present::PANEL,
+    &overview_jobs::PANEL,
+    &facility_list::PANEL,
+    &unique_users::PANEL,
+    &newcomers::PANEL,
     &user_list::PANEL,
+    &user_facts::PANEL,
+    &user_hours::PANEL,
+    &user_jobs::PANEL,
+    &user_ended::PANEL,
+    &user_run_times::PANEL,
     &jobs_by_state::PANEL,
     &jobs_by_user::PANEL,
     &finished::PANEL,

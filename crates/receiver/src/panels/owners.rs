@@ -11,7 +11,7 @@ use crate::api::asked::{Asked, FACILITY, FORMAT, FROM, Facility, TO};
 use crate::api::refused::Refused;
 use crate::api::reply::{Rows, Ty};
 use crate::api::span::Span;
-use crate::api::{How, Question, field, newest, numbers, users};
+use crate::api::{How, Question, field, newest, numbers, seen};
 use crate::documents::Metric;
 use crate::draw::Draw;
 use crate::draw::cell::Unit;
@@ -138,7 +138,7 @@ fn unique(
         }
         let mut rows = read.query(params![facility.id, first, last, KINDS[0], KINDS[1]])?;
         while let Some(row) = rows.next()? {
-            let was = users::within(span, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?);
+            let was = seen::within(span, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?);
             if was.is_some() {
                 unique.insert(row.get(0)?);
             }

@@ -11,17 +11,18 @@ pub const PANEL: Panel = Panel {
     name: "user-list",
     page: &USERS,
     title: "Users",
-    about: "Everybody who was seen in the span, by published name.",
+    about: "Everybody who was seen in the span, by published name; jobs that ended in it, and how long those ran by wall clock.",
     is_wide: true,
     question: &users::QUESTION,
-    fixed: &[],
+    fixed: &[("limit", "100000")],
     draw: Draw::Table(Table {
         columns: &[
             column("user", "User", Show::User),
             column("doors", "Doors", Show::Text),
-            column("days", "Days", Show::Bar(Unit::Count)),
-            column("first", "First seen", Show::Time),
             column("last", "Last seen", Show::Ago),
+            column("days", "Days", Show::Bar(Unit::Count)),
+            column("jobs", "Jobs ended", Show::Bar(Unit::Count)),
+            column("seconds", "Run time", Show::Bar(Unit::Seconds)),
         ],
         long: Some(Long {
             sort: "-last",

@@ -10,7 +10,11 @@ use rusqlite::{Connection, OpenFlags};
 pub const FILE: &str = "afmetrics.db";
 
 /// What makes each version out of the one before; the first makes version 1 out of an empty file.
-const VERSIONS: &[&str] = &[include_str!("schema.sql"), include_str!("version-2.sql")];
+const VERSIONS: &[&str] = &[
+    include_str!("schema.sql"),
+    include_str!("version-2.sql"),
+    include_str!("version-3.sql"),
+];
 
 /// Today's version.
 pub fn version() -> i64 {
@@ -66,13 +70,14 @@ pub fn fill(store: &Connection) -> rusqlite::Result<()> {
 
 fn prepare(store: &Connection) -> rusqlite::Result<()> {
     store.busy_timeout(Duration::from_secs(10))?;
-    // Only has an effect on a new file. Blocks of 500 documents have 5 kB.
-    store.pragma_update(None, "page_size", 8192)?;
+    // Only has an effect on a new file. Blocks of 500 documents have 5 kB, those of single ones some hundred
+    // bytes: larger pages would be half empty, and a commit writes whole ones.
+    store.pragma_update(None, "page_size", 4096)?;
     store.pragma_update(None, "journal_mode", "wal")?;
     // An answer of 200 is a promise that outlives a power cut.
     store.pragma_update(None, "synchronous", "full")?;
     store.pragma_update(None, "cache_size", -16_384)?;
-    store.pragma_update(None, "wal_autocheckpoint", 2_000)?;
+    store.pragma_update(None, "wal_autocheckpoint", 4_000)?;
     // After a burst the log's file goes back to this many bytes.
     store.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
     store.set_prepared_statement_cache_capacity(64);

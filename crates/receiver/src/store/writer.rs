@@ -41,12 +41,6 @@ const SETTLE_AFTER: usize = 1_000_000;
 const MOST_IN_GROUP: usize = 20_000;
 /// What goes on failing is said so often.
 const SAY_EVERY: Duration = Duration::from_secs(60);
-/// Who was answered in a group of so many requests most likely asks again at once, so the next group is begun
-/// when no more come: that costs each of them little time and all of them many commits.
-const CROWD: usize = 8;
-/// None came in this time, or it went on for so long.
-const GATHER: Duration = Duration::from_micros(200);
-const GATHER_AT_MOST: Duration = Duration::from_millis(3);
 
 /// What the writer is asked for.
 pub enum Work {
@@ -64,8 +58,6 @@ pub struct Writer {
     places: Places,
     last_block: i64,
     settled: Instant,
-    /// Whether the last group had many requests.
-    is_crowded: bool,
     /// Documents that wait in the queue.
     waiting: Arc<AtomicUsize>,
     used: Arc<Used>,
@@ -163,7 +155,6 @@ impl Writer {
             places: Places::default(),
             last_block: last_block.max(settled),
             settled: Instant::now(),
-            is_crowded: false,
             waiting,
             used,
             refused: Arc::default(),
@@ -263,23 +254,8 @@ impl Writer {
         done.map(|()| maintenance.went)
     }
 
-    /// Waits as long as more documents come.
-    fn gather(&self) {
-        let began = Instant::now();
-        let mut before = 0;
-        let mut now = self.waiting.load(Ordering::Relaxed);
-        while now > before && began.elapsed() < GATHER_AT_MOST {
-            std::thread::sleep(GATHER);
-            before = now;
-            now = self.waiting.load(Ordering::Relaxed);
-        }
-    }
-
     /// Does this work and what waits behind it.
     fn group(&mut self, first: Work, queue: &Receiver<Work>) {
-        if std::mem::take(&mut self.is_crowded) {
-            self.gather();
-        }
         let mut requests = Vec::new();
         let mut documents = 0;
         let mut is_asked = false;
@@ -322,7 +298,6 @@ impl Writer {
         if requests.is_empty() {
             return;
         }
-        self.is_crowded = requests.len() >= CROWD;
         let (received, replies): (Vec<_>, Vec<_>) = requests.into_iter().unzip();
         let documents: usize = received.iter().map(|one| one.documents.list.len()).sum();
         let began = Instant::now();

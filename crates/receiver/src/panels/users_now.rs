@@ -1,0 +1,220 @@
+//! How many users there are: now and in the span, through each door and together.
+
+use std::collections::HashSet;
+
+use rusqlite::{Connection, params};
+
+use super::Panel;
+use crate::api::asked::{Asked, FACILITY, FORMAT, FROM, Facility, TO};
+use crate::api::refused::Refused;
+use crate::api::reply::{Datum, Rows, Ty};
+use crate::api::seen::{self, BATCH, DOORS};
+use crate::api::span::Span;
+use crate::api::{How, Question, field, heard, sessions};
+use crate::documents::time::{DAY_MS, SLOT_MS, day};
+use crate::draw::Draw;
+use crate::draw::cell::Unit;
+use crate::draw::tiles::Tiles;
+use crate::pages::OVERVIEW;
+
+/// Who was reported in so long is there now, as in `sessions`.
+const NOW_MS: i64 = 10 * 60_000;
+/// How the doors are called in a title.
+const TITLES: [&str; DOORS.len()] = ["ssh", "Jupyter", "Batch"];
+
+pub const PANEL: Panel = Panel {
+    name: "users-now",
+    page: &OVERVIEW,
+    title: "Users",
+    about: "Now: who is in a list of users, or has a batch job that was reported, of the last ten minutes. Together, a person who comes through two doors counts once. The span is compared with the one before, of the same length, if the store knows that.",
+    is_wide: true,
+    question: &QUESTION,
+    fixed: &[],
+    draw: Draw::Tiles(Tiles {
+        title: "number",
+        value: "users",
+        before: Some("before"),
+        note: Some("note"),
+        unit: Unit::Count,
+    }),
+};
+
+pub const QUESTION: Question = Question {
+    path: "people",
+    summary: "How many users there are now, and were in a span",
+    about: "By door, and together: a person who comes through two doors, or to two facilities, is one. A door whose source was not heard of is null, not 0.",
+    params: &[FACILITY, FROM, TO, FORMAT],
+    head: &[],
+    fields: &[
+        field(
+            "number",
+            Ty::Text,
+            "What is counted: ssh, Jupyter, Batch or Together; now or in the span.",
+        ),
+        field(
+            "users",
+            Ty::MaybeInt,
+            "Users, each counted once; null: the source was not heard of.",
+        ),
+        field(
+            "before",
+            Ty::MaybeInt,
+            "The same in the span before, of the same length; null where that is not known.",
+        ),
+        field("note", Ty::MaybeText, "What is not in it."),
+    ],
+    answer: How::Rows(answer),
+};
+
+fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
+    let facilities = asked.facilities(store)?;
+    let mut rows = Rows::default();
+    now(store, asked.now, &facilities, &mut rows)?;
+    let in_span = count(store, &facilities, asked.exact)?;
+    let earlier = before(asked.exact);
+    let mut before = count(store, &facilities, earlier)?;
+    for door in 0..DOORS.len() {
+        if in_span[door].is_some() && !heard::since(store, &facilities, door, earlier)? {
+            (before[door], before[DOORS.len()]) = (None, None);
+        }
+    }
+    let titles = TITLES.iter().copied().chain(["Together"]);
+    for ((title, users), before) in titles.zip(in_span).zip(before) {
+        rows.push(vec![
+            format!("{title} in the span").into(),
+            users.into(),
+            before.into(),
+            Datum::Null,
+        ])?;
+    }
+    Ok(rows)
+}
+
+/// The span before, of the same length.
+pub fn before(span: Span) -> Span {
+    Span {
+        from: (span.from - (span.to - span.from)).max(0),
+        to: span.from,
+    }
+}
+
+/// Users in a span by door, and together.
+fn count(
+    store: &Connection,
+    facilities: &[Facility],
+    span: Span,
+) -> Result<[Option<usize>; DOORS.len() + 1], Refused> {
+    let crowd = seen::within_span(store, facilities, &seen::doors(store)?, span)?;
+    let mut counted = [None; DOORS.len() + 1];
+    for (door, counted) in counted.iter_mut().take(DOORS.len()).enumerate() {
+        if heard::any(store, facilities, door, span)? {
+            *counted = Some(crowd.values().filter(|through| through[door]).count());
+        }
+    }
+    let is_heard = counted.iter().any(Option::is_some);
+    counted[DOORS.len()] = is_heard.then_some(crowd.len());
+    Ok(counted)
+}
+
+/// Users of a door now, and how many of its sources are silent.
+#[derive(Default)]
+struct Door {
+    users: HashSet<String>,
+    sources: usize,
+    silent: usize,
+}
+
+impl Door {
+    fn is_heard(&self) -> bool {
+        self.silent < self.sources
+    }
+
+    fn note(&self) -> Option<String> {
+        match (self.silent, self.sources) {
+            (_, 0) => Some("nothing was heard of it".into()),
+            (0, _) => None,
+            (_, 1) => Some("its source is silent".into()),
+            (silent, all) => Some(format!("{silent} of {all} sources are silent")),
+        }
+    }
+}
+
+fn now(
+    store: &Connection,
+    now: i64,
+    facilities: &[Facility],
+    rows: &mut Rows,
+) -> Result<(), Refused> {
+    let mut doors: [Door; DOORS.len()] = Default::default();
+    for facility in facilities {
+        for source in sessions::sources(store, facility.id, now - NOW_MS)? {
+            let door = DOORS
+                .iter()
+                .position(|(_, kinds)| kinds.contains(&&*source.kind));
+            let Some(door) = door.map(|door| &mut doors[door]) else {
+                continue;
+            };
+            door.sources += 1;
+            match source.users {
+                Some(users) => door.users.extend(users),
+                None => door.silent += 1,
+            }
+        }
+        batch(store, now, facility, &mut doors[BATCH])?;
+    }
+    let mut together: HashSet<&str> = HashSet::new();
+    let mut missing = Vec::new();
+    for (title, door) in TITLES.iter().zip(&doors) {
+        together.extend(door.users.iter().map(String::as_str));
+        if door.sources > 0 && !door.is_heard() {
+            missing.push(*title);
+        }
+        rows.push(vec![
+            format!("{title} now").into(),
+            door.is_heard().then_some(door.users.len()).into(),
+            Datum::Null,
+            door.note().into(),
+        ])?;
+    }
+    let is_heard = doors.iter().any(Door::is_heard);
+    let note = !missing.is_empty() && is_heard;
+    rows.push(vec![
+        "Together now".into(),
+        is_heard.then_some(together.len()).into(),
+        Datum::Null,
+        note.then(|| format!("without {}", missing.join(" and ")))
+            .into(),
+    ])
+}
+
+/// Users with a job in the last ten minutes, by the five minutes in which numbers of jobs are kept.
+fn batch(
+    store: &Connection,
+    now: i64,
+    facility: &Facility,
+    door: &mut Door,
+) -> Result<(), Refused> {
+    let own = std::slice::from_ref(facility);
+    if heard::series(store, own, BATCH)?.is_empty() {
+        return Ok(());
+    }
+    door.sources += 1;
+    let last = Span {
+        from: (now - NOW_MS).div_euclid(SLOT_MS) * SLOT_MS,
+        // A document may be some minutes ahead.
+        to: now + DAY_MS,
+    };
+    if !heard::any(store, own, BATCH, last)? {
+        door.silent += 1;
+        return Ok(());
+    }
+    let mut read = store.prepare_cached(
+        "SELECT users.name FROM seen JOIN users ON users.id = user JOIN kinds ON kinds.id = kind
+         WHERE facility = ? AND day >= ? AND kinds.name = 'condorjob' AND last >= ?",
+    )?;
+    let mut found = read.query(params![facility.id, day(last.from), last.from])?;
+    while let Some(row) = found.next()? {
+        door.users.insert(row.get(0)?);
+    }
+    Ok(())
+}
