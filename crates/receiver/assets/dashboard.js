@@ -43,13 +43,14 @@ const UNITS = {
     share: (number) => digits(number * 100) + " %",
 };
 
-/** Distances of labels on an axis, where those of ten would be odd. */
-const POWERS = Array.from({ length: 60 }, (_, at) => 2 ** at);
-const INCREMENTS = {
-    bytes: POWERS,
-    rate: POWERS,
-    mebibytes: POWERS,
-    seconds: [1, 2, 5, 10, 30, 60, 300, 600, 1800, ...[1, 2, 4, 8, 12, 24].map((hours) => hours * 3600), ...POWERS.map((days) => days * 2 * 86400)],
+/** Between two marks of an axis, where round numbers of the unit are no round decimals. Whole: uPlot counts on it. */
+const BINARY = Array.from({ length: 63 }, (_, power) => 2 ** power);
+const DAYS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 1e5, 1e6].map((days) => days * 86400);
+const MARKS = {
+    bytes: BINARY,
+    rate: BINARY,
+    mebibytes: BINARY,
+    seconds: [1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 10800, 21600, 43200, ...DAYS],
 };
 
 /** A time to the minute, in the page's zone; seconds since 1970. */
@@ -209,7 +210,7 @@ class Chart {
             height: 220,
             tzDate: (seconds) => (isLocal ? new Date(seconds * 1000) : uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC")),
             scales: { x: { min: Math.min(from, times[0]), max: to }, y: { range: (_, least, most) => [Math.min(0, least), most > 0 ? most * 1.05 : 1] } },
-            axes: [{ ...axis, values: DATES }, { ...axis, size: 70, incrs: INCREMENTS[this.box.dataset.unit], values: (_, all) => all.map(this.text) }],
+            axes: [{ ...axis, values: DATES }, { ...axis, size: 80, incrs: MARKS[this.box.dataset.unit], values: (_, all) => all.map(this.text) }],
             legend: { show: false },
             cursor: { drag: { x: true, y: false, setScale: false }, points: { show: !isStack } },
             hooks: { setSelect: [(plot) => this.zoom(plot)], setCursor: [(plot) => this.point(plot.cursor.idx)] },

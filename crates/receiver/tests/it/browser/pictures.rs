@@ -50,7 +50,7 @@ fn every_page() {
         let mut pages = MENU.map(|(name, page)| (name, page.to_owned())).to_vec();
         tab.go("/users?sort=-days");
         pages.push(("user", tab.attribute("#user-list tbody a", "href").unwrap()));
-        tab.go("/nodes");
+        tab.go("/nodes?sort=-load");
         pages.push(("node", tab.attribute("#node-list tbody a", "href").unwrap()));
         for look in LOOKS {
             for (name, page) in &pages {
