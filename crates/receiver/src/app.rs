@@ -14,6 +14,7 @@ use crate::config::{Limits, UNFOLDED, processors};
 use crate::ingest::rate::Rates;
 use crate::ingest::room::Rooms;
 use crate::metrics::Metrics;
+use crate::pages::assets::Assets;
 use crate::refusals::Refusals;
 use crate::standing::Standings;
 use crate::store::Store;
@@ -40,6 +41,7 @@ pub struct App {
     pub metrics: Metrics,
     pub refusals: Refusals,
     pub standings: Standings,
+    pub assets: Assets,
     stopping: AtomicBool,
 }
 
@@ -55,6 +57,7 @@ impl App {
             metrics: Metrics::new(store.tally()),
             refusals: Refusals::default(),
             standings: Standings::default(),
+            assets: Assets::default(),
             store,
             tokens: Tokens::default(),
             limits,

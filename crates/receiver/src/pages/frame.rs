@@ -10,6 +10,7 @@ use crate::answer;
 use crate::api::refused::Refused;
 use crate::api::reply::Rows;
 use crate::api::viewer::Viewer;
+use crate::app::App;
 use crate::documents::quoted;
 use crate::draw::table::{self, Cell, Shown as Table};
 use crate::draw::tiles::Tile;
@@ -20,7 +21,7 @@ use crate::standing::Standing;
 #[derive(Template)]
 #[template(path = "dashboard.html")]
 struct Frame<'a> {
-    assets: Assets,
+    assets: &'a Assets,
     page: &'a Page,
     /// What the page is about, if not all of a facility: a user, a node.
     subject: Option<&'a str>,
@@ -107,7 +108,7 @@ enum Body {
 #[derive(Template)]
 #[template(path = "message.html")]
 struct Message<'a> {
-    assets: Assets,
+    assets: &'a Assets,
     title: &'a str,
     why: &'a str,
     to: &'a str,
@@ -115,14 +116,19 @@ struct Message<'a> {
 }
 
 /// A page that says why there is no other.
-pub fn message(status: StatusCode, why: &str) -> Response {
-    with_link(status, why, ("/", "To the overview"))
+pub fn message(app: &App, status: StatusCode, why: &str) -> Response {
+    with_link(app, status, why, ("/", "To the overview"))
 }
 
 /// The same with a link to a page that may help.
-pub fn with_link(status: StatusCode, why: &str, (to, to_title): (&str, &str)) -> Response {
+pub fn with_link(
+    app: &App,
+    status: StatusCode,
+    why: &str,
+    (to, to_title): (&str, &str),
+) -> Response {
     let page = Message {
-        assets: Assets::default(),
+        assets: &app.assets,
         title: status.canonical_reason().unwrap_or("Refused"),
         why,
         to,
@@ -132,7 +138,7 @@ pub fn with_link(status: StatusCode, why: &str, (to, to_title): (&str, &str)) ->
 }
 
 /// A page about a user says that nobody of this name, or of none, was seen.
-pub fn nobody(view: &View, name: Option<&str>) -> Response {
+pub fn nobody(app: &App, view: &View, name: Option<&str>) -> Response {
     let where_ = view.facility().map(|facility| format!(" at {facility}"));
     let (status, why) = match name {
         Some(name) => (
@@ -149,7 +155,7 @@ pub fn nobody(view: &View, name: Option<&str>) -> Response {
                 .into(),
         ),
     };
-    with_link(status, &why, (&view.to(&USERS, &[]), "To all users"))
+    with_link(app, status, &why, (&view.to(&USERS, &[]), "To all users"))
 }
 
 /// A rendered page.
@@ -162,6 +168,7 @@ pub fn html(status: StatusCode, page: askama::Result<String>) -> Response {
 
 /// A page with its panels; `answers` are those of the panels that are no charts, in order.
 pub fn render(
+    app: &App,
     view: &View,
     viewer: &Viewer,
     standing: &Standing,
@@ -173,7 +180,7 @@ pub fn render(
     let panels = panels.iter().map(|panel| shown(view, panel, &mut answers));
     let span = picker(view);
     let page = Frame {
-        assets: Assets::default(),
+        assets: &app.assets,
         page: view.page,
         subject,
         where_: match view.facility() {

@@ -15,7 +15,7 @@ use crate::refusals::Refusal;
 #[derive(Template)]
 #[template(path = "front.html")]
 struct Front<'a> {
-    assets: Assets,
+    assets: &'a Assets,
     is_ready: bool,
     /// What is wrong with the token that somebody tried.
     refused: Option<&'a str>,
@@ -63,7 +63,7 @@ pub async fn refused(app: &App, status: StatusCode, why: &str, next: &str) -> Re
 async fn show(app: &App, status: StatusCode, refused: Option<&str>, next: &str) -> Response {
     let standing = app.standings.now(app).await;
     let page = Front {
-        assets: Assets::default(),
+        assets: &app.assets,
         is_ready: standing.ready.is_ok() && !app.is_stopping(),
         refused,
         next,

@@ -147,19 +147,21 @@ async fn show(page: &'static Page, viewer: &Viewer, query: &str, app: &Arc<App>)
     let bound = viewer.0.facility.as_deref();
     let view = match View::read(page, query, bound, clock::now()) {
         Ok(view) => view,
-        Err(wrong) => return frame::message(StatusCode::BAD_REQUEST, &wrong),
+        Err(wrong) => return frame::message(app, StatusCode::BAD_REQUEST, &wrong),
     };
     let standing = app.standings.now(app).await;
     let mut facilities = standing.facilities.iter().map(|facility| &*facility.name);
     match (view.facility(), bound) {
         (Some(asked), Some(bound)) if asked != bound => {
             return frame::message(
+                app,
                 StatusCode::FORBIDDEN,
                 "Your token is for reading another facility.",
             );
         }
         (Some(asked), None) if !facilities.any(|known| known == asked) => {
             return frame::message(
+                app,
                 StatusCode::NOT_FOUND,
                 "Nothing was heard of a facility of this name.",
             );
@@ -168,7 +170,7 @@ async fn show(page: &'static Page, viewer: &Viewer, query: &str, app: &Arc<App>)
     }
     let is_whose = page.path == USER.path;
     if is_whose && view.get("user").is_none() {
-        return frame::nobody(&view, None);
+        return frame::nobody(app, &view, None);
     }
     let panels: Vec<&Panel> = page.panels().collect();
     // Charts are asked for by the page's script, each for itself: a slow one holds up nothing.
@@ -182,14 +184,14 @@ async fn show(page: &'static Page, viewer: &Viewer, query: &str, app: &Arc<App>)
             .and_then(|uri| Asked::read(panel.question, &uri, viewer.0.facility.clone(), view.now));
         match asked {
             Ok(asked) => all.push((panel.question, asked)),
-            Err(why) => return frame::message(StatusCode::BAD_REQUEST, &why.to_string()),
+            Err(why) => return frame::message(app, StatusCode::BAD_REQUEST, &why.to_string()),
         }
     }
     match api::rows(app, all).await {
         Ok(answers) if is_whose && answers.iter().any(is_of_nobody) => {
-            frame::nobody(&view, view.get("user"))
+            frame::nobody(app, &view, view.get("user"))
         }
-        Ok(answers) => frame::render(&view, viewer, &standing, &panels, answers),
+        Ok(answers) => frame::render(app, &view, viewer, &standing, &panels, answers),
         Err(why) => why.into_response(),
     }
 }
