@@ -2,9 +2,9 @@
 
 /// Values that a forecast needs: two lie on a line in any case.
 const FEWEST: usize = 3;
-/// How much of what the values vary by must be the line's (the square of the correlation): below, they go up
-/// and down rather than along it. One jump in the middle has 0.8 at most.
-const LEAST_FIT: f64 = 0.85;
+/// How many times larger than its uncertainty (its standard error) the growth must be. Few values lie on a
+/// line by chance, and one jump among fourteen has six.
+const CERTAIN: f64 = 7.0;
 /// Days that a forecast may reach: five years.
 const LONGEST: f64 = 5.0 * 365.25;
 
@@ -34,9 +34,11 @@ pub fn trend(values: &[(f64, f64)]) -> Option<Trend> {
         all += value * value;
     }
     let by = (times > 0.0).then(|| both / times)?;
+    let along = by * both;
+    let beside = (all - along).max(0.0);
     Some(Trend {
         by,
-        is_steady: all > 0.0 && both * both / (times * all) >= LEAST_FIT,
+        is_steady: along * (n - 2.0) >= CERTAIN * CERTAIN * beside,
     })
 }
 
@@ -97,6 +99,13 @@ mod tests {
             assert_eq!(daily(&values).unwrap().days_until(1.0), None, "{values:?}");
         }
         assert_eq!(daily(&[5.0; 4]).unwrap().by, 0.0);
+    }
+
+    #[test]
+    fn three_values_that_go_up_by_chance_are_no_growth() {
+        assert_eq!(daily(&[23.0, 24.5, 25.0]).unwrap().days_until(1.0), None);
+        let jump: Vec<f64> = (0..14).map(|day| f64::from(day / 7)).collect();
+        assert_eq!(daily(&jump).unwrap().days_until(1.0), None);
     }
 
     #[test]

@@ -5,8 +5,8 @@ use serde::de::DeserializeOwned;
 
 use super::refused::Refused;
 
-/// What was last heard longer ago than this, two rounds, is silent.
-pub const SILENT_MS: i64 = 10 * 60_000;
+/// What was not heard of for longer is silent: three rounds of five minutes.
+pub const SILENT_MS: i64 = 15 * 60_000;
 
 /// A newest document.
 pub struct Newest {

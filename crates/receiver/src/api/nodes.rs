@@ -14,7 +14,7 @@ use super::{How, Question, field};
 pub const QUESTION: Question = Question {
     path: "nodes",
     summary: "Nodes, when each was last heard of, and how it is",
-    about: "Nodes are those named in `login_node`. Jupyter users, batch jobs and queues are of no node. A node whose newest document is older than `--keep-documents` days is forgotten. Numbers are those of its newest documents; null where these are older than ten minutes.",
+    about: "Nodes are those named in `login_node`. Jupyter users, batch jobs and queues are of no node. A node whose newest document is older than `--keep-documents` days is forgotten. Numbers are those of its newest documents; null where these are older than 15 minutes.",
     params: &[
         FACILITY,
         asked::param_text("node", "Only this node."),
@@ -34,7 +34,7 @@ pub const QUESTION: Question = Question {
         field(
             "state",
             Ty::Text,
-            "ok, or silent where that is more than ten minutes ago.",
+            "ok, or silent where that is more than 15 minutes ago.",
         ),
         field("load", Ty::MaybeNumber, "1-minute load average."),
         field("memory", Ty::MaybeNumber, "Share of memory that is used."),

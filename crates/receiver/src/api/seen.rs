@@ -15,7 +15,8 @@ pub const DOORS: [(&str, &[&str]); 3] = [
     ("jupyter", &["jupyter-ml", "jupyter-coffea"]),
     ("batch", &["condorjob"]),
 ];
-/// Where batch is among them.
+/// Where Jupyter and batch are among them.
+pub const JUPYTER: usize = 1;
 pub const BATCH: usize = 2;
 /// All doors together, as answers call it: a person who comes through two of them counts once.
 pub const TOGETHER: &str = "together";

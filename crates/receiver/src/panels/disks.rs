@@ -82,7 +82,7 @@ pub const QUESTION: Question = Question {
         field(
             "state",
             Ty::Text,
-            "full where it will be within 14 days or is to more than 95 %; else silent where nothing was heard for more than ten minutes; else ok.",
+            "full where it will be within 14 days or is to more than 95 %; else silent where nothing was heard for more than 15 minutes; else ok.",
         ),
     ],
     answer: How::Rows(answer),

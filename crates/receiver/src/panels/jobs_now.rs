@@ -2,9 +2,9 @@
 
 use rusqlite::Connection;
 
-use super::silent_nodes::SILENT_MS;
 use super::{Panel, users_now};
 use crate::api::asked::{Asked, FACILITY, FORMAT, FROM, Facility, TO};
+use crate::api::newest::SILENT_MS;
 use crate::api::refused::Refused;
 use crate::api::reply::{Datum, Rows, Ty};
 use crate::api::seen::BATCH;

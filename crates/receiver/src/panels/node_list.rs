@@ -11,7 +11,7 @@ pub const PANEL: Panel = Panel {
     name: "node-list",
     page: &NODES,
     title: "Nodes",
-    about: "Nodes that sent anything within the time that documents are kept, as they are now, whatever the span; silent is one of which nothing was heard for more than ten minutes.",
+    about: "Nodes that sent anything within the time that documents are kept, as they are now, whatever the span; silent is one of which nothing was heard for more than 15 minutes.",
     is_wide: true,
     question: &nodes::QUESTION,
     fixed: &[],

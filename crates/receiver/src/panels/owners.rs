@@ -1,18 +1,19 @@
 //! How many users have notebooks.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 use serde::Deserialize;
 
 use super::Panel;
 use super::notebooks::KINDS;
+use super::users_now::{NOW_MS, before};
 use crate::api::asked::{Asked, FACILITY, FORMAT, FROM, Facility, TO};
 use crate::api::refused::Refused;
 use crate::api::reply::{Rows, Ty};
+use crate::api::seen::{self, JUPYTER as DOOR};
 use crate::api::span::Span;
-use crate::api::{How, Question, field, newest, numbers, seen};
-use crate::documents::Metric;
+use crate::api::{How, Question, field, heard, newest};
 use crate::draw::Draw;
 use crate::draw::cell::Unit;
 use crate::draw::tiles::Tiles;
@@ -22,7 +23,7 @@ pub const PANEL: Panel = Panel {
     name: "owners",
     page: &JUPYTER,
     title: "Users",
-    about: "Each person counts once, whatever facilities and kinds they are in. Before: the span of the same length before this one.",
+    about: "Each person counts once, whatever facilities and kinds they are in. Now: by the newest documents, of the last ten minutes. The span is compared with the one before, of the same length, if the store knows that.",
     is_wide: true,
     question: &QUESTION,
     fixed: &[],
@@ -75,7 +76,7 @@ impl Now {
     fn add(&mut self, store: &Connection, asked: &Asked, of: &Facility) -> Result<(), Refused> {
         for kind in KINDS {
             for newest in newest::of(store, of.id, kind)? {
-                if newest.is_silent(asked.now) {
+                if newest.time < asked.now - NOW_MS {
                     self.silent.push(format!("{kind} of {}", of.name));
                 } else {
                     self.is_heard = true;
@@ -97,10 +98,11 @@ fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
     for facility in &facilities {
         now.add(store, asked, facility)?;
     }
-    let Span { from, to } = asked.exact;
-    let before = Span {
-        from: (from - (to - from)).max(0),
-        to: from,
+    let earlier = before(asked.exact);
+    // Of a span that the store knows in part only, fewer were there for no reason.
+    let before = match heard::since(store, &facilities, DOOR, earlier)? {
+        true => unique(store, &facilities, earlier)?,
+        false => None,
     };
     let mut rows = Rows::default();
     rows.push(vec![
@@ -112,7 +114,7 @@ fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
     rows.push(vec![
         "In the span".into(),
         unique(store, &facilities, asked.exact)?.into(),
-        unique(store, &facilities, before)?.into(),
+        before.into(),
         None::<String>.into(),
     ])?;
     Ok(rows)
@@ -124,25 +126,9 @@ fn unique(
     facilities: &[Facility],
     span: Span,
 ) -> Result<Option<usize>, Refused> {
-    let mut unique: HashSet<i64> = HashSet::new();
-    let mut is_heard = false;
-    let (first, last) = span.days();
-    let mut read = store.prepare_cached(
-        "SELECT user, day, hours, first, last FROM seen
-         WHERE facility = ? AND day BETWEEN ? AND ? AND kind IN (SELECT id FROM kinds WHERE name IN (?, ?))",
-    )?;
-    for facility in facilities {
-        for series in numbers::series(store, facility.id, Metric::UsersPresent)? {
-            is_heard |= KINDS.contains(&&*series.label)
-                && numbers::has_any(store, series.id, span.widened())?;
-        }
-        let mut rows = read.query(params![facility.id, first, last, KINDS[0], KINDS[1]])?;
-        while let Some(row) = rows.next()? {
-            let was = seen::within(span, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?);
-            if was.is_some() {
-                unique.insert(row.get(0)?);
-            }
-        }
+    if !heard::any(store, facilities, DOOR, span)? {
+        return Ok(None);
     }
-    Ok(is_heard.then_some(unique.len()))
+    let crowd = seen::within_span(store, facilities, &seen::doors(store)?, span)?;
+    Ok(Some(crowd.values().filter(|through| through[DOOR]).count()))
 }

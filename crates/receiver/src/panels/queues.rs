@@ -17,7 +17,7 @@ pub const PANEL: Panel = Panel {
     name: "queues",
     page: &BATCH,
     title: "Queues",
-    about: "The newest summary of each queue, whatever the span. One that is older than ten minutes is silent: its numbers are the last that were heard.",
+    about: "The newest summary of each queue, whatever the span. One that is older than 15 minutes is silent: its numbers are the last that were heard.",
     is_wide: true,
     question: &QUESTION,
     fixed: &[],
@@ -51,7 +51,7 @@ pub const QUESTION: Question = Question {
         field(
             "state",
             Ty::Text,
-            "ok, or silent where that is more than ten minutes ago.",
+            "ok, or silent where that is more than 15 minutes ago.",
         ),
         field("idle", Ty::Int, "Idle jobs."),
         field("running", Ty::Int, "Running jobs."),

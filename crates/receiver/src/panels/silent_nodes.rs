@@ -4,15 +4,13 @@ use rusqlite::Connection;
 
 use super::Panel;
 use crate::api::asked::{Asked, FACILITY, FORMAT};
+use crate::api::newest::SILENT_MS;
 use crate::api::refused::Refused;
 use crate::api::reply::{Datum, Rows, Ty};
 use crate::api::{How, Question, facilities, field};
 use crate::draw::Draw;
 use crate::draw::table::{Show, Table, column};
 use crate::pages::OVERVIEW;
-
-/// Who was not heard of for longer is silent: three rounds of five minutes.
-pub const SILENT_MS: i64 = 15 * 60_000;
 
 pub const PANEL: Panel = Panel {
     name: "silent-nodes",

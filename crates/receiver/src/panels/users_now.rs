@@ -18,7 +18,7 @@ use crate::draw::tiles::Tiles;
 use crate::pages::OVERVIEW;
 
 /// Who was reported in so long is there now, as in `sessions`.
-const NOW_MS: i64 = 10 * 60_000;
+pub const NOW_MS: i64 = 10 * 60_000;
 /// How the doors are called in a title.
 const TITLES: [&str; DOORS.len()] = ["ssh", "Jupyter", "Batch"];
 

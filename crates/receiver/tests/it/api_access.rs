@@ -5,11 +5,11 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
 
-use crate::api::{at, midnight, of, send, ssh};
+use crate::api::{at, jupyter, midnight, of, send, ssh};
 use crate::support::{FACILITY, Running, World, job, load};
 
 /// A path of every question.
-const PATHS: [&str; 14] = [
+const PATHS: [&str; 22] = [
     "/api/v1/facilities?",
     "/api/v1/nodes?",
     "/api/v1/users?from=-7d",
@@ -24,6 +24,14 @@ const PATHS: [&str; 14] = [
     "/api/v1/refusals?from=-7d",
     "/api/v1/reasons?from=-7d",
     "/api/v1/gaps?from=-7d",
+    "/api/v1/finished?from=-7d",
+    "/api/v1/summaries?",
+    "/api/v1/notebooks?from=-7d",
+    "/api/v1/owners?from=-7d",
+    "/api/v1/stays?from=-7d",
+    "/api/v1/disks?",
+    "/api/v1/shares?from=-7d",
+    "/api/v1/loads?to=-48h",
 ];
 
 /// So many wrong tokens of an address are looked into.
@@ -307,11 +315,16 @@ fn answers_have_exactly_the_documented_fields() {
     let running = world.serve(&[]);
     let day = midnight();
     let queue = json!({"token": token, "kind": "condorqueue", "cluster": FACILITY, "queue": "all", "idle": 1, "running": 2, "held": 0, "allocated_cores": 8, "allocated_mem": 2000});
+    let memory = json!({"token": token, "kind": "MEM", "cluster": FACILITY, "login_node": "login01.canary.example", "total": 100, "available": 25});
+    let disk = json!({"token": token, "kind": "DISK", "cluster": FACILITY, "login_node": "login01.canary.example", "mount": "/home", "total": 100, "used": 75, "free": 25, "utilization": 0.75});
     let documents = [
         job(&token, "canary-1", "1.0", "finished", 7),
         load(&token, "login01.canary.example", 1.0),
         ssh(&token, "login01.canary.example", &["canary-1"]),
+        jupyter(&token, "jupyter-ml", &["canary-1"]),
         queue,
+        memory,
+        disk,
     ];
     send(&running, &documents.map(|document| at(document, day)));
     assert_eq!(running.post("{").0, 400);

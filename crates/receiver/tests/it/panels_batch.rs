@@ -131,7 +131,7 @@ fn queues_say_their_newest_summary_and_how_old_it_is() {
         &[
             at(queue(&token, "all", 5), now - 30 * MINUTE),
             at(queue(&token, "all", 8), now),
-            at(queue(&token, "<gpu>", 1), now - 11 * MINUTE),
+            at(queue(&token, "<gpu>", 1), now - 16 * MINUTE),
         ],
     );
     send(&running, &[of(queue(&other, "all", 4), OTHER, &other)]);
@@ -248,11 +248,9 @@ fn notebooks_have_users_over_time_and_sessions() {
     send(&running, &[jupyter(&token, "jupyter-ml", &["canary-1"])]);
     let now = owners(&viewer, "from=-24h");
     assert_eq!(now[0], json!(["Now", 1, null]));
-    // Nothing was heard of BNL for a day and a half.
-    assert_eq!(
-        owners(bound, "from=-36h")[1],
-        json!(["In the span", null, 1])
-    );
+    // Two hours without a word, after two of which the beginning is known.
+    let silent = span(day + 2 * HOUR_MS, day + 4 * HOUR_MS);
+    assert_eq!(owners(bound, &silent)[1], json!(["In the span", null, 1]));
     let stays = running.json("/api/v1/stays?from=-24h", bound);
     assert_eq!(stays["stays"], json!([]));
 }
