@@ -17,7 +17,9 @@ fn an_empty_store_says_what_to_do() {
     let site = Site::empty();
     browse(site.url(), |tab| {
         tab.log_in(&site.viewer);
-        for page in PAGES {
+        tab.go_refused("/user?user=canary-1", 404);
+        assert!(tab.text("[role=alert]").contains("Nobody of the name"));
+        for page in PAGES.into_iter().filter(|page| !page.contains('?')) {
             tab.go(page);
             tab.wait_for_charts();
             let said = tab.text("main");

@@ -72,6 +72,6 @@ fn a_viewer_of_one_facility_sees_no_other() {
             );
         }
         tab.go("/users?search=canary-21");
-        assert_eq!(tab.count("tbody tr"), 0);
+        assert_eq!(tab.count("#user-list tbody tr"), 0);
     });
 }

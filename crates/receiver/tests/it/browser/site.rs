@@ -43,13 +43,18 @@ impl Site {
         Self::new(|world| world.serve_at(now))
     }
 
-    /// One of a store that somebody has filled, to look at.
+    /// One of a store that somebody has filled, to look at: its clock goes on from the newest document.
     pub fn of(store: &Path) -> Self {
         let world = World::new();
         std::os::unix::fs::symlink(store, world.store()).unwrap();
+        let viewer = world.viewer();
+        let facilities = world.serve(&[]).json("/api/v1/facilities", &viewer);
+        let all = facilities["facilities"].as_array().unwrap().iter();
+        let newest = all.filter_map(|one| one["last"].as_str()).max().unwrap();
+        let newest: Timestamp = newest.parse().unwrap();
         Self {
-            viewer: world.viewer(),
-            running: world.serve(&[]),
+            viewer,
+            running: world.serve_at(&newest.strftime("%F %T").to_string()),
             bound: String::new(),
             senders: BTreeMap::new(),
             _world: world,

@@ -114,7 +114,7 @@ fn times_are_shown_in_the_zone_that_is_picked() {
 
         let seen = |tz| {
             tab.go(&format!("/users?from=-7d&sort=user&tz={tz}"));
-            tab.texts("tbody time").first().cloned()
+            tab.texts("#user-list tbody time")
         };
         assert_ne!(seen("utc"), seen("local"));
     });
