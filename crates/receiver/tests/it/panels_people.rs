@@ -601,3 +601,55 @@ fn a_users_page_has_their_hours_and_jobs() {
         "{html}"
     );
 }
+
+#[test]
+fn a_viewer_of_one_facility_asks_about_that_one_only() {
+    let world = World::new();
+    let (token, other) = (world.token(FACILITY), world.token(OTHER));
+    let own = world.done(&["token", "create", "--viewer", "--facility", FACILITY]);
+    let running = world.serve(&[]);
+    let day = midnight();
+    let here = [
+        ssh(&token, "node-1.example.org", &["canary-1"]),
+        job(&token, "canary-1", "1.0", "finished", 5),
+    ];
+    send(&running, &here.map(|document| at(document, day)));
+    let there = [
+        ssh(&other, "node-2.example.org", &["canary-1", "canary-2"]),
+        job(&other, "canary-1", "2.0", "finished", 70),
+    ];
+    let there = there.map(|document| at(of(document, OTHER, &other), day));
+    send(&running, &there);
+    let own = own.trim();
+    for path in [
+        "silences?",
+        "people?",
+        "workloads?",
+        "visitors?",
+        "uniques?",
+        "newcomers?",
+        "profiles?user=canary-1",
+        "hours?user=canary-1",
+        "endings?user=canary-1",
+        "jobs?user=canary-1",
+    ] {
+        let (status, text) = running.get(&format!("/api/v1/{path}"), own);
+        assert_eq!(status, 200, "{path}: {text}");
+        for hidden in [OTHER, "node-2", "canary-2"] {
+            assert!(!text.contains(hidden), "{path}: {text}");
+        }
+        let elsewhere = format!("/api/v1/{path}&facility={OTHER}");
+        assert_eq!(running.get(&elsewhere, own).0, 403, "{path}");
+        assert_eq!(running.get(&elsewhere, "").0, 401, "{path}");
+    }
+    let sum = |path: &str, list: &str, field: &str| {
+        let path = format!("/api/v1/{path}&{}", span(day, day + DAY_MS));
+        running.json(&path, own)[list][0][field].clone()
+    };
+    assert_eq!(sum("profiles?user=canary-1", "profiles", "seconds"), 5.0);
+    assert_eq!(
+        sum("profiles?user=canary-1", "profiles", "facilities"),
+        json!([FACILITY])
+    );
+    assert_eq!(sum("newcomers?", "newcomers", "new"), 1);
+}
