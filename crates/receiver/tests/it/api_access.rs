@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use crate::api::{at, jupyter, midnight, of, send, ssh};
 use crate::support::{FACILITY, Running, World, job, load};
 
-/// A path of every question.
-const PATHS: [&str; 22] = [
+/// A path of every question but those about one user.
+const PATHS: [&str; 28] = [
     "/api/v1/facilities?",
     "/api/v1/nodes?",
     "/api/v1/users?from=-7d",
@@ -32,6 +32,19 @@ const PATHS: [&str; 22] = [
     "/api/v1/disks?",
     "/api/v1/shares?from=-7d",
     "/api/v1/loads?to=-48h",
+    "/api/v1/people?from=-7d",
+    "/api/v1/workloads?from=-7d",
+    "/api/v1/visitors?from=-7d",
+    "/api/v1/uniques?from=-7d",
+    "/api/v1/newcomers?from=-7d",
+    "/api/v1/silences?",
+];
+
+/// A path of every question about one user.
+const OF_A_USER: [&str; 3] = [
+    "/api/v1/profiles?from=-7d",
+    "/api/v1/hours?from=-7d",
+    "/api/v1/endings?from=-7d",
 ];
 
 /// So many wrong tokens of an address are looked into.
@@ -91,6 +104,18 @@ fn a_viewer_of_one_facility_sees_nothing_of_another() {
         );
         assert_eq!(running.ask("GET", path, &[], Vec::new()).0, 401);
         assert_eq!(running.ask("POST", path, &[], Vec::new()).0, 405);
+    }
+    for path in OF_A_USER {
+        let of = |user: &str, viewer: &str| running.get(&format!("{path}&user={user}"), viewer);
+        let (status, text) = of("canary-1", bound);
+        assert_eq!(status, 200, "{path}: {text}");
+        // Another facility's user is as unknown as nobody.
+        let (other, nobody) = (of("canary-2", bound), of("canary-9", bound));
+        assert_eq!((other.0, nobody.0), (404, 404), "{path}: {}", other.1);
+        assert_eq!(other.1.replace("canary-2", "canary-9"), nobody.1);
+        assert_eq!(of("canary-1", empty).0, 404, "{path}");
+        let (status, text) = of("canary-2&facility=BNL", bound);
+        assert_eq!(status, 403, "{path}: {text}");
     }
     let jobs = running.json("/api/v1/jobs?from=-7d&step=1d", bound);
     assert_eq!(jobs["jobs"][0]["jobs"], 1.0);
@@ -331,7 +356,11 @@ fn answers_have_exactly_the_documented_fields() {
     let (status, text) = running.ask("GET", "/api/v1/openapi.json", &[], Vec::new());
     assert_eq!(status, 200);
     let document: Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(document["paths"].as_object().unwrap().len(), PATHS.len());
+    let of_a_user = OF_A_USER.map(|path| format!("{path}&user=canary-1"));
+    assert_eq!(
+        document["paths"].as_object().unwrap().len(),
+        PATHS.len() + of_a_user.len()
+    );
     for (path, question) in document["paths"].as_object().unwrap() {
         for parameter in question["get"]["parameters"].as_array().unwrap() {
             let (name, about) = (
@@ -341,7 +370,10 @@ fn answers_have_exactly_the_documented_fields() {
             assert!(about.len() > 10, "{path} {name}");
         }
     }
-    for path in PATHS.iter().filter(|path| !path.contains("documents")) {
+    let all = PATHS
+        .into_iter()
+        .chain(of_a_user.iter().map(String::as_str));
+    for path in all.filter(|path| !path.contains("documents")) {
         let answer = running.json(path, &viewer);
         let path = path.split('?').next().unwrap();
         let content = &document["paths"][path]["get"]["responses"]["200"]["content"];
