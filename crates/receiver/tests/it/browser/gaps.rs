@@ -73,6 +73,12 @@ fn a_facility_that_fell_silent_is_seen_to_be() {
     site.send("AF-2", [load("node-7.example.org", 0.5)]);
     browse(site.url(), |tab| {
         tab.log_in(&site.viewer);
+        tab.go("/");
+        let silent = tab.text("#silent-nodes tbody tr");
+        assert!(
+            silent.contains("silent") && silent.contains("AF-1"),
+            "{silent}"
+        );
         tab.go("/nodes?facility=AF-1&from=-7d");
         let said = tab.text("#node-list");
         assert!(said.contains("20 h ago"), "{said}");

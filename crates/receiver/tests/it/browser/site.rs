@@ -47,6 +47,8 @@ impl Site {
     pub fn of(store: &Path) -> Self {
         let world = World::new();
         std::os::unix::fs::symlink(store, world.store()).unwrap();
+        // Which brings a store that was kept for long up to date.
+        drop(world.serve(&[]));
         let viewer = world.viewer();
         let facilities = world.serve(&[]).json("/api/v1/facilities", &viewer);
         let all = facilities["facilities"].as_array().unwrap().iter();
