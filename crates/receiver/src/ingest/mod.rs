@@ -11,6 +11,7 @@ use axum::body::{Body, HttpBody as _};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use serde_json::json;
 
 use crate::app::App;
 use crate::config::UNFOLDED;
@@ -40,7 +41,7 @@ pub async fn take(State(app): State<Arc<App>>, request: Request) -> Response {
         body::linger(&mut body).await;
     }
     match taken {
-        Ok(kept) => Json(kept).into_response(),
+        Ok(kept) => Json(json!({"stored": kept.stored, "repeated": kept.repeated})).into_response(),
         Err(refused) => {
             let said = crate::refusals::Refusal {
                 why: refused.said(),

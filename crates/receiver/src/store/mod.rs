@@ -30,7 +30,6 @@ use std::thread::JoinHandle;
 use anyhow::{Context as _, Result, bail};
 use nix::fcntl::{Flock, FlockArg};
 use rusqlite::{Connection, OptionalExtension as _};
-use serde::Serialize;
 use tokio::sync::{Semaphore, oneshot, watch};
 
 use crate::documents::Documents;
@@ -58,8 +57,8 @@ pub struct Received {
     pub room: Option<Box<dyn Any + Send + Sync>>,
 }
 
-/// What became of a request's documents, as it is answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// What became of a request's documents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kept {
     /// Stored now.
     pub stored: usize,
