@@ -157,8 +157,12 @@ impl Table {
             let sort = self.sorting(view, long);
             let (field, is_down) = (sort.trim_start_matches('-'), sort.starts_with('-'));
             chosen.sort_by(|one, other| {
-                let order = compare(value(question, one, field), value(question, other, field));
-                if is_down { order.reverse() } else { order }
+                let (one, other) = (value(question, one, field), value(question, other, field));
+                let order = compare(one, other);
+                // What is not known comes last either way.
+                (*one == Datum::Null)
+                    .cmp(&(*other == Datum::Null))
+                    .then(if is_down { order.reverse() } else { order })
             });
             self.link(&mut headings, view, field, is_down);
             let part = Parts::of(view, long.rows, chosen.len(), search);
@@ -351,7 +355,7 @@ fn has(datum: &Datum, search: &str) -> bool {
     search.is_empty() || text(datum).to_lowercase().contains(&search.to_lowercase())
 }
 
-/// Nulls are smallest, numbers by size, texts by their letters.
+/// Numbers by size, texts by their letters.
 fn compare(one: &Datum, other: &Datum) -> Ordering {
     match (number(one), number(other)) {
         (Some(one), Some(other)) => one.total_cmp(&other),

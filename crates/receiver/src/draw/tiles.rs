@@ -71,9 +71,10 @@ fn trend(unit: Unit, now: f64, before: f64) -> String {
         return format!("as before ({was})");
     }
     let sign = if now > before { "▲" } else { "▼" };
-    match before == 0.0 {
-        true => format!("{sign} from {was} before"),
-        false => format!(
+    match now / before {
+        _ if before == 0.0 => format!("{sign} from {was} before"),
+        times if times >= 10.0 => format!("{sign} {times:.0} times the {was} before"),
+        _ => format!(
             "{sign} {:.0} % from {was} before",
             ((now - before) / before * 100.0).abs()
         ),
@@ -97,6 +98,7 @@ mod tests {
         let trend = |now, before| trend(Unit::Count, now, before);
         assert_eq!(trend(15.0, 10.0), "▲ 50 % from 10 before");
         assert_eq!(trend(5.0, 10.0), "▼ 50 % from 10 before");
+        assert_eq!(trend(500.0, 10.0), "▲ 50 times the 10 before");
         assert_eq!(trend(5.0, 0.0), "▲ from 0 before");
         assert_eq!(trend(5.0, 5.0), "as before (5)");
     }
