@@ -22,6 +22,8 @@ pub struct Param {
 /// What a parameter may be.
 pub enum Form {
     Text,
+    /// A text that must be given.
+    Name,
     /// See [`span::EXPECTED`]; the default in the same form.
     Time(&'static str),
     /// One of these words; the first is the default.
@@ -112,6 +114,8 @@ impl Asked {
             let given = values.get(param.name).map(String::as_str);
             match param.form {
                 Form::Text => {}
+                Form::Name if given.is_some() => {}
+                Form::Name => return Err(Refused::value(param.name, "", "a name")),
                 Form::OneOf(words) | Form::Words(words) => {
                     one_of(param.name, given.unwrap_or(words[0]), words)?;
                 }
@@ -163,6 +167,11 @@ impl Asked {
     /// The value of a parameter, where it is given.
     pub fn word(&self, name: &str) -> Option<&str> {
         self.values.get(name).map(String::as_str)
+    }
+
+    /// A text that must be given, and so is.
+    pub fn name(&self, name: &str) -> &str {
+        self.word(name).unwrap_or_default()
     }
 
     /// A number, given or by default; 0 where there is neither.

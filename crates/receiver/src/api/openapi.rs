@@ -82,7 +82,7 @@ fn operation(question: &Question) -> Value {
 
 fn parameter(param: &Param) -> Value {
     let schema = match param.form {
-        Form::Text => json!({"type": "string"}),
+        Form::Text | Form::Name => json!({"type": "string"}),
         Form::Time(default) => json!({"type": "string", "default": default}),
         Form::Words(words) | Form::Needed(words) => json!({"type": "string", "enum": words}),
         Form::OneOf(words) => json!({"type": "string", "enum": words, "default": words[0]}),
@@ -96,7 +96,7 @@ fn parameter(param: &Param) -> Value {
     json!({
         "name": param.name,
         "in": "query",
-        "required": matches!(param.form, Form::Needed(_)),
+        "required": matches!(param.form, Form::Needed(_) | Form::Name),
         "description": about(param),
         "schema": schema,
     })
@@ -230,6 +230,7 @@ fn word(ty: Ty) -> &'static str {
 fn may_be(param: &Param) -> String {
     match param.form {
         Form::Text => "text".into(),
+        Form::Name => "text that must be given".into(),
         Form::Time(default) => format!("a time; `{default}`"),
         Form::Words(words) | Form::Needed(words) => format!("`{}`", words.join("`, `")),
         Form::OneOf(words) => format!("`{}`; `{}`", words.join("`, `"), words[0]),

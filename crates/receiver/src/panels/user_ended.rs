@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::Connection;
 
 use super::Panel;
-use super::user_facts::{WHO, name};
+use super::user_facts::WHO;
 use crate::api::asked::{Asked, FACILITY, FORMAT, FROM, STEP, TO};
 use crate::api::refused::Refused;
 use crate::api::reply::{Datum, Rows, Ty};
@@ -54,7 +54,7 @@ pub const QUESTION: Question = Question {
 
 fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
     let facilities = asked.facilities(store)?;
-    let user = name(asked)?;
+    let user = asked.name("user");
     seen::user(store, &facilities, user)?;
     let heard = heard::steps(store, &facilities, BATCH, asked.span, asked.step)?;
     let mut steps: BTreeMap<i64, (u32, f64)> = heard.keys().map(|time| (*time, (0, 0.0))).collect();

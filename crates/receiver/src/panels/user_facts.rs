@@ -20,8 +20,8 @@ use crate::store::slots::Cell;
 /// The user whom a question is about.
 pub const WHO: Param = Param {
     name: "user",
-    form: Form::Text,
-    about: "The user's published name. It must be given.",
+    form: Form::Name,
+    about: "The user's published name.",
 };
 
 pub const PANEL: Panel = Panel {
@@ -82,19 +82,9 @@ pub const QUESTION: Question = Question {
     answer: How::Rows(answer),
 };
 
-/// The name that was asked for.
-///
-/// # Errors
-/// 400: none was.
-pub fn name(asked: &Asked) -> Result<&str, Refused> {
-    asked
-        .word("user")
-        .ok_or_else(|| Refused::value("user", "", "the published name of a user"))
-}
-
 fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
     let facilities = asked.facilities(store)?;
-    let name = name(asked)?;
+    let name = asked.name("user");
     let user = seen::user(store, &facilities, name)?;
     let mut places = Vec::new();
     let (mut doors, mut days) = (BTreeSet::new(), BTreeSet::new());

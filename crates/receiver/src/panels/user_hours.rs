@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rusqlite::Connection;
 
 use super::Panel;
-use super::user_facts::{WHO, name};
+use super::user_facts::WHO;
 use crate::api::asked::{Asked, FACILITY, FORMAT, FROM, Form, Param, TO};
 use crate::api::refused::Refused;
 use crate::api::reply::{Datum, Rows, Ty};
@@ -69,7 +69,7 @@ pub const QUESTION: Question = Question {
 
 fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
     let facilities = asked.facilities(store)?;
-    let user = seen::user(store, &facilities, name(asked)?)?;
+    let user = seen::user(store, &facilities, asked.name("user"))?;
     let step = step(asked);
     let span = Span {
         from: step.begin(asked.exact.from),

@@ -113,8 +113,8 @@ fn times_are_shown_in_the_zone_that_is_picked() {
         assert_eq!(tab.value("#from"), "2026-11-02T00:00");
 
         let seen = |tz| {
-            tab.go(&format!("/users?from=-7d&sort=user&tz={tz}"));
-            tab.texts("#user-list tbody time")
+            tab.go(&format!("/user?user=canary-1&from=-7d&tz={tz}"));
+            tab.texts("#user-facts time")
         };
         assert_ne!(seen("utc"), seen("local"));
     });
