@@ -1,5 +1,7 @@
 //! What stopped reporting.
 
+use std::cmp::Reverse;
+
 use rusqlite::Connection;
 
 use super::Panel;
@@ -9,6 +11,7 @@ use crate::api::refused::Refused;
 use crate::api::reply::{Datum, Rows, Ty};
 use crate::api::{How, Question, facilities, field};
 use crate::draw::Draw;
+use crate::draw::cell::Unit;
 use crate::draw::table::{Show, Table, column};
 use crate::pages::OVERVIEW;
 
@@ -26,7 +29,7 @@ pub const PANEL: Panel = Panel {
             column("node", "Node", Show::Node),
             column("last", "Last heard of", Show::Ago),
             column("facility", "Facility", Show::Facility),
-            column("what", "What", Show::Text),
+            column("nodes", "Its nodes", Show::Number(Unit::Count)),
         ],
         long: None,
         none: "Nothing was heard of any node yet.",
@@ -36,7 +39,7 @@ pub const PANEL: Panel = Panel {
 pub const QUESTION: Question = Question {
     path: "silences",
     summary: "Nodes and facilities that stopped reporting",
-    about: "Of which nothing is there that was collected in the last 15 minutes: facilities first, then nodes, the longest silence first. Those that report are counted only.",
+    about: "Of which nothing is there that was collected in the last 15 minutes: facilities first, then nodes of the others, what fell silent last first. Those that report are counted only.",
     params: &[FACILITY, FORMAT],
     head: &[
         field("nodes", Ty::Int, "Nodes that are known."),
@@ -47,6 +50,11 @@ pub const QUESTION: Question = Question {
     fields: &[
         field("state", Ty::Text, "silent."),
         field("what", Ty::Text, "facility (all of it) or node."),
+        field(
+            "nodes",
+            Ty::MaybeInt,
+            "Of a facility: how many nodes of it are known; they are not named one by one.",
+        ),
         field("facility", Ty::Text, "The facility."),
         field(
             "node",
@@ -62,8 +70,16 @@ pub const QUESTION: Question = Question {
     answer: How::Rows(answer),
 };
 
-/// Something that is silent: its facility, node and newest document.
-type Silent = (String, Option<String>, Option<i64>);
+/// Something that is silent.
+struct Silent {
+    facility: String,
+    /// `None`: all of the facility.
+    node: Option<String>,
+    /// Of a facility.
+    nodes: Option<usize>,
+    /// Its newest document.
+    last: Option<i64>,
+}
 
 /// How many there are, and how many of them are silent.
 #[derive(Default)]
@@ -81,26 +97,34 @@ fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
     )?;
     for facility in asked.facilities(store)? {
         let last = facilities::last(store, facility.id)?;
-        facilities.add(last.is_none_or(|last| last < oldest));
-        if last.is_none_or(|last| last < oldest) {
-            silent.push((facility.name.clone(), None, last));
-        }
+        let is_silent = last.is_none_or(|last| last < oldest);
+        facilities.add(is_silent);
         let mut rows = read.query([facility.id])?;
+        let before = nodes.all;
         while let Some(row) = rows.next()? {
             let (node, last): (String, i64) = (row.get(0)?, row.get(1)?);
             nodes.add(last < oldest);
-            if last < oldest {
-                silent.push((facility.name.clone(), Some(node), Some(last)));
+            if last < oldest && !is_silent {
+                silent.push(Silent {
+                    facility: facility.name.clone(),
+                    node: Some(node),
+                    nodes: None,
+                    last: Some(last),
+                });
             }
         }
+        if is_silent {
+            silent.push(Silent {
+                facility: facility.name,
+                node: None,
+                nodes: Some(nodes.all - before),
+                last,
+            });
+        }
     }
-    silent.sort_by(|one, other| {
-        (one.1.is_some(), one.2, &one.0, &one.1).cmp(&(
-            other.1.is_some(),
-            other.2,
-            &other.0,
-            &other.1,
-        ))
+    silent.sort_by_key(|one| {
+        let (facility, node) = (one.facility.clone(), one.node.clone());
+        (node.is_some(), Reverse(one.last), facility, node)
     });
     let mut rows = Rows::default();
     rows.head = vec![
@@ -109,13 +133,19 @@ fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
         ("facilities", facilities.all.into()),
         ("says", sentence(&nodes, &facilities).into()),
     ];
-    for (facility, node, last) in silent {
+    for one in silent {
         rows.push(vec![
             "silent".into(),
-            if node.is_some() { "node" } else { "facility" }.into(),
-            facility.into(),
-            node.into(),
-            last.map(Datum::Time).into(),
+            if one.node.is_some() {
+                "node"
+            } else {
+                "facility"
+            }
+            .into(),
+            one.nodes.into(),
+            one.facility.into(),
+            one.node.into(),
+            one.last.map(Datum::Time).into(),
         ])?;
     }
     Ok(rows)

@@ -11,8 +11,8 @@ use anyhow::{Context as _, Result, bail};
 
 use super::jobs::Requests;
 
-/// Longer than any answer's head and body.
-const LONGEST_ANSWER: usize = 4096;
+/// Most answers are not longer, head and body.
+const USUAL_ANSWER: usize = 4096;
 
 /// What came of it.
 #[derive(Debug, Default)]
@@ -99,9 +99,12 @@ pub fn run(
 
 /// Reads an answer to its end; its status.
 pub fn answer(stream: &mut TcpStream) -> Result<u16> {
-    let mut bytes = [0; LONGEST_ANSWER];
+    let mut bytes = vec![0; USUAL_ANSWER];
     let mut n = 0;
     loop {
+        if n == bytes.len() {
+            bytes.resize(2 * n, 0);
+        }
         let more = stream.read(&mut bytes[n..]).context("no answer")?;
         if more == 0 {
             bail!("the connection was closed before the answer");
