@@ -1,5 +1,5 @@
 //! A browser of the test's own, by the WebDriver protocol: a chromedriver, and in it a headless Chromium
-//! that can reach this machine alone. Each ends with what started it.
+//! that can reach this machine alone. Both end with who started them.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::process::CommandExt as _;
@@ -40,9 +40,13 @@ const FLAGS: [&str; 12] = [
 /// What the name of an element is called on the wire.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
+/// Who runs a chromedriver, and ends all of the process group when nobody holds its standard input any more: also
+/// when we were killed. It keeps no standard output, so that it is heard when the chromedriver has ended.
+const KEEPER: &str = "chromedriver --port=0 & exec >&-; read end; kill -KILL 0";
+
 /// A browser with one tab.
 pub struct Driver {
-    chromedriver: Child,
+    group: Group,
     /// Of the session, once there is one.
     url: String,
     runtime: tokio::runtime::Runtime,
@@ -55,14 +59,14 @@ impl Driver {
     /// Starts one in this time zone.
     pub fn start(zone: &str) -> Self {
         let home = tempfile::tempdir().unwrap();
-        let (chromedriver, port) = chromedriver(&home, zone);
+        let (group, port) = chromedriver(&home, zone);
         let client = reqwest::Client::builder()
             .no_proxy()
             .timeout(PATIENCE)
             .tls_certs_only([]);
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut driver = Self {
-            chromedriver,
+            group,
             url: format!("http://127.0.0.1:{port}/session"),
             runtime: crate::support::runtime(),
             client: client.build().unwrap(),
@@ -86,7 +90,7 @@ impl Driver {
         self.url = format!("{}/{name}", self.url);
     }
 
-    /// A command, or why it was refused.
+    /// A command, or why it was refused, or not answered.
     pub fn ask(&self, method: &str, path: &str, body: &Value) -> Result<Value, String> {
         let mut request = self
             .client
@@ -94,11 +98,14 @@ impl Driver {
         if method == "POST" {
             request = request.body(body.to_string());
         }
-        let (status, text) = self.runtime.block_on(async {
-            let answer = request.send().await.unwrap();
-            (answer.status(), answer.text().await.unwrap())
+        let answered = self.runtime.block_on(async {
+            let answer = request.send().await?;
+            Ok((answer.status(), answer.text().await?))
         });
-        let answer: Value = serde_json::from_str(&text).unwrap();
+        let (status, text) = answered
+            .map_err(|why: reqwest::Error| format!("{method} {path}: no answer: {why:?}"))?;
+        let answer: Value = serde_json::from_str(&text)
+            .map_err(|why| format!("{method} {path}: {why} in {text}"))?;
         let value = answer["value"].clone();
         match status.is_success() {
             true => Ok(value),
@@ -151,31 +158,40 @@ impl Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
+        // Whether it is there still or not: the group ends with us.
         let _ = self.ask("DELETE", "", &Value::Null);
-        let group = Pid::from_raw(i32::try_from(self.chromedriver.id()).unwrap());
-        let _ = killpg(group, Signal::SIGKILL);
-        let _ = self.chromedriver.wait();
     }
 }
 
-/// A chromedriver in a process group of its own, which its browser joins; and its port.
+/// A chromedriver and its browser, in a process group of their own.
+struct Group(Child);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let group = Pid::from_raw(i32::try_from(self.0.id()).unwrap());
+        let _ = killpg(group, Signal::SIGKILL);
+        let _ = self.0.wait();
+    }
+}
+
+/// A chromedriver, and its port.
 #[expect(clippy::disallowed_methods, reason = "a test runs programs")]
-fn chromedriver(home: &TempDir, zone: &str) -> (Child, u16) {
-    let mut child = Command::new("chromedriver")
-        .arg("--port=0")
+fn chromedriver(home: &TempDir, zone: &str) -> (Group, u16) {
+    let keeper = Command::new("sh")
+        .args(["-c", KEEPER])
         .env_clear()
         .env("PATH", "/usr/bin:/bin")
         .env("HOME", home.path())
         .env("TMPDIR", home.path())
         .env("TZ", zone)
         .env("LANG", "C.UTF-8")
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .process_group(0)
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap());
+        .spawn();
+    let mut group = Group(keeper.unwrap());
+    let mut lines = BufReader::new(group.0.stdout.take().unwrap());
     let mut said = String::new();
     let port = loop {
         let before = said.len();
@@ -186,5 +202,27 @@ fn chromedriver(home: &TempDir, zone: &str) -> (Child, u16) {
     };
     // It must not wait for somebody who reads.
     std::thread::spawn(move || lines.read_to_end(&mut Vec::new()));
-    (child, port)
+    (group, port)
+}
+
+/// What is closed here is closed as well when the tests are ended by Ctrl-C, or killed.
+#[test]
+fn a_browser_ends_with_who_started_it() {
+    if !crate::support::needs::programs(&["chromium", "chromedriver"]) {
+        return;
+    }
+    let mut driver = Driver::start("UTC");
+    let home = driver.home.path().to_string_lossy().into_owned();
+    let is_there = || {
+        let mut all = std::fs::read_dir("/proc").unwrap();
+        all.any(|process| {
+            let line = std::fs::read(process.unwrap().path().join("cmdline"));
+            String::from_utf8_lossy(&line.unwrap_or_default()).contains(&home)
+        })
+    };
+    assert!(is_there());
+    drop(driver.group.0.stdin.take());
+    crate::support::wait_until("no browser", || !is_there());
+    // Nobody is there to be told that it is over.
+    assert!(driver.ask("DELETE", "", &Value::Null).is_err());
 }

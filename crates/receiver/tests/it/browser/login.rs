@@ -1,5 +1,7 @@
 //! Who comes in, and what they see then.
 
+use serde_json::json;
+
 use super::PAGES;
 use super::axe::assert_accessible;
 use super::site::Site;
@@ -36,6 +38,25 @@ fn after_logging_in_one_is_where_one_wanted_to_be() {
         tab.fill("#token", &site.viewer);
         tab.click("button[type=submit]");
         assert_eq!(tab.path(), wanted);
+        assert_eq!(tab.text("h1"), "Batch");
+    });
+}
+
+/// The cookie does not come along from elsewhere, as a mail in a browser: docs/dashboard.md says what to do then.
+#[test]
+fn a_link_from_elsewhere_asks_to_log_in_an_address_does_not() {
+    let site = Site::filled();
+    browse(site.url(), |tab| {
+        tab.log_in(&site.viewer);
+        let wanted = "/batch?from=-2d";
+        let mail = format!("data:text/html,<a href='{}{wanted}'>link</a>", tab.origin);
+        tab.driver.post("/url", &json!({"url": mail}));
+        tab.expect_refusal(401);
+        tab.click("a");
+        assert!(tab.is_seen("#token"));
+        assert_eq!(tab.path(), wanted);
+        // As by the Enter key in the address bar.
+        tab.go(wanted);
         assert_eq!(tab.text("h1"), "Batch");
     });
 }

@@ -8,6 +8,7 @@ mod keyboard;
 mod login;
 mod looks;
 mod numbers;
+mod paper;
 mod pictures;
 mod site;
 mod span;
