@@ -173,6 +173,20 @@ impl Summaries {
         add(&mut self.series, key, slot(time), f64::from(times));
     }
 
+    /// These without what documents say: that can be added up again.
+    pub fn of_no_document(&self) -> Self {
+        let mut kept = Self::default();
+        let all = self.series.iter();
+        for ((facility, metric, label, part), cells) in
+            all.filter(|((_, metric, ..), _)| metric.is_of_no_document())
+        {
+            let mut word = |name: Name| kept.words.of(self.words.text(name));
+            let key = (*facility, *metric, word(*label), word(*part));
+            kept.series.insert(key, cells.clone());
+        }
+        kept
+    }
+
     fn job(
         &mut self,
         store: &Connection,

@@ -708,3 +708,46 @@ fn what_no_document_says_is_counted_and_kept() {
     assert_eq!(counted(&writer), []);
     sound(&mut writer);
 }
+
+/// What cannot be added up again is not lost where the documents beside it are, nor where the store cannot be read.
+#[test]
+fn what_no_document_says_outlives_what_could_not_be_added_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = open(folder.path());
+    let batch = || Received {
+        key: Some(Key {
+            batch: uuid::Uuid::from_u128(1),
+            first: 0,
+            count: 1,
+        }),
+        ..received(&[job(0, 1)])
+    };
+    let refused = writer.refused();
+    refused.note(401, "no token", None, BEGIN);
+    writer.settle().unwrap();
+    for name in ["facility-0", "facility-1", "facility-2"] {
+        refused.note(403, "not yours", Some(name.into()), BEGIN);
+    }
+    writer
+        .store
+        .execute_batch("ALTER TABLE facilities RENAME TO away")
+        .unwrap();
+    assert!(writer.settle().is_err());
+    writer
+        .store
+        .execute_batch("ALTER TABLE away RENAME TO facilities")
+        .unwrap();
+    keep(&mut writer, vec![batch(), batch()]);
+    writer.lose();
+    keep(&mut writer, vec![batch()]);
+    writer.settle().unwrap();
+    let sum = |metric: &str| {
+        let sum = format!(
+            "SELECT CAST(sum(sum) AS INTEGER) FROM days JOIN series ON series.id = days.id / 65536 WHERE metric = '{metric}'"
+        );
+        number(&writer, &sum)
+    };
+    assert_eq!(sum("repeated"), 2);
+    assert_eq!(sum("refused"), 4);
+    assert_eq!(sum("documents"), 1);
+}
