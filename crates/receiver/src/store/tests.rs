@@ -751,3 +751,32 @@ fn what_no_document_says_outlives_what_could_not_be_added_up() {
     assert_eq!(sum("refused"), 4);
     assert_eq!(sum("documents"), 1);
 }
+
+#[tokio::test]
+async fn one_reader_is_left_where_all_others_are_busy() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, writing) = Store::open(folder.path()).unwrap();
+    let (end, _) = tokio::sync::broadcast::channel::<()>(1);
+    let mut long = Vec::new();
+    for _ in 0..super::READERS {
+        let (began, begins) = oneshot::channel();
+        let (store, mut ended) = (store.clone(), end.subscribe());
+        long.push(tokio::spawn(async move {
+            let wait = move |_: &mut rusqlite::Connection| {
+                let _ = began.send(());
+                Ok(ended.blocking_recv()?)
+            };
+            store.read(wait).await
+        }));
+        begins.await.unwrap();
+    }
+    let patience = std::time::Duration::from_secs(10);
+    let apart = tokio::time::timeout(patience, store.read_apart(|_| Ok(())));
+    apart.await.unwrap().unwrap();
+    end.send(()).unwrap();
+    for one in long {
+        one.await.unwrap().unwrap();
+    }
+    drop(store);
+    writing.end().unwrap();
+}
