@@ -32,6 +32,8 @@ pub struct Standings(Mutex<Option<(Instant, Arc<Standing>)>>);
 pub struct Standing {
     /// Or why not, for the log.
     pub ready: Result<(), String>,
+    /// Whether facilities and nodes were read now: if not, they are those of the last good reading.
+    pub is_read: bool,
     pub facilities: Vec<Facility>,
     pub nodes: Vec<Node>,
     /// Bytes of the store's file.
@@ -57,6 +59,9 @@ pub struct Node {
     pub newest: i64,
 }
 
+/// Who was heard of.
+type Heard = (Vec<Facility>, Vec<Node>);
+
 impl Standings {
     /// How it stands, some seconds ago at most.
     pub async fn now(&self, app: &App) -> Arc<Standing> {
@@ -66,37 +71,49 @@ impl Standings {
         {
             return Arc::clone(standing);
         }
-        let standing = Arc::new(look(app).await);
+        let before = last.as_ref().map(|(_, standing)| &**standing);
+        let standing = Arc::new(look(app, before).await);
         *last = Some((Instant::now(), Arc::clone(&standing)));
         standing
     }
 }
 
-async fn look(app: &App) -> Standing {
+async fn look(app: &App, before: Option<&Standing>) -> Standing {
     let settled = in_time(app.store.settle()).await;
     let settled = match app.store.tally().is_failing() {
         true => Err(anyhow!("the last documents could not be stored")),
         false => settled,
     };
-    let read = in_time(app.store.read(|store| read(store, clock::now()))).await;
+    let read = in_time(app.store.read_apart(|store| read(store, clock::now()))).await;
     if let Err(why) = settled.as_ref().and(read.as_ref().map(|_| &())) {
         tracing::warn!("not ready: {why:#}");
     }
-    let (ready, (facilities, nodes)) = match (settled, read) {
-        (Ok(()), Ok(read)) => (Ok(()), read),
-        (Err(why), Ok(read)) => (Err(format!("{why:#}")), read),
-        (_, Err(why)) => (Err(format!("{why:#}")), Default::default()),
-    };
     let size = |name: &str| {
         let path = app.store.folder().join(name);
         path.metadata().map_or(0, |file| file.len())
     };
     Standing {
-        ready,
-        facilities,
-        nodes,
         store: size(FILE),
         log: size(&format!("{FILE}-wal")),
+        ..known(settled, read, before)
+    }
+}
+
+/// Who is known stays known where the store cannot be read.
+fn known(settled: Result<()>, read: Result<Heard>, before: Option<&Standing>) -> Standing {
+    let is_read = read.is_ok();
+    let (read, (facilities, nodes)) = match (read, before) {
+        (Ok(read), _) => (Ok(()), read),
+        (Err(why), Some(last)) => (Err(why), (last.facilities.clone(), last.nodes.clone())),
+        (Err(why), None) => (Err(why), Heard::default()),
+    };
+    Standing {
+        ready: read.and(settled).map_err(|why| format!("{why:#}")),
+        is_read,
+        facilities,
+        nodes,
+        store: 0,
+        log: 0,
     }
 }
 
@@ -108,7 +125,7 @@ async fn in_time<T>(what: impl Future<Output = Result<T>>) -> Result<T> {
     }
 }
 
-fn read(store: &Connection, now: i64) -> Result<(Vec<Facility>, Vec<Node>)> {
+fn read(store: &Connection, now: i64) -> Result<Heard> {
     let facilities: Vec<Facility> = store
         .prepare_cached(
             "SELECT name, (SELECT max(time) FROM (
@@ -158,4 +175,29 @@ fn read(store: &Connection, now: i64) -> Result<(Vec<Facility>, Vec<Node>)> {
         }
     }
     Ok((facilities, nodes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_known_stays_known_where_the_store_cannot_be_read() {
+        let facility = |name: &str| Facility {
+            name: name.into(),
+            newest: None,
+            last_hour: 0,
+        };
+        let good = known(Ok(()), Ok((vec![facility("AF-1")], Vec::new())), None);
+        assert!(good.is_read && good.ready.is_ok());
+        let bad = known(Ok(()), Err(anyhow!("no answer")), Some(&good));
+        assert_eq!(bad.facilities, good.facilities);
+        assert!(!bad.is_read);
+        assert_eq!(bad.ready, Err("no answer".to_owned()));
+        let worse = known(Ok(()), Err(anyhow!("no answer")), Some(&bad));
+        assert_eq!(worse.facilities, good.facilities);
+        let unsettled = known(Err(anyhow!("full")), Ok(Heard::default()), Some(&good));
+        assert_eq!(unsettled.facilities, []);
+        assert!(unsettled.is_read && unsettled.ready.is_err());
+    }
 }

@@ -173,31 +173,38 @@ fn top(
     facilities: &[i64],
 ) -> Result<(HashMap<i64, Vec<Series>>, usize), Refused> {
     let mut jobs: HashMap<String, f64> = HashMap::new();
-    let mut all = HashMap::new();
+    let mut users = Vec::new();
     for facility in facilities {
-        let mut some = numbers::series(store, *facility, Metric::JobsOfUser)?;
-        if is_long(asked.span) {
-            for (user, sum) in numbers::by_label(store, *facility, Metric::JobsOfUser, asked.span)?
-            {
-                *jobs.entry(user).or_insert(0.0) += sum;
-            }
-        } else {
-            let mut seen = Vec::new();
-            for series in some {
-                if let Some(total) = numbers::total(store, series.id, asked.span)? {
-                    *jobs.entry(series.label.clone()).or_insert(0.0) += total.sum;
-                    seen.push(series);
-                }
-            }
-            some = seen;
+        let own = sums(store, *facility, asked.span)?;
+        for (user, sum) in &own {
+            *jobs.entry(user.clone()).or_insert(0.0) += sum;
         }
-        all.insert(*facility, some);
+        users.push((*facility, own));
     }
-    let chosen = most(jobs, asked.limit());
-    for series in all.values_mut() {
-        series.retain(|series| chosen.0.contains(&series.label));
+    let (chosen, cut) = most(jobs, asked.limit());
+    let mut all: HashMap<i64, Vec<Series>> = HashMap::new();
+    for (facility, own) in users {
+        for (user, _) in own.iter().filter(|(user, _)| chosen.contains(user)) {
+            let series = numbers::of_label(store, facility, Metric::JobsOfUser, user)?;
+            all.entry(facility).or_default().extend(series);
+        }
     }
-    Ok((all, chosen.1))
+    Ok((all, cut))
+}
+
+/// A facility's jobs by user.
+fn sums(store: &Connection, facility: i64, span: Span) -> Result<Vec<(String, f64)>, Refused> {
+    if is_long(span) {
+        return Ok(numbers::by_label(
+            store,
+            facility,
+            Metric::JobsOfUser,
+            span,
+        )?);
+    }
+    let totals = numbers::totals(store, facility, Metric::JobsOfUser, span)?;
+    let sums = totals.into_iter().map(|(user, cell)| (user, cell.sum));
+    Ok(sums.collect())
 }
 
 /// Whether parts of its first and last day are too little to tell who has most jobs.

@@ -222,6 +222,26 @@ pub fn total(store: &Connection, series: i64, span: Span) -> Result<Option<Cell>
     Ok(total)
 }
 
+/// The last five minutes in a span in which a series has anything.
+pub fn last(store: &Connection, series: i64, span: Span) -> Result<Option<i64>, Refused> {
+    let (first, last) = span.days();
+    let id = slots::row(series, 0);
+    let mut read = store.prepare_cached(
+        "SELECT id - ?1 FROM days WHERE id BETWEEN ?1 + ?2 AND ?1 + ?3 ORDER BY id DESC",
+    )?;
+    let mut rows = read.query([id, first, last])?;
+    // Of the last day, all may be after the span.
+    while let Some(row) = rows.next()? {
+        let day = row.get(0)?;
+        let slots = Day::read(store, id + day)?;
+        let time = times(day, &slots).map(|(time, _)| time);
+        if let Some(time) = time.filter(|time| span.has(*time)).last() {
+            return Ok(Some(time));
+        }
+    }
+    Ok(None)
+}
+
 /// The first and the last day that are in a span from beginning to end; the last is before the first where
 /// there is none.
 pub fn whole_days(span: Span) -> (i64, i64) {

@@ -163,20 +163,20 @@ fn by_user(store: &Connection, asked: &Asked) -> Result<(BTreeMap<Of, Steps>, us
     let mut seconds: HashMap<String, f64> = HashMap::new();
     let mut all = Vec::new();
     for facility in asked.facilities(store)? {
-        for series in numbers::series(store, facility.id, Metric::EndedOfUser)? {
-            if let Some(total) = numbers::total(store, series.id, asked.span)? {
-                *seconds.entry(series.label.clone()).or_insert(0.0) += total.sum;
-                all.push(series);
-            }
+        let own = numbers::totals(store, facility.id, Metric::EndedOfUser, asked.span)?;
+        for (user, total) in own {
+            *seconds.entry(user.clone()).or_insert(0.0) += total.sum;
+            all.push((facility.id, user, total));
         }
     }
     let (top, cut) = most(seconds, asked.limit());
     let mut n = 0;
     let mut lines: BTreeMap<Of, Steps> = BTreeMap::new();
-    for series in all.into_iter().filter(|series| top.contains(&series.label)) {
-        let line = lines.entry(Of::User(series.label)).or_default();
+    for (facility, user, total) in all.into_iter().filter(|(_, user, _)| top.contains(user)) {
+        let own = of_user(store, asked, (facility, &user), total)?;
+        let line = lines.entry(Of::User(user)).or_default();
         let before = line.len();
-        for (time, cell) in steps(store, asked, series.id)? {
+        for (time, cell) in own {
             numbers::add(line, time, cell);
         }
         n += line.len() - before;
@@ -188,4 +188,24 @@ fn by_user(store: &Connection, asked: &Asked) -> Result<(BTreeMap<Of, Steps>, us
         .for_each(|steps| subtract(rest.get_mut(&Of::Rest), steps));
     lines.append(&mut rest);
     Ok((lines, cut))
+}
+
+/// A user's jobs that ended at a facility, by step; their total under one where steps are not asked for.
+fn of_user(
+    store: &Connection,
+    asked: &Asked,
+    (facility, user): (i64, &str),
+    total: Cell,
+) -> Result<Steps, Refused> {
+    let mut own = Steps::new();
+    if asked.word("over") != Some("time") {
+        own.insert(asked.span.from, total);
+        return Ok(own);
+    }
+    for series in numbers::of_label(store, facility, Metric::EndedOfUser, user)? {
+        for (time, cell) in numbers::steps(store, series.id, asked.span, asked.step)? {
+            numbers::add(&mut own, time, cell);
+        }
+    }
+    Ok(own)
 }

@@ -377,7 +377,7 @@ fn notes(view: &View, viewer: &Viewer, standing: &Standing) -> Vec<String> {
         .facilities
         .iter()
         .filter(|facility| own.is_none_or(|own| own == facility.name));
-    if seen.next().is_none() {
+    if standing.is_read && seen.next().is_none() {
         notes.push(match own {
             Some(own) => format!("{own} has not sent anything yet."),
             None => "No facility has sent anything yet. `afmetrics_receiver token create --facility NAME` makes a token for one; its collectors send to this address.".to_owned(),

@@ -159,7 +159,7 @@ async fn show(page: &'static Page, viewer: &Viewer, query: &str, app: &Arc<App>)
                 "Your token is for reading another facility.",
             );
         }
-        (Some(asked), None) if !facilities.any(|known| known == asked) => {
+        (Some(asked), None) if standing.is_read && !facilities.any(|known| known == asked) => {
             return frame::message(
                 app,
                 StatusCode::NOT_FOUND,

@@ -24,14 +24,14 @@ use crate::store::slots::{self, Day};
 const LEAST_MS: i64 = 15 * 60_000;
 /// What fell silent for good, longer than this before the span, is gone and no gap.
 const GONE_MS: i64 = 31 * DAY_MS;
-/// Nodes are looked at one by one in spans up to this, as there are many.
-const NODES_MS: i64 = 32 * DAY_MS;
+/// Nodes are looked at one by one in spans up to this (a week, and a day that has begun), as there are many.
+const NODES_MS: i64 = 8 * DAY_MS;
 
 pub const PANEL: Panel = Panel {
     name: "gaps",
     page: &QUALITY,
     title: "Gaps",
-    about: "15 minutes or more in which nothing was heard that had been heard before: by kind, and by node for ssh and CPU where its gap is not that of all. Longest first. A kind with nothing to report, such as no job in the queue, is silent, too.",
+    about: "15 minutes or more in which nothing was heard that had been heard before: by kind, and, in spans of up to 8 days, by node for ssh and CPU where its gap is not that of all. Longest first. A kind with nothing to report, such as no job in the queue, is silent, too.",
     is_wide: true,
     question: &QUESTION,
     fixed: &[("limit", "100")],
@@ -53,7 +53,7 @@ pub const PANEL: Panel = Panel {
 const QUESTION: Question = Question {
     path: "gaps",
     summary: "When a kind or a node fell silent",
-    about: "Gaps of 15 minutes or more that touch the span, longest first; they are counted in full five minutes and may begin before the span and end after it. A source that was last heard more than 31 days before the span is gone, and no gap. Nodes (of ssh and CPU) are looked at in spans of up to a month; a gap that is that of the whole kind is not said of each of them.",
+    about: "Gaps of 15 minutes or more that touch the span, longest first; they are counted in full five minutes and may begin before the span and end after it. A source that was last heard more than 31 days before the span is gone, and no gap. Nodes (of ssh and CPU) are looked at in spans of up to 8 days; a gap that is that of the whole kind is not said of each of them.",
     params: &[
         FACILITY,
         FROM,

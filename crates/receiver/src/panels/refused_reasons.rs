@@ -7,7 +7,6 @@ use crate::api::asked::{Asked, FACILITY, FORMAT, FROM, TO};
 use crate::api::facilities::count;
 use crate::api::refused::Refused;
 use crate::api::reply::{Datum, Rows, Ty};
-use crate::api::span::Step;
 use crate::api::{How, Question, field, numbers};
 use crate::documents::Metric;
 use crate::documents::metric::NOBODY;
@@ -60,10 +59,10 @@ fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
     for facility in asked.facilities_of(store, Metric::Refused)? {
         let name = (facility.id != NOBODY).then_some(facility.name);
         for series in numbers::series(store, facility.id, Metric::Refused)? {
-            let steps = numbers::steps(store, series.id, asked.span, Step::FiveMinutes)?;
-            if let Some((last, _)) = steps.last_key_value() {
-                let requests: f64 = steps.values().map(|cell| cell.sum).sum();
-                all.push((requests, *last, series.label, name.clone()));
+            let total = numbers::total(store, series.id, asked.span)?;
+            let last = numbers::last(store, series.id, asked.span)?;
+            if let (Some(total), Some(last)) = (total, last) {
+                all.push((total.sum, last, series.label, name.clone()));
             }
         }
     }

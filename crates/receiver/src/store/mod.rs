@@ -123,6 +123,8 @@ pub struct Store {
 #[derive(Debug)]
 struct Readers {
     places: Arc<Semaphore>,
+    /// For what must not wait for long questions.
+    apart: Arc<Semaphore>,
     idle: Mutex<Vec<Connection>>,
 }
 
@@ -177,6 +179,7 @@ impl Store {
             writer: ended,
             readers: Arc::new(Readers {
                 places: Arc::new(Semaphore::new(READERS)),
+                apart: Arc::new(Semaphore::new(1)),
                 idle: Mutex::default(),
             }),
             queue,
@@ -323,9 +326,28 @@ impl Store {
         &self,
         what: impl FnOnce(&mut Connection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
+        self.read_at(&self.readers.places, what).await
+    }
+
+    /// The same with a place of its own, however busy the others are: for how the receiver stands.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn read_apart<T: Send + 'static>(
+        &self,
+        what: impl FnOnce(&mut Connection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.read_at(&self.readers.apart, what).await
+    }
+
+    async fn read_at<T: Send + 'static>(
+        &self,
+        places: &Arc<Semaphore>,
+        what: impl FnOnce(&mut Connection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let readers = Arc::clone(&self.readers);
         let folder = self.folder.clone();
-        let place = Arc::clone(&self.readers.places).acquire_owned().await?;
+        let place = Arc::clone(places).acquire_owned().await?;
         tokio::task::spawn_blocking(move || {
             // Held until it is read, even if nobody waits for it any more.
             let _place = place;

@@ -61,6 +61,15 @@ impl Refused {
     pub fn take(&self) -> HashMap<What, u32> {
         std::mem::take(&mut locked(&self.0))
     }
+
+    /// What was taken and could not be counted.
+    pub fn put_back(&self, taken: impl Iterator<Item = (What, u32)>) {
+        let mut all = locked(&self.0);
+        for (what, times) in taken {
+            let now = all.entry(what).or_default();
+            *now = now.saturating_add(times);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! settling; where nothing came since the last one, nobody waits.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::oneshot;
 
@@ -13,8 +13,10 @@ type Reply = oneshot::Sender<Result<(), String>>;
 /// What the writer and those who ask share.
 #[derive(Debug, Default)]
 pub struct Settling {
-    /// Something may be stored that is not settled.
-    is_due: AtomicBool,
+    /// How often something came.
+    came: AtomicU64,
+    /// How much of that is settled: what came meanwhile is not.
+    settled: AtomicU64,
     /// Since the writer was told.
     asking: Mutex<Vec<Reply>>,
 }
@@ -30,19 +32,24 @@ pub enum Asked {
 }
 
 impl Settling {
-    /// Before documents are answered for: from then on who asks has to see them.
+    /// Something came. Before documents are answered for: from then on who asks has to see them.
     pub fn is_due(&self) {
-        self.is_due.store(true, Ordering::Release);
+        self.came.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Nothing is stored that is not settled.
-    pub fn is_done(&self) {
-        self.is_due.store(false, Ordering::Release);
+    /// How often something came; before a settling takes it.
+    pub fn came(&self) -> u64 {
+        self.came.load(Ordering::Acquire)
+    }
+
+    /// All is settled that had come by then.
+    pub fn is_done(&self, came: u64) {
+        self.settled.store(came, Ordering::Release);
     }
 
     /// Asks for a settling; `tell` tells the writer, if it does not know yet that somebody asks.
     pub fn ask(&self, tell: impl FnOnce() -> Result<(), Refusal>) -> Asked {
-        if !self.is_due.load(Ordering::Acquire) {
+        if self.settled.load(Ordering::Acquire) == self.came() {
             return Asked::Nothing;
         }
         let mut asking = locked(&self.asking);
@@ -84,8 +91,19 @@ mod tests {
         assert_eq!(settling.take().len(), 3);
         assert!(matches!(ask(), Asked::Wait(_)));
         assert_eq!(told.get(), 2, "the first settling may have begun before");
-        settling.is_done();
+        settling.is_done(settling.came());
         assert!(matches!(ask(), Asked::Nothing));
+    }
+
+    /// What is refused is noted by other threads than the one that settles.
+    #[test]
+    fn what_comes_during_a_settling_is_due_after_it() {
+        let settling = Settling::default();
+        settling.is_due();
+        let came = settling.came();
+        settling.is_due();
+        settling.is_done(came);
+        assert!(matches!(settling.ask(|| Ok(())), Asked::Wait(_)));
     }
 
     #[test]

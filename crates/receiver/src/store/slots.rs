@@ -61,6 +61,17 @@ pub fn rows(series: i64, from: i64) -> [i64; 2] {
     [row(series, from), row(series, DAYS - 1)]
 }
 
+/// Packs days, one after the other: to begin anew for each takes longer than to pack it.
+pub struct Packer(zstd::bulk::Compressor<'static>);
+
+impl Packer {
+    /// # Errors
+    /// There is no memory for it.
+    pub fn new() -> std::io::Result<Self> {
+        zstd::bulk::Compressor::new(1).map(Self)
+    }
+}
+
 /// The cells of a day, by slot from 0 to 287.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Day(Vec<(u16, Cell)>);
@@ -106,7 +117,7 @@ impl Day {
 
     /// The day's bytes: how many cells, then column by column their slots, numbers, sums, and, where
     /// any cell has more than one sample, least and most; packed by zstd.
-    pub fn pack(&self) -> Result<Vec<u8>> {
+    pub fn pack(&self, packer: &mut Packer) -> Result<Vec<u8>> {
         let many = self.0.iter().any(|(_, cell)| cell.n != 1);
         let mut bytes = Vec::with_capacity(4 + self.0.len() * 30);
         bytes.push(u8::from(many));
@@ -122,7 +133,7 @@ impl Day {
             column(&mut bytes, self.0.iter().map(|(_, cell)| cell.min));
             column(&mut bytes, self.0.iter().map(|(_, cell)| cell.max));
         }
-        Ok(zstd::bulk::compress(&bytes, 1)?)
+        Ok(packer.0.compress(&bytes)?)
     }
 
     /// # Errors

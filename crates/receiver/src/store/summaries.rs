@@ -173,6 +173,20 @@ impl Summaries {
         add(&mut self.series, key, slot(time), f64::from(times));
     }
 
+    /// These without what documents say: that can be added up again.
+    pub fn of_no_document(&self) -> Self {
+        let mut kept = Self::default();
+        let all = self.series.iter();
+        for ((facility, metric, label, part), cells) in
+            all.filter(|((_, metric, ..), _)| metric.is_of_no_document())
+        {
+            let mut word = |name: Name| kept.words.of(self.words.text(name));
+            let key = (*facility, *metric, word(*label), word(*part));
+            kept.series.insert(key, cells.clone());
+        }
+        kept
+    }
+
     fn job(
         &mut self,
         store: &Connection,
@@ -242,8 +256,9 @@ impl Summaries {
     /// The store cannot be read or written.
     pub fn settle(&mut self, store: &Transaction<'_>, last_block: i64) -> Result<()> {
         let of_ended = self.settle_ended(store)?;
+        let mut packer = slots::Packer::new()?;
         for series in [&self.series, &of_ended] {
-            settle_series(store, series, &self.words, &mut self.ids)?;
+            settle_series(store, &mut packer, series, &self.words, &mut self.ids)?;
         }
         self.settle_seen(store)?;
         self.settle_latest(store)?;
@@ -376,6 +391,7 @@ pub fn length_class(runtime: i64) -> u32 {
 
 fn settle_series(
     store: &Transaction<'_>,
+    packer: &mut slots::Packer,
     series: &Series,
     words: &Names,
     ids: &mut Ids,
@@ -398,7 +414,7 @@ fn settle_series(
             }
             let total = stored.total();
             write.execute(params![row, total.n, total.sum, total.min, total.max])?;
-            write_cells.execute(params![row, stored.pack()?])?;
+            write_cells.execute(params![row, stored.pack(packer)?])?;
         }
     }
     Ok(())

@@ -708,3 +708,75 @@ fn what_no_document_says_is_counted_and_kept() {
     assert_eq!(counted(&writer), []);
     sound(&mut writer);
 }
+
+/// What cannot be added up again is not lost where the documents beside it are, nor where the store cannot be read.
+#[test]
+fn what_no_document_says_outlives_what_could_not_be_added_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = open(folder.path());
+    let batch = || Received {
+        key: Some(Key {
+            batch: uuid::Uuid::from_u128(1),
+            first: 0,
+            count: 1,
+        }),
+        ..received(&[job(0, 1)])
+    };
+    let refused = writer.refused();
+    refused.note(401, "no token", None, BEGIN);
+    writer.settle().unwrap();
+    for name in ["facility-0", "facility-1", "facility-2"] {
+        refused.note(403, "not yours", Some(name.into()), BEGIN);
+    }
+    writer
+        .store
+        .execute_batch("ALTER TABLE facilities RENAME TO away")
+        .unwrap();
+    assert!(writer.settle().is_err());
+    writer
+        .store
+        .execute_batch("ALTER TABLE away RENAME TO facilities")
+        .unwrap();
+    keep(&mut writer, vec![batch(), batch()]);
+    writer.lose();
+    keep(&mut writer, vec![batch()]);
+    writer.settle().unwrap();
+    let sum = |metric: &str| {
+        let sum = format!(
+            "SELECT CAST(sum(sum) AS INTEGER) FROM days JOIN series ON series.id = days.id / 65536 WHERE metric = '{metric}'"
+        );
+        number(&writer, &sum)
+    };
+    assert_eq!(sum("repeated"), 2);
+    assert_eq!(sum("refused"), 4);
+    assert_eq!(sum("documents"), 1);
+}
+
+#[tokio::test]
+async fn one_reader_is_left_where_all_others_are_busy() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, writing) = Store::open(folder.path()).unwrap();
+    let (end, _) = tokio::sync::broadcast::channel::<()>(1);
+    let mut long = Vec::new();
+    for _ in 0..super::READERS {
+        let (began, begins) = oneshot::channel();
+        let (store, mut ended) = (store.clone(), end.subscribe());
+        long.push(tokio::spawn(async move {
+            let wait = move |_: &mut rusqlite::Connection| {
+                let _ = began.send(());
+                Ok(ended.blocking_recv()?)
+            };
+            store.read(wait).await
+        }));
+        begins.await.unwrap();
+    }
+    let patience = std::time::Duration::from_secs(10);
+    let apart = tokio::time::timeout(patience, store.read_apart(|_| Ok(())));
+    apart.await.unwrap().unwrap();
+    end.send(()).unwrap();
+    for one in long {
+        one.await.unwrap().unwrap();
+    }
+    drop(store);
+    writing.end().unwrap();
+}

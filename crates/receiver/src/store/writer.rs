@@ -458,13 +458,15 @@ impl Writer {
     /// The store cannot be written; then it is kept, and written the next time.
     pub fn settle(&mut self) -> Result<()> {
         self.settled = Instant::now();
+        // What comes from now on is due again.
+        let came = self.settling.came();
         let used = self.used.take();
         if let Err(why) = self.catch_up().and_then(|()| self.count_refused()) {
             self.used.put_back(used);
             return Err(why);
         }
         if self.summaries.is_empty() && used.is_empty() {
-            self.settling.is_done();
+            self.settling.is_done(came);
             return Ok(());
         }
         let mut write = || -> Result<()> {
@@ -482,7 +484,7 @@ impl Writer {
         };
         match write() {
             Ok(()) => {
-                self.settling.is_done();
+                self.settling.is_done(came);
                 if self.summaries.settled() {
                     self.forget_ids();
                 }
@@ -499,16 +501,19 @@ impl Writer {
     /// As if some of what was committed could not be added up.
     #[cfg(test)]
     pub(super) fn lose(&mut self) {
-        self.summaries = Summaries::default();
-        self.forget_ids();
+        self.begin_anew();
         self.is_behind = true;
+    }
+
+    fn begin_anew(&mut self) {
+        self.summaries = self.summaries.of_no_document();
+        self.forget_ids();
     }
 
     /// Begins anew with what is not settled, if a document of it could not be added up.
     fn catch_up(&mut self) -> Result<()> {
         if self.is_behind {
-            self.summaries = Summaries::default();
-            self.forget_ids();
+            self.begin_anew();
             let settled = self
                 .store
                 .query_row("SELECT block FROM summarised", [], |row| row.get(0))?;
@@ -520,13 +525,21 @@ impl Writer {
 
     /// Adds up what was refused since the last settling. A facility of which nothing is stored yet has no number.
     fn count_refused(&mut self) -> Result<()> {
-        for (refused, times) in self.refused.take() {
+        let mut all = self.refused.take().into_iter();
+        while let Some((refused, times)) = all.next() {
             let facility = match &refused.facility {
-                Some(name) => forget::id(&self.store, "facilities", name)?,
-                None => None,
+                Some(name) => forget::id(&self.store, "facilities", name),
+                None => Ok(None),
+            };
+            let facility = match facility {
+                Ok(facility) => facility.unwrap_or(NOBODY),
+                Err(why) => {
+                    self.refused.put_back(all.chain([(refused, times)]));
+                    return Err(why.into());
+                }
             };
             let label = self.summaries.words.of(&refused.label());
-            let what = (facility.unwrap_or(NOBODY), Metric::Refused);
+            let what = (facility, Metric::Refused);
             self.summaries.note(what, label, refused.time(), times);
         }
         Ok(())
