@@ -13,6 +13,9 @@ use crate::documents::Metric;
 use crate::documents::time::DAY_MS;
 use crate::store::slots;
 
+/// Days before a span in which a source that goes on was heard of.
+const LATELY: i64 = 31;
+
 /// The series that have something whenever a door's source is heard of, at all facilities. Of batch, not its
 /// documents: that the queue was read and empty is a zero of its jobs.
 pub fn series(
@@ -79,24 +82,60 @@ pub fn any(
     Ok(false)
 }
 
-/// Whether a door's source was heard of before a span, or in its first 24th: otherwise the source is younger
-/// than the span, and its numbers are of a part of it.
+/// Whether a span can be compared with the one before it, `earlier`, of the same length: each facility whose door
+/// was heard of in one of them was heard of before both, too. A younger source's numbers are of a part only.
 pub fn since(
     store: &Connection,
     facilities: &[Facility],
     door: usize,
+    earlier: Span,
+) -> Result<bool, Refused> {
+    for facility in facilities {
+        let all = series(store, std::slice::from_ref(facility), door)?;
+        if !is_known_before(store, &all, earlier)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Whether series of one source that have something in a span or in the one after it, of the same length, go back
+/// to before the span.
+pub fn is_known_before(store: &Connection, all: &[Series], span: Span) -> Result<bool, Refused> {
+    let both = Span {
+        from: span.from,
+        to: span.to + (span.to - span.from),
+    };
+    for series in all {
+        if numbers::has_any(store, series.id, both)? {
+            return goes_back(store, all, span, LATELY);
+        }
+    }
+    Ok(true)
+}
+
+/// Whether any of these series has something in so many days before a span, or in the span's first 24th.
+pub fn goes_back(
+    store: &Connection,
+    all: &[Series],
     span: Span,
+    days: i64,
 ) -> Result<bool, Refused> {
     let mut read = store.prepare_cached("SELECT 1 FROM days WHERE id BETWEEN ? AND ? LIMIT 1")?;
     let (first, _) = span.days();
-    for series in series(store, facilities, door)? {
-        if read.exists([slots::row(series.id, 0), slots::row(series.id, first - 1)])? {
-            return Ok(true);
-        }
-    }
+    let earliest = (first - days).max(0);
     let begin = Span {
         from: first * DAY_MS,
         to: span.from + (span.to - span.from) / 24 + 1,
     };
-    any(store, facilities, door, begin)
+    for series in all {
+        let rows = [
+            slots::row(series.id, earliest),
+            slots::row(series.id, first - 1),
+        ];
+        if read.exists(rows)? || numbers::has_any(store, series.id, begin)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

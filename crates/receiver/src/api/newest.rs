@@ -1,6 +1,6 @@
 //! The newest document of each kind, by node and part (a mount, a queue).
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Row, params};
 use serde::de::DeserializeOwned;
 
 use super::refused::Refused;
@@ -58,21 +58,27 @@ pub fn all(store: &Connection, facility: i64) -> rusqlite::Result<Vec<Newest>> {
             "SELECT kinds.name, node, part, time, document FROM latest JOIN kinds ON kinds.id = kind
              WHERE facility = ? ORDER BY node, part, kinds.name",
         )?
-        .query_map([facility], |row| {
-            Ok(Newest {
-                kind: row.get(0)?,
-                node: row.get(1)?,
-                part: row.get(2)?,
-                time: row.get(3)?,
-                document: row.get(4)?,
-            })
-        })?
+        .query_map([facility], newest)?
         .collect()
 }
 
 /// Those of one kind.
 pub fn of(store: &Connection, facility: i64, kind: &str) -> rusqlite::Result<Vec<Newest>> {
-    let mut all = all(store, facility)?;
-    all.retain(|newest| newest.kind == kind);
-    Ok(all)
+    store
+        .prepare_cached(
+            "SELECT ?2, node, part, time, document FROM latest
+             WHERE facility = ?1 AND kind = (SELECT id FROM kinds WHERE name = ?2) ORDER BY node, part",
+        )?
+        .query_map(params![facility, kind], newest)?
+        .collect()
+}
+
+fn newest(row: &Row<'_>) -> rusqlite::Result<Newest> {
+    Ok(Newest {
+        kind: row.get(0)?,
+        node: row.get(1)?,
+        part: row.get(2)?,
+        time: row.get(3)?,
+        document: row.get(4)?,
+    })
 }

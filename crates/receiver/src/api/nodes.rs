@@ -47,7 +47,7 @@ pub const QUESTION: Question = Question {
         field(
             "fullest",
             Ty::MaybeNumber,
-            "Used share of the file system with the largest.",
+            "Used share of the file system with the largest, as `df` has it: used / (used + free).",
         ),
     ],
     answer: How::Rows(answer),
@@ -90,8 +90,9 @@ struct Traffic {
 
 #[derive(Deserialize)]
 struct Disk {
-    total: f64,
     used: f64,
+    /// What users may still write.
+    free: f64,
 }
 
 /// A part of a whole, where there is a whole.
@@ -118,8 +119,8 @@ impl Node {
                 self.received = share(traffic.received, traffic.interval);
             }
             "DISK" => {
-                let Disk { total, used } = newest.read()?;
-                let fullest = share(used, total).into_iter().chain(self.fullest);
+                let Disk { used, free } = newest.read()?;
+                let fullest = share(used, used + free).into_iter().chain(self.fullest);
                 self.fullest = fullest.reduce(f64::max);
             }
             _ => {}

@@ -11,11 +11,12 @@ use super::refused::Refused;
 use super::reply::{Datum, Rows, Ty};
 use super::{How, Question, field};
 use crate::documents::Metric;
+use crate::store::slots::Cell;
 
 pub const QUESTION: Question = Question {
     path: "shares",
     summary: "The used share of each node's memory or file systems over time",
-    about: "Of the means of a step: of memory, 1 - available / total; of a file system, used / total. A step in which nothing was heard is left out.",
+    about: "Of the means of a step: of memory, 1 - available / total; of a file system, as `df` has it, used / (used + free). A step in which nothing was heard is left out.",
     params: &[
         Param {
             name: "of",
@@ -47,14 +48,14 @@ pub const QUESTION: Question = Question {
 
 fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
     let is_memory = asked.word("of") != Some("disks");
-    let (part, whole) = match is_memory {
+    let (part, other) = match is_memory {
         true => (Metric::MemoryAvailable, Metric::MemoryTotal),
-        false => (Metric::DiskUsed, Metric::DiskTotal),
+        false => (Metric::DiskUsed, Metric::DiskFree),
     };
     let mut rows = Rows::default();
     let mut places = asked.limit();
     for facility in asked.facilities(store)? {
-        for (parts, wholes) in pairs(store, facility.id, part, whole)? {
+        for (parts, others) in pairs(store, facility.id, part, other)? {
             if asked.word("node").is_some_and(|node| node != parts.label) {
                 continue;
             }
@@ -62,13 +63,17 @@ fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
                 rows.cut += usize::from(numbers::has_any(store, parts.id, asked.span)?);
                 continue;
             }
-            let wholes = numbers::steps(store, wholes, asked.span, asked.step)?;
+            let others = numbers::steps(store, others, asked.span, asked.step)?;
             let parts_of = numbers::steps(store, parts.id, asked.span, asked.step)?;
             places -= usize::from(!parts_of.is_empty());
             let mount = (!parts.part.is_empty()).then_some(parts.part);
             for (time, cell) in parts_of {
-                let whole = wholes.get(&time).map(|whole| whole.mean());
-                let Some(share) = whole.and_then(|whole| share(cell.mean(), whole)) else {
+                let other = others.get(&time).map(Cell::mean);
+                let used = match is_memory {
+                    true => other.and_then(|total| share(total - cell.mean(), total)),
+                    false => other.and_then(|free| share(cell.mean(), cell.mean() + free)),
+                };
+                let Some(used) = used else {
                     continue;
                 };
                 rows.push(vec![
@@ -76,7 +81,7 @@ fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
                     facility.name.as_str().into(),
                     parts.label.as_str().into(),
                     mount.clone().into(),
-                    (if is_memory { 1.0 - share } else { share }).into(),
+                    used.into(),
                 ])?;
             }
         }
@@ -84,23 +89,23 @@ fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
     Ok(rows)
 }
 
-/// The series of a metric, each with the one of the same node and mount that says how much there is.
-pub fn pairs(
+/// The series of a metric, each with the other metric's of the same node and mount.
+fn pairs(
     store: &Connection,
     facility: i64,
     part: Metric,
-    whole: Metric,
+    other: Metric,
 ) -> rusqlite::Result<Vec<(Series, i64)>> {
     let name = |series: &Series| (series.label.clone(), series.part.clone());
-    let wholes: BTreeMap<_, i64> = numbers::series(store, facility, whole)?
+    let others: BTreeMap<_, i64> = numbers::series(store, facility, other)?
         .iter()
         .map(|series| (name(series), series.id))
         .collect();
     let parts = numbers::series(store, facility, part)?;
-    let with_whole = |series: Series| Some((wholes.get(&name(&series)).copied()?, series));
+    let with_other = |series: Series| Some((others.get(&name(&series)).copied()?, series));
     Ok(parts
         .into_iter()
-        .filter_map(with_whole)
-        .map(|(whole, series)| (series, whole))
+        .filter_map(with_other)
+        .map(|(other, series)| (series, other))
         .collect())
 }

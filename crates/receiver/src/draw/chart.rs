@@ -107,30 +107,32 @@ impl Chart {
             .collect()
     }
 
-    /// What a row's series are called.
-    fn name(
-        &self,
-        question: &Question,
-        split: &[&'static str],
-        row: &[Datum],
-        title: &str,
-    ) -> String {
-        let mut parts: Vec<String> = split
-            .iter()
-            .filter_map(|field| match value(question, row, field) {
-                Datum::Null => None,
-                Datum::Text(text) => Some(text.clone()),
-                other => number(other).map(|number| Unit::Count.text(number)),
-            })
-            .collect();
-        match split.is_empty() {
-            true => parts.push(title.to_owned()),
-            false if parts.is_empty() => parts.push("the rest".to_owned()),
-            false if self.values.len() > 1 => parts.push(title.to_owned()),
-            false => {}
+    /// What a series is called.
+    fn name(&self, key: &Key) -> String {
+        let (texts, at) = key;
+        let mut parts: Vec<&str> = texts.iter().flatten().map(String::as_str).collect();
+        if parts.is_empty() && !texts.is_empty() {
+            parts.push("the rest");
+        }
+        if texts.is_empty() || self.values.len() > 1 {
+            parts.push(self.values[*at].1);
         }
         parts.join(" ")
     }
+}
+
+/// What tells series apart: the text of each field of the split, and which of the chart's values it is. Names would
+/// not do: those of two series may be the same.
+type Key = (Vec<Option<String>>, usize);
+
+/// The texts of the fields that tell a row's series apart.
+fn texts(question: &Question, split: &[&'static str], row: &[Datum]) -> Vec<Option<String>> {
+    let text = |field: &&'static str| match value(question, row, field) {
+        Datum::Null => None,
+        Datum::Text(text) => Some(text.clone()),
+        other => number(other).map(|number| Unit::Count.text(number)),
+    };
+    split.iter().map(text).collect()
 }
 
 fn is_all_the_same<'a>(mut all: impl Iterator<Item = &'a Datum>) -> bool {
@@ -140,9 +142,9 @@ fn is_all_the_same<'a>(mut all: impl Iterator<Item = &'a Datum>) -> bool {
 
 /// Brings an answer's rows into the form that is drawn.
 pub fn data(chart: &Chart, question: &Question, rows: &Rows, span: Span, step: Step) -> Data {
-    let mut series: BTreeMap<String, BTreeMap<i64, f64>> = BTreeMap::new();
+    let mut series: BTreeMap<Key, BTreeMap<i64, f64>> = BTreeMap::new();
     // In the order in which they first come, which is the question's.
-    let mut order: Vec<String> = Vec::new();
+    let mut order: Vec<Key> = Vec::new();
     let mut times: BTreeSet<i64> = BTreeSet::new();
     let at = place(question, "time");
     let split = chart.telling(question, rows);
@@ -151,15 +153,16 @@ pub fn data(chart: &Chart, question: &Question, rows: &Rows, span: Span, step: S
             continue;
         };
         times.insert(*time);
-        for (field, title) in chart.values {
-            let name = chart.name(question, &split, row, title);
+        let texts = texts(question, &split, row);
+        for (at, (field, _)) in chart.values.iter().enumerate() {
             let Some(number) = number(value(question, row, field)) else {
                 continue;
             };
-            if !series.contains_key(&name) {
-                order.push(name.clone());
+            let key = (texts.clone(), at);
+            if !series.contains_key(&key) {
+                order.push(key.clone());
             }
-            *series.entry(name).or_default().entry(*time).or_insert(0.0) += number;
+            *series.entry(key).or_default().entry(*time).or_insert(0.0) += number;
         }
     }
     let has_step = question.has("step");
@@ -167,14 +170,14 @@ pub fn data(chart: &Chart, question: &Question, rows: &Rows, span: Span, step: S
         times.extend(steps(span, step));
     }
     let times: Vec<i64> = times.into_iter().collect();
-    let series = order.into_iter().map(|name| {
-        let values = series.remove(&name).unwrap_or_default();
+    let series = order.into_iter().map(|key| {
+        let values = series.remove(&key).unwrap_or_default();
         Series {
             values: times
                 .iter()
                 .map(|time| values.get(time).copied().map(rounded))
                 .collect(),
-            name,
+            name: chart.name(&key),
         }
     });
     Data {
@@ -266,6 +269,8 @@ mod tests {
             (Some("canary-1"), "idle"),
             (Some("canary-1"), "held"),
             (None, "idle"),
+            // Who is called so is not the rest.
+            (Some("the rest"), "idle"),
         ] {
             rows.push(row(0, user, state, 2.0)).unwrap();
         }
@@ -282,7 +287,11 @@ mod tests {
             .collect();
         assert_eq!(
             all,
-            [("canary-1", &[Some(4.0)][..]), ("the rest", &[Some(2.0)])]
+            [
+                ("canary-1", &[Some(4.0)][..]),
+                ("the rest", &[Some(2.0)]),
+                ("the rest", &[Some(2.0)]),
+            ]
         );
     }
 

@@ -8,7 +8,7 @@ use crate::api::facilities::count;
 use crate::api::refused::Refused;
 use crate::api::reply::{Rows, Ty};
 use crate::api::span::Span;
-use crate::api::{How, Question, field, numbers};
+use crate::api::{How, Question, field, heard, numbers};
 use crate::documents::Metric;
 use crate::draw::Draw;
 use crate::draw::cell::Unit;
@@ -19,7 +19,7 @@ pub const PANEL: Panel = Panel {
     name: "arrived",
     page: &QUALITY,
     title: "In this span",
-    about: "Documents of the span; those that came more than five minutes after they were collected; those that came again and were not stored again; requests that were refused. Beside each is the span before, of the same length.",
+    about: "Documents of the span; those that came more than five minutes after they were collected; those that came again and were not stored again; requests that were refused. Beside each is the span before, of the same length, if the store knows that.",
     is_wide: true,
     question: &QUESTION,
     fixed: &[],
@@ -49,7 +49,11 @@ const QUESTION: Question = Question {
             Ty::MaybeInt,
             "How many; null where nothing was heard in the span.",
         ),
-        field("before", Ty::MaybeInt, "The same of the span before."),
+        field(
+            "before",
+            Ty::MaybeInt,
+            "The same of the span before; null where a facility was not heard of before that, or where nothing repeated or refused was counted until then.",
+        ),
         field("note", Ty::MaybeText, "How large a part that is."),
     ],
     answer: How::Rows(answer),
@@ -69,17 +73,52 @@ fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
         to: from,
     };
     let now = sums(store, asked, asked.span)?;
-    let before = sums(store, asked, before)?;
+    let earlier = sums(store, asked, before)?;
+    let is_whole = is_whole(store, asked, before)?;
+    let known = [
+        is_whole,
+        is_whole,
+        is_counted(store, asked, Metric::Repeated, before)?,
+        is_counted(store, asked, Metric::Refused, before)?,
+    ];
     let mut rows = Rows::default();
     for (at, (what, metric)) in ALL.into_iter().enumerate() {
         rows.push(vec![
             what.into(),
             now.map(|all| count(all[at])).into(),
-            before.map(|all| count(all[at])).into(),
+            earlier
+                .filter(|_| known[at])
+                .map(|all| count(all[at]))
+                .into(),
             now.and_then(|all| part(metric, all[at], all[0])).into(),
         ])?;
     }
     Ok(rows)
+}
+
+/// Whether the documents of all facilities were known before a span.
+fn is_whole(store: &Connection, asked: &Asked, span: Span) -> Result<bool, Refused> {
+    for facility in asked.facilities(store)? {
+        let all = numbers::series(store, facility.id, Metric::Documents)?;
+        if !heard::is_known_before(store, &all, span)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Whether any of a metric was counted before a span: older receivers did not count what came again or was refused.
+fn is_counted(
+    store: &Connection,
+    asked: &Asked,
+    metric: Metric,
+    span: Span,
+) -> Result<bool, Refused> {
+    let mut all = Vec::new();
+    for facility in asked.facilities_of(store, metric)? {
+        all.append(&mut numbers::series(store, facility.id, metric)?);
+    }
+    heard::goes_back(store, &all, span, span.days().0)
 }
 
 fn part(metric: Metric, number: f64, documents: f64) -> Option<String> {

@@ -1,5 +1,7 @@
 //! How many jobs there are: by state now, and ended in the span.
 
+use std::collections::BTreeMap;
+
 use rusqlite::Connection;
 
 use super::{Panel, users_now};
@@ -25,7 +27,7 @@ pub const PANEL: Panel = Panel {
     name: "jobs-now",
     page: &OVERVIEW,
     title: "Batch jobs",
-    about: "Now: the last five minutes in which jobs were heard of, if that is not longer ago than 15 minutes. The span is compared with the one before, of the same length, if the store knows that. Run time is of jobs that ended in the span, by wall clock: cores are not known.",
+    about: "Now: the last five minutes in which jobs were heard of, if that is not longer ago than 15 minutes; those that are not over yet only if the ones before are missing. The span is compared with the one before, of the same length, if the store knows that. Run time is of jobs that ended in the span, by wall clock: cores are not known.",
     is_wide: true,
     question: &QUESTION,
     fixed: &[],
@@ -119,6 +121,18 @@ fn ended(
     Ok(Some(ended))
 }
 
+/// The last five minutes that were heard of. While they are not over, some sources may still be missing: then
+/// those before, if they were heard of as well.
+fn newest(heard: &BTreeMap<i64, u32>, now: i64) -> Option<i64> {
+    let (last, _) = heard.last_key_value()?;
+    let is_over = last + SLOT_MS <= now;
+    let before = last - SLOT_MS;
+    match !is_over && heard.contains_key(&before) {
+        true => Some(before),
+        false => Some(*last),
+    }
+}
+
 /// Adds a row for each state, of the facilities that were heard of.
 fn now(
     store: &Connection,
@@ -140,16 +154,16 @@ fn now(
             to: now + DAY_MS,
         };
         let heard = numbers::heard(store, &all, recent, Step::FiveMinutes)?;
-        let Some((last, _)) = heard.last_key_value() else {
+        let Some(last) = newest(&heard, now) else {
             silent.push(facility.name.as_str());
             continue;
         };
-        oldest = Some(oldest.map_or(*last, |oldest: i64| oldest.min(*last)));
+        oldest = Some(oldest.map_or(last, |oldest: i64| oldest.min(last)));
         let sums = sums.get_or_insert_default();
         for ((state, _), sum) in STATES.iter().zip(sums) {
             for series in all.iter().filter(|series| series.part == *state) {
                 let steps = numbers::steps(store, series.id, recent, Step::FiveMinutes)?;
-                *sum += steps.get(last).map_or(0.0, |cell| cell.sum);
+                *sum += steps.get(&last).map_or(0.0, |cell| cell.sum);
             }
         }
     }
@@ -167,4 +181,21 @@ fn now(
         ])?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_only_begun_is_not_now_where_there_is_something_before_it() {
+        let of = |slots: &[i64], now| {
+            let heard = slots.iter().map(|slot| (slot * SLOT_MS, 1)).collect();
+            newest(&heard, now).map(|time| time / SLOT_MS)
+        };
+        assert_eq!(of(&[7, 8, 9], 10 * SLOT_MS - 1), Some(8));
+        assert_eq!(of(&[7, 8, 9], 10 * SLOT_MS), Some(9));
+        assert_eq!(of(&[7, 9], 10 * SLOT_MS - 1), Some(9));
+        assert_eq!(of(&[], 0), None);
+    }
 }

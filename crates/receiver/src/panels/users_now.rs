@@ -19,6 +19,10 @@ use crate::pages::OVERVIEW;
 
 /// Who was reported in so long is there now, as in `sessions`.
 pub const NOW_MS: i64 = 10 * 60_000;
+/// Where all doors together are among what is counted.
+const TOGETHER: usize = DOORS.len();
+/// The longest span that is compared with the one before.
+const LONGEST_COMPARED_MS: i64 = 93 * DAY_MS;
 /// How the doors are called in a title.
 const TITLES: [&str; DOORS.len()] = ["ssh", "Jupyter", "Batch"];
 
@@ -26,7 +30,7 @@ pub const PANEL: Panel = Panel {
     name: "users-now",
     page: &OVERVIEW,
     title: "Users",
-    about: "Now: who is in a list of users, or has a batch job that was reported, of the last ten minutes. Together, a person who comes through two doors counts once. The span is compared with the one before, of the same length, if the store knows that.",
+    about: "Now: who is in a list of users, or has a batch job that was reported, of the last ten minutes. Together, a person who comes through two doors counts once. The span is compared with the one before, of the same length, if the store knows that and it is not more than 93 days; together only where the same doors were heard of.",
     is_wide: true,
     question: &QUESTION,
     fixed: &[],
@@ -59,7 +63,7 @@ pub const QUESTION: Question = Question {
         field(
             "before",
             Ty::MaybeInt,
-            "The same in the span before, of the same length; null where that is not known.",
+            "The same in the span before, of the same length; null where that is not known, is of other doors, or would be of more than 93 days.",
         ),
         field("note", Ty::MaybeText, "What is not in it."),
     ],
@@ -71,23 +75,66 @@ fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
     let mut rows = Rows::default();
     now(store, asked.now, &facilities, &mut rows)?;
     let in_span = count(store, &facilities, asked.exact)?;
-    let earlier = before(asked.exact);
-    let mut before = count(store, &facilities, earlier)?;
-    for door in 0..DOORS.len() {
-        if in_span[door].is_some() && !heard::since(store, &facilities, door, earlier)? {
-            (before[door], before[DOORS.len()]) = (None, None);
-        }
-    }
-    let titles = TITLES.iter().copied().chain(["Together"]);
-    for ((title, users), before) in titles.zip(in_span).zip(before) {
+    let earlier = earlier(store, &facilities, asked.exact)?;
+    let before = comparable(store, &facilities, asked.exact, &in_span, earlier)?;
+    for (at, title) in TITLES.iter().enumerate() {
         rows.push(vec![
             format!("{title} in the span").into(),
-            users.into(),
-            before.into(),
+            in_span[at].into(),
+            before[at].into(),
             Datum::Null,
         ])?;
     }
+    rows.push(vec![
+        "Together in the span".into(),
+        in_span[TOGETHER].into(),
+        before[TOGETHER].into(),
+        without(&in_span, &earlier).into(),
+    ])?;
     Ok(rows)
+}
+
+/// Users of the span before; of a long one nothing, as all days of both would have to be read.
+fn earlier(store: &Connection, facilities: &[Facility], span: Span) -> Result<Counted, Refused> {
+    match span.to - span.from <= LONGEST_COMPARED_MS {
+        true => count(store, facilities, before(span)),
+        false => Ok(Counted::default()),
+    }
+}
+
+/// What of the span before can stand beside a span: of doors that were known before both; together only where the
+/// same doors were heard of.
+fn comparable(
+    store: &Connection,
+    facilities: &[Facility],
+    span: Span,
+    in_span: &Counted,
+    earlier: Counted,
+) -> Result<Counted, Refused> {
+    let mut comparable = earlier;
+    for door in 0..DOORS.len() {
+        if in_span[door].is_none() && earlier[door].is_none() {
+            continue;
+        }
+        let is_known = heard::since(store, facilities, door, before(span))?;
+        if !is_known {
+            comparable[door] = None;
+        }
+        if !is_known || in_span[door].is_some() != earlier[door].is_some() {
+            comparable[TOGETHER] = None;
+        }
+    }
+    Ok(comparable)
+}
+
+/// Which doors are not in a span, but were in the one before.
+fn without(in_span: &Counted, earlier: &Counted) -> Option<String> {
+    let is_missing = |door: &usize| in_span[*door].is_none() && earlier[*door].is_some();
+    let missing: Vec<&str> = (0..DOORS.len())
+        .filter(is_missing)
+        .map(|door| TITLES[door])
+        .collect();
+    (!missing.is_empty()).then(|| format!("without {}", missing.join(" and ")))
 }
 
 /// The span before, of the same length.
@@ -98,21 +145,20 @@ pub fn before(span: Span) -> Span {
     }
 }
 
-/// Users in a span by door, and together.
-fn count(
-    store: &Connection,
-    facilities: &[Facility],
-    span: Span,
-) -> Result<[Option<usize>; DOORS.len() + 1], Refused> {
+/// Users by door, and together; `None`: the door was not heard of.
+type Counted = [Option<usize>; DOORS.len() + 1];
+
+/// Users in a span.
+fn count(store: &Connection, facilities: &[Facility], span: Span) -> Result<Counted, Refused> {
     let crowd = seen::within_span(store, facilities, &seen::doors(store)?, span)?;
-    let mut counted = [None; DOORS.len() + 1];
+    let mut counted = Counted::default();
     for (door, counted) in counted.iter_mut().take(DOORS.len()).enumerate() {
         if heard::any(store, facilities, door, span)? {
             *counted = Some(crowd.values().filter(|through| through[door]).count());
         }
     }
     let is_heard = counted.iter().any(Option::is_some);
-    counted[DOORS.len()] = is_heard.then_some(crowd.len());
+    counted[TOGETHER] = is_heard.then_some(crowd.len());
     Ok(counted)
 }
 

@@ -376,15 +376,29 @@ fn disks_say_when_they_will_be_full() {
         say("/filled", 960);
     }
     documents.push(disk(&token, "node-1", "/new", 10));
+    // Of 1000, 50 are kept back for root: 930 used are 20 free, and nothing is free when 950 are used.
+    for day in 0..4 {
+        let mut reserved = disk(&token, "node-3", "/reserved", 900 + day * 10);
+        reserved["free"] = json!(50 - day * 10);
+        documents.push(at(reserved, now - (3 - day) * DAY_MS));
+    }
     documents.push(at(disk(&token, "node-2", "/gone", 20), now - HOUR_MS));
+    // Three whole days, every five minutes: 36 a day.
+    let begin = (time::day(now) - 3) * DAY_MS;
+    for slot in 0..864 {
+        let often = disk(&token, "node-4", "/often", 100 + slot / 8);
+        documents.push(at(often, begin + slot * 5 * MINUTE));
+    }
     send(&running, &documents);
     let answer = running.json("/api/v1/disks", &viewer);
     let fields = ["mount", "used", "share", "state"];
     assert_eq!(
         rows(&answer, "disks", &fields),
         json!([
+            ["/reserved", 930.0, 930.0 / 950.0, "full"],
             ["/fast", 650.0, 0.65, "full"],
             ["/filled", 960.0, 0.96, "full"],
+            ["/often", 207.0, 0.207, "silent"],
             ["/slow", 590.0, 0.59, "ok"],
             ["/cleaned", 700.0, 0.7, "ok"],
             ["/flat", 400.0, 0.4, "ok"],
@@ -396,19 +410,33 @@ fn disks_say_when_they_will_be_full() {
         let full = time::parse(answer["disks"][at]["full"].as_str()?)?;
         Some((full - now) / HOUR_MS)
     };
-    assert!((164..=170).contains(&hours(0).unwrap()), "{answer}");
-    assert!((970..=990).contains(&hours(2).unwrap()), "{answer}");
-    let known: Vec<bool> = (0..7).map(|at| hours(at).is_some()).collect();
-    assert_eq!(known, [true, false, true, false, false, false, false]);
-    let change = |at: usize| answer["disks"][at]["change"].clone();
-    assert!((change(0).as_f64().unwrap() - 50.0).abs() < 1.0);
+    assert!((46..=49).contains(&hours(0).unwrap()), "{answer}");
+    assert!((164..=170).contains(&hours(1).unwrap()), "{answer}");
+    assert!((970..=990).contains(&hours(4).unwrap()), "{answer}");
+    let known: Vec<bool> = (0..9).map(|at| hours(at).is_some()).collect();
     assert_eq!(
-        (change(4), change(5), change(6)),
+        known,
+        [true, true, false, true, true, false, false, false, false]
+    );
+    let change = |at: usize| answer["disks"][at]["change"].clone();
+    assert!((change(1).as_f64().unwrap() - 50.0).abs() < 1.0);
+    assert!(
+        (change(3).as_f64().unwrap() - 36.0).abs() < 1e-6,
+        "{answer}"
+    );
+    assert_eq!(
+        (change(6), change(7), change(8)),
         (json!(0.0), json!(null), json!(null))
     );
 
     let text = page(&running, &viewer, "/nodes");
     assert!(text.contains("<td class=\"bad\">full</td>"), "{text}");
+    let reserved = running.json("/api/v1/nodes?node=node-3", &viewer);
+    assert_eq!(reserved["nodes"][0]["fullest"], json!(930.0 / 950.0));
+    let shares = chart(&running, &viewer, "node-disks?from=-5m&node=node-3");
+    let share = shares[0][1].as_array().unwrap().last().unwrap();
+    assert_eq!(*share, json!(0.97895));
+
     let one = running.json("/api/v1/disks?node=node-2", &viewer);
     assert_eq!(rows(&one, "disks", &["mount"]), json!([["/gone"]]));
 }

@@ -143,7 +143,7 @@ fn a_door_that_is_silent_is_not_known_and_two_doors_are_one_person() {
 #[test]
 fn a_span_is_compared_with_the_one_before_if_that_is_known() {
     let world = World::new();
-    let token = world.token(FACILITY);
+    let (token, other) = (world.token(FACILITY), world.token(OTHER));
     let viewer = world.viewer();
     let running = world.serve(&[]);
     let day = midnight();
@@ -197,6 +197,44 @@ fn a_span_is_compared_with_the_one_before_if_that_is_known() {
     assert!(
         html.contains("▲ 100 % from 1 before") && html.contains("▲ 714 % from 50 s before"),
         "{html}"
+    );
+
+    // On the day after, nothing was heard of ssh: together are others than before.
+    send(&running, &[ended("canary-3", "6.0", 5, day + 25 * HOUR_MS)]);
+    let in_span = |span: &str| {
+        let people = running.json(&format!("/api/v1/people?{span}"), &viewer);
+        let fields = ["number", "users", "before", "note"];
+        json!(rows(&people, "people", &fields).as_array().unwrap()[4..])
+    };
+    assert_eq!(
+        in_span(&span(day + DAY_MS, day + 2 * DAY_MS)),
+        json!([
+            ["ssh in the span", null, 2, null],
+            ["Jupyter in the span", null, null, null],
+            ["Batch in the span", 1, 3, null],
+            ["Together in the span", 1, null, "without ssh"],
+        ])
+    );
+    // A facility that is younger than the day before: its users are more for no reason.
+    let together = |span: &str| in_span(span)[3].clone();
+    let asked = span(day, day + DAY_MS);
+    assert_eq!(
+        together(&asked),
+        json!(["Together in the span", 3, 1, null])
+    );
+    let elsewhere = of(
+        ssh(&other, "node-1.example.org", &["canary-8"]),
+        OTHER,
+        &other,
+    );
+    send(&running, &[at(elsewhere, day + HOUR_MS)]);
+    assert_eq!(
+        in_span(&asked)[0],
+        json!(["ssh in the span", 3, null, null])
+    );
+    assert_eq!(
+        together(&asked),
+        json!(["Together in the span", 4, null, null])
     );
 }
 
