@@ -7,8 +7,9 @@ use serde::Deserialize;
 
 use super::Panel;
 use super::notebooks::KINDS;
-use super::users_now::{NOW_MS, before};
+use super::users_now::before;
 use crate::api::asked::{Asked, FACILITY, FORMAT, FROM, Facility, TO};
+use crate::api::newest::SILENT_MS;
 use crate::api::refused::Refused;
 use crate::api::reply::{Rows, Ty};
 use crate::api::seen::{self, JUPYTER as DOOR};
@@ -23,7 +24,7 @@ pub const PANEL: Panel = Panel {
     name: "owners",
     page: &JUPYTER,
     title: "Users",
-    about: "Each person counts once, whatever facilities and kinds they are in. Now: by the newest documents, of the last ten minutes. The span is compared with the one before, of the same length, if the store knows that.",
+    about: "Each person counts once, whatever facilities and kinds they are in. Now: by the newest documents, of the last 15 minutes. The span is compared with the one before, of the same length, if the store knows that.",
     is_wide: true,
     question: &QUESTION,
     fixed: &[],
@@ -39,7 +40,7 @@ pub const PANEL: Panel = Panel {
 pub const QUESTION: Question = Question {
     path: "owners",
     summary: "Users with a notebook, now and in a span",
-    about: "Now: by the newest document of each kind, unless that is older than ten minutes. In the span: who was seen is kept by the hour (see `users`).",
+    about: "Now: by the newest document of each kind, unless that is older than 15 minutes. In the span: who was seen is kept by the hour (see `users`).",
     params: &[FACILITY, FROM, TO, FORMAT],
     head: &[],
     fields: &[
@@ -76,7 +77,7 @@ impl Now {
     fn add(&mut self, store: &Connection, asked: &Asked, of: &Facility) -> Result<(), Refused> {
         for kind in KINDS {
             for newest in newest::of(store, of.id, kind)? {
-                if newest.time < asked.now - NOW_MS {
+                if newest.time < asked.now - SILENT_MS {
                     self.silent.push(format!("{kind} of {}", of.name));
                 } else {
                     self.is_heard = true;

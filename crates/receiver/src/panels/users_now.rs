@@ -6,6 +6,7 @@ use rusqlite::{Connection, params};
 
 use super::Panel;
 use crate::api::asked::{Asked, FACILITY, FORMAT, FROM, Facility, TO};
+use crate::api::newest::SILENT_MS;
 use crate::api::refused::Refused;
 use crate::api::reply::{Datum, Rows, Ty};
 use crate::api::seen::{self, BATCH, DOORS};
@@ -17,8 +18,6 @@ use crate::draw::cell::Unit;
 use crate::draw::tiles::Tiles;
 use crate::pages::OVERVIEW;
 
-/// Who was reported in so long is there now, as in `sessions`.
-pub const NOW_MS: i64 = 10 * 60_000;
 /// Where all doors together are among what is counted.
 const TOGETHER: usize = DOORS.len();
 /// The longest span that is compared with the one before.
@@ -30,7 +29,7 @@ pub const PANEL: Panel = Panel {
     name: "users-now",
     page: &OVERVIEW,
     title: "Users",
-    about: "Now: who is in a list of users, or has a batch job that was reported, of the last ten minutes. Together, a person who comes through two doors counts once. The span is compared with the one before, of the same length, if the store knows that and it is not more than 93 days; together only where the same doors were heard of.",
+    about: "Now: who is in a list of users, or has a batch job that was reported, of the last 15 minutes. Together, a person who comes through two doors counts once. The span is compared with the one before, of the same length, if the store knows that and it is not more than 93 days; together only where the same doors were heard of.",
     is_wide: true,
     question: &QUESTION,
     fixed: &[],
@@ -193,7 +192,7 @@ fn now(
 ) -> Result<(), Refused> {
     let mut doors: [Door; DOORS.len()] = Default::default();
     for facility in facilities {
-        for source in sessions::sources(store, facility.id, now - NOW_MS)? {
+        for source in sessions::sources(store, facility.id, now - SILENT_MS)? {
             let door = DOORS
                 .iter()
                 .position(|(_, kinds)| kinds.contains(&&*source.kind));
@@ -246,7 +245,7 @@ fn batch(
     }
     door.sources += 1;
     let last = Span {
-        from: (now - NOW_MS).div_euclid(SLOT_MS) * SLOT_MS,
+        from: (now - SILENT_MS).div_euclid(SLOT_MS) * SLOT_MS,
         // A document may be some minutes ahead.
         to: now + DAY_MS,
     };
