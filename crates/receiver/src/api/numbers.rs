@@ -310,3 +310,39 @@ pub fn heard(
     }
     Ok(steps)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::schema;
+
+    #[test]
+    fn the_last_five_minutes_are_those_of_the_span() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = schema::open(folder.path()).unwrap();
+        let mut packer = slots::Packer::new().unwrap();
+        for (today, slot) in [(10, 0), (10, 7), (12, 3)] {
+            let id = slots::row(1, today);
+            let mut cells = Day::read(&store, id).unwrap();
+            cells.add(slot, Cell::one(1.0), Grain::Count);
+            store
+                .execute("INSERT OR REPLACE INTO days VALUES (?, 1, 1, 1, 1)", [id])
+                .unwrap();
+            let packed = cells.pack(&mut packer).unwrap();
+            store
+                .execute(
+                    "INSERT OR REPLACE INTO slots VALUES (?, ?)",
+                    params![id, packed],
+                )
+                .unwrap();
+        }
+        let time = |day: i64, slot: i64| day * DAY_MS + slot * SLOT_MS;
+        let found = |from, to| last(&store, 1, Span { from, to }).unwrap();
+        assert_eq!(found(0, time(20, 0)), Some(time(12, 3)));
+        // What is after the span on its last day is not of it.
+        assert_eq!(found(0, time(12, 3)), Some(time(10, 7)));
+        assert_eq!(found(time(10, 0), time(10, 7)), Some(time(10, 0)));
+        assert_eq!(found(time(10, 8), time(12, 3)), None);
+        assert_eq!(found(time(13, 0), time(14, 0)), None);
+    }
+}
