@@ -29,3 +29,27 @@ fn a_page_prints_as_a_report() {
         assert!(tab.is_seen("header nav"));
     });
 }
+
+/// Charts that were drawn for a screen fit on paper: A4 and Letter are some 720 points of CSS wide between
+/// their edges.
+#[test]
+fn charts_are_as_wide_as_paper() {
+    let site = Site::filled();
+    browse(site.url(), |tab| {
+        // Charts stand below each other here, as wide as the screen.
+        tab.screen(980, 900, false);
+        tab.log_in(&site.viewer);
+        tab.go("/batch");
+        tab.wait_for_charts();
+        let widest = "Math.max(...[...document.querySelectorAll('canvas')]\
+            .map(canvas => canvas.getBoundingClientRect().width))";
+        tab.wait("charts of the screen", &format!("{widest} > 720"));
+        let on_paper = json!({"media": "print"});
+        tab.driver.chrome("Emulation.setEmulatedMedia", on_paper);
+        tab.run("dispatchEvent(new Event('beforeprint'))");
+        tab.wait("charts of paper", &format!("{widest} < 720"));
+        tab.run("dispatchEvent(new Event('afterprint'))");
+        tab.prefer("light");
+        tab.wait("charts of the screen again", &format!("{widest} > 720"));
+    });
+}
