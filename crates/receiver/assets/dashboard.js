@@ -20,7 +20,14 @@ function scaled(number, base, units) {
         number /= base;
         unit += 1;
     }
-    return digits(number) + (units[unit] ? " " + units[unit] : "");
+    return digits(number) + " " + units[unit];
+}
+
+/** As many thousands of thousands as there are; smaller numbers stand whole. */
+function count(number) {
+    const size = Math.abs(number);
+    if (size >= 1e9) return digits(number / 1e9) + " G";
+    return size >= 1e6 ? digits(number / 1e6) + " M" : digits(number);
 }
 
 const bytes = (number) => scaled(number, 1024, ["B", "KiB", "MiB", "GiB", "TiB", "PiB"]);
@@ -33,8 +40,8 @@ function duration(seconds) {
 }
 
 const UNITS = {
-    count: (number) => scaled(number, 1e6, ["", "M", "G"]),
-    number: digits,
+    count,
+    number: count,
     cores: (number) => digits(number),
     bytes,
     rate: (number) => bytes(number) + "/s",
@@ -73,12 +80,24 @@ function element(name, { text, className, ...rest } = {}, children = []) {
 
 const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-/** States have their own colours, so that they look the same everywhere; all else has them in turn. */
-const NAMED = { running: 0, idle: 1, finished: 2, completed: 2, held: 3, removed: 5, ssh: 0, jupyter: 1, batch: 2, together: 4, "the rest": 4 };
+/** States, doors and kinds have their own colours, so that they look the same everywhere. */
+const NAMED = new Map([
+    ["running", 0], ["idle", 1], ["finished", 2], ["completed", 2], ["held", 3], ["removed", 5],
+    ["ssh", 0], ["jupyter", 1], ["batch", 2], ["together", 4], ["the rest", 4],
+]);
 const COLOURS = 12;
 
-function colour(name, at) {
-    return style(`--series-${(NAMED[name] ?? at) % COLOURS}`);
+/** The colour of each series of a chart, by its name: all others have in turn what no named one has. */
+function colours(names) {
+    const own = new Map();
+    for (const name of names) {
+        const number = NAMED.get(name);
+        if (number !== undefined && ![...own.values()].includes(number)) own.set(name, number);
+    }
+    const taken = new Set(own.values());
+    const free = Array.from({ length: COLOURS }, (_, number) => number).filter((number) => !taken.has(number));
+    let next = 0;
+    return new Map(names.map((name) => [name, style(`--series-${own.get(name) ?? free[next++ % free.length]}`)]));
 }
 
 /** Indices of numbers without a neighbour, which a line would not show. */
@@ -110,6 +129,10 @@ const DATES = [
     [60, "{HH}:{mm}", "\n{YYYY}-{MM}-{DD}", null, "\n{MM}-{DD}", null, null, null, 1],
 ];
 
+/** Points across a sheet of paper, within its margins. */
+const PAPER = 680;
+let isPaper = false;
+
 class Chart {
     constructor(box) {
         this.box = box;
@@ -119,16 +142,18 @@ class Chart {
         new ResizeObserver(() => this.fit()).observe(box);
     }
 
+    /** Gets the numbers and draws them. Fails if that is in vain and older ones are drawn, which stay. */
     async load() {
         this.box.setAttribute("aria-busy", "true");
         try {
-            const answer = await fetch(this.box.dataset.url, { headers: { accept: "application/json" } });
+            const answer = await fetch(this.box.dataset.url, { headers: { accept: "application/json" }, signal: AbortSignal.timeout(PATIENCE) });
             const data = await answer.json();
             if (!answer.ok) throw new Error(data.error);
             this.data = data;
             this.draw();
         } catch (why) {
-            this.say("bad", `No numbers: ${why.message}`);
+            if (this.data) throw why;
+            this.say("bad", `No numbers: ${reason(why)}`);
         } finally {
             this.box.removeAttribute("aria-busy");
         }
@@ -140,29 +165,53 @@ class Chart {
         this.box.replaceChildren(element("p", { className, text, role: "status" }));
     }
 
+    /** Draws, and leaves the keyboard's focus and the legend's rows where they were. */
     draw() {
-        const { series, times, step, cut, says } = this.data;
-        if (!series.some((one) => one.values.some((value) => value !== null))) {
+        const before = this.box.querySelector(".legend");
+        const [top, left] = [before?.scrollTop ?? 0, before?.scrollLeft ?? 0];
+        const isLegend = before !== null && before === document.activeElement;
+        const focused = before?.contains(document.activeElement) ? document.activeElement.textContent : null;
+        this.show();
+        const after = this.box.querySelector(".legend");
+        if (!after) return;
+        const button = [...after.querySelectorAll("button")].find((one) => one.textContent === focused);
+        (isLegend ? after : button)?.focus({ preventScroll: true });
+        after.scrollTo(left, top);
+    }
+
+    show() {
+        const { series } = this.data;
+        const isKnown = series.some((one) => one.values.some((value) => value !== null));
+        if (!isKnown) {
             this.say("none", "Nothing was heard in this span.");
-            return;
-        }
-        this.plot?.destroy();
-        this.plot = null;
-        const picture = element("div", { className: "picture", role: "img", "aria-label": this.summary() });
-        this.box.replaceChildren(picture);
-        if (this.shape === "heat") {
-            this.heat(picture);
         } else {
-            this.lines(picture);
+            this.plot?.destroy();
+            this.plot = null;
+            this.colours = colours(series.map((one) => one.name));
+            const picture = element("div", { className: "picture" });
+            this.box.replaceChildren(picture);
+            if (this.shape === "heat") {
+                this.heat(picture);
+            } else {
+                this.lines(picture);
+            }
         }
-        // The last step is not over, and what it will have is on its way.
-        const over = times.filter((time) => time + (step ?? 0) + 300 <= Date.now() / 1000);
-        const gaps = over.filter((_, at) => series.every((one) => one.values[at] === null)).length;
-        const notes = says ? [says] : [];
-        if (gaps > 0) notes.push(`Gaps: nothing was heard in ${gaps} of ${over.length} steps.`);
-        if (cut > 0) notes.push(`${cut} more are not shown by name.`);
+        const notes = this.notes(isKnown);
         if (notes.length > 0) this.box.append(element("p", { className: "about", text: notes.join(" ") }));
-        if (this.shape !== "heat") this.box.append(this.legend());
+        if (isKnown) this.box.append(this.legend());
+    }
+
+    /** Sentences about the numbers. */
+    notes(isKnown) {
+        const { series, times, step, cut, says } = this.data;
+        const notes = says ? [says] : [];
+        // The last step is not over, and what it will have is on its way.
+        const length = step ?? (times.at(-1) - times.at(-2) || 0);
+        const over = times.filter((time) => time + length + 300 <= Date.now() / 1000);
+        const gaps = over.filter((_, at) => series.every((one) => one.values[at] === null)).length;
+        if (isKnown && gaps > 0) notes.push(`Gaps: nothing was heard in ${gaps} of ${over.length} steps.`);
+        if (cut > 0) notes.push(`${cut} more are not shown by name.`);
+        return notes;
     }
 
     summary() {
@@ -182,13 +231,16 @@ class Chart {
     }
 
     lines(picture) {
+        picture.setAttribute("role", "img");
+        picture.setAttribute("aria-label", this.summary());
         const { from, to, times } = this.data;
         const shown = this.data.series.filter((one) => !this.hidden.has(one.name));
         const isStack = this.shape.endsWith("stack");
         const isBars = this.shape.startsWith("bar");
         const values = isStack ? stacked(shown) : shown.map((one) => one.values);
         const series = shown.map((one, at) => {
-            const stroke = colour(one.name, this.data.series.indexOf(one));
+            const stroke = this.colours.get(one.name);
+            const own = values[at];
             return {
                 label: one.name,
                 stroke,
@@ -196,7 +248,7 @@ class Chart {
                 fill: isStack || isBars ? stroke : undefined,
                 spanGaps: false,
                 paths: isBars ? uPlot.paths.bars({ size: [0.8, 60], align: 1 }) : undefined,
-                points: isBars ? { show: false } : { show: true, size: 5, filter: () => alone(values[at]) },
+                points: isBars ? { show: false } : { show: true, size: 5, filter: () => alone(own) },
             };
         });
         if (isStack) {
@@ -206,7 +258,7 @@ class Chart {
         const ink = style("--soft");
         const axis = { stroke: ink, grid: { stroke: style("--grid"), width: 1 }, ticks: { stroke: style("--grid") } };
         const options = {
-            width: picture.clientWidth,
+            width: this.width(picture),
             height: 220,
             tzDate: (seconds) => (isLocal ? new Date(seconds * 1000) : uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC")),
             scales: { x: { min: Math.min(from, times[0]), max: to }, y: { range: (_, least, most) => [Math.min(0, least), most > 0 ? most * 1.05 : 1] } },
@@ -244,17 +296,12 @@ class Chart {
     legend() {
         this.when = element("th", { scope: "col", className: "number", text: "Last" });
         this.rows = [];
-        const row = (one, at) => {
+        const row = (one) => {
             const [least, mean, most, last] = this.numbers(one);
             const cell = element("td", { className: "number", text: last });
             this.rows.push({ one, cell, last });
-            const button = element("button", { type: "button", "aria-pressed": String(!this.hidden.has(one.name)) });
-            const swatch = element("i");
-            swatch.style.background = colour(one.name, at);
-            button.append(swatch, one.name);
-            button.addEventListener("click", () => this.toggle(one.name));
             const rest = [least, mean, most].map((text) => element("td", { className: "number", text }));
-            return element("tr", {}, [element("th", { scope: "row" }, [button]), cell, ...rest]);
+            return element("tr", {}, [element("th", { scope: "row" }, [this.shape === "heat" ? one.name : this.button(one.name)]), cell, ...rest]);
         };
         const heads = ["Least", "Mean", "Most"].map((text) => element("th", { scope: "col", className: "number", text }));
         const head = element("tr", {}, [element("th", { scope: "col", text: "Series" }), this.when, ...heads]);
@@ -263,21 +310,29 @@ class Chart {
         return element("div", { className: "legend", tabindex: "0", role: "region", "aria-label": "Series" }, [table]);
     }
 
-    toggle(name) {
-        if (!this.hidden.delete(name)) this.hidden.add(name);
-        this.draw();
-        const all = [...this.box.querySelectorAll(".legend button")];
-        all.find((button) => button.textContent === name)?.focus();
+    /** Shows and hides a series. */
+    button(name) {
+        const button = element("button", { type: "button", "aria-pressed": String(!this.hidden.has(name)) });
+        const swatch = element("i");
+        swatch.style.background = this.colours.get(name);
+        button.append(swatch, name);
+        button.addEventListener("click", () => {
+            if (!this.hidden.delete(name)) this.hidden.add(name);
+            button.focus();
+            this.draw();
+        });
+        return button;
     }
 
     /** A strip for each series, as wide as the span; striped where nothing is known. */
     heat(picture) {
-        const { series, times } = this.data;
-        const most = Math.max(...series.flatMap((one) => one.values.map((value) => value ?? 0)), 1e-9);
+        const { series, times, from, to } = this.data;
+        const most = series.reduce((most, one) => one.values.reduce((a, b) => Math.max(a, b ?? 0), most), 1e-9);
         const readout = element("p", { className: "about", text: `Darkest: ${this.text(most)}.` });
         const table = element("div", { className: "heat" });
         for (const one of series) {
-            const canvas = element("canvas", { width: times.length, height: 1 });
+            const told = `${one.name}, from ${minute(from)} to ${minute(to)}; its numbers are in the table below.`;
+            const canvas = element("canvas", { width: times.length, height: 1, role: "img", "aria-label": told });
             const pen = canvas.getContext("2d");
             pen.fillStyle = style("--heat");
             one.values.forEach((value, at) => {
@@ -304,48 +359,117 @@ class Chart {
         this.box.append(readout);
     }
 
+    width(picture) {
+        return isPaper ? PAPER : picture.clientWidth;
+    }
+
     fit() {
         const picture = this.box.querySelector(".picture");
-        if (this.plot && picture && Math.abs(picture.clientWidth - this.plot.width) > 1) {
-            this.plot.setSize({ width: picture.clientWidth, height: this.plot.height });
-        }
+        if (!this.plot || !picture || isPaper) return;
+        const width = this.width(picture);
+        if (Math.abs(width - this.plot.width) > 1) this.plot.setSize({ width, height: this.plot.height });
     }
 }
 
 // ---- The page. ----
+
+/** How long an answer may take, in ms; the receiver gives up on a question after 30 s. */
+const PATIENCE = 40000;
 
 let charts = [];
 
 function begin() {
     charts = [...document.querySelectorAll(".chart")].map((box) => new Chart(box));
     charts.forEach((chart) => chart.load());
-    localise(main);
+    localise(document);
 }
 
-/** Times that stand on the page, in the browser's zone where that is asked for. */
+const redraw = () => charts.forEach((chart) => chart.data && chart.draw());
+
+/** Times that stand on the page, and their zone, are the browser's where that is asked for. */
 function localise(within) {
     for (const time of within.querySelectorAll("time")) {
         const seconds = Date.parse(time.dateTime) / 1000;
         time.title = `${minute(seconds)} ${zone}`;
         if (isLocal && /^\d/.test(time.textContent) && time.textContent.includes(":")) time.textContent = minute(seconds);
     }
+    for (const place of within.querySelectorAll("[data-zone]")) place.textContent = zone;
+}
+
+/** Why something was not to be had, for a person. */
+function reason(why) {
+    const isSilent = why instanceof TypeError || why.name === "TimeoutError";
+    return isSilent ? "the receiver does not answer" : why.message;
+}
+
+let renewed = Date.now();
+let isRenewing = false;
+
+/** Brings the newest into the page; if that is in vain then the page says so, until it is not. */
+async function refresh() {
+    if (isRenewing || document.hidden || document.querySelector("details[open]")) return;
+    isRenewing = true;
+    const stale = document.getElementById("stale");
+    try {
+        await renew();
+        renewed = Date.now();
+        stale.replaceChildren();
+    } catch (why) {
+        const text = `Not renewed since ${minute(renewed / 1000)} ${zone}: ${reason(why)}.`;
+        // Said once, not each time.
+        if (stale.textContent !== text) stale.replaceChildren(element("p", { className: "note", text }));
+    } finally {
+        isRenewing = false;
+    }
 }
 
 /** Takes the newest tables and numbers into the page, and draws the charts anew. */
-async function refresh() {
-    if (document.hidden || document.querySelector("details[open]")) return;
-    const answer = await fetch(location.href, { headers: { accept: "text/html" } });
+async function renew() {
+    const answer = await fetch(location.href, { headers: { accept: "text/html" }, signal: AbortSignal.timeout(PATIENCE) });
+    // Whoever is not logged in any more is asked to.
     if (answer.status === 401) return location.reload();
-    if (!answer.ok) return;
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-    const focused = document.activeElement;
-    for (const panel of document.querySelectorAll(".panel")) {
-        const other = fresh.getElementById(panel.id);
-        if (!other || panel.querySelector(".chart") || panel.contains(focused)) continue;
-        panel.replaceChildren(...other.childNodes);
-        localise(panel);
+    if (!answer.ok) {
+        const said = fresh.querySelector("[role=alert]")?.textContent.replace(/\.$/, "");
+        throw new Error(said ?? `the receiver answers ${answer.status}`);
     }
-    charts.forEach((chart) => chart.load());
+    for (const part of document.querySelectorAll(".notes, .sheet, .panel")) {
+        if (!part.querySelector(".chart")) replace(part, fresh.getElementById(part.id));
+    }
+    const drawn = await Promise.allSettled(charts.map((chart) => chart.load()));
+    const failed = drawn.find((one) => one.status === "rejected");
+    if (failed) throw failed.reason;
+}
+
+/** Takes a newer part into the page, unless somebody is at it. */
+function replace(part, other) {
+    const marked = getSelection();
+    const isMarked = !marked.isCollapsed && marked.containsNode(part, true);
+    if (!other || isMarked || part.contains(document.activeElement)) return;
+    const scrolled = part.querySelector(".scroll");
+    const [top, left] = [scrolled?.scrollTop ?? 0, scrolled?.scrollLeft ?? 0];
+    part.replaceChildren(...other.childNodes);
+    part.querySelector(".scroll")?.scrollTo(left, top);
+    localise(part);
+}
+
+/** Refreshes as often as is asked for; at once, if it is time and the page was out of sight. */
+function keepFresh(period) {
+    setInterval(refresh, period);
+    document.addEventListener("visibilitychange", () => {
+        if (Date.now() - renewed >= period) refresh();
+    });
+}
+
+/** Charts on paper are as wide as it is, and dark on light. */
+function paper() {
+    const draw = (is) => {
+        isPaper = is;
+        document.documentElement.classList.toggle("paper", is);
+        redraw();
+    };
+    addEventListener("beforeprint", () => draw(true));
+    addEventListener("afterprint", () => draw(false));
 }
 
 /** The picker's fields are in the page's zone; what is sent is UTC. */
@@ -354,7 +478,6 @@ function spanFields() {
     const fields = [...form.elements].filter((field) => field.type === "datetime-local");
     const shift = (date) => new Date(date.getTime() - date.getTimezoneOffset() * 60000);
     if (isLocal) {
-        document.querySelector(".picker .zone").textContent = zone;
         for (const field of fields) field.value = shift(new Date(field.value + "Z")).toISOString().slice(0, 16);
     }
     form.addEventListener("submit", (event) => {
@@ -368,12 +491,32 @@ function spanFields() {
     });
 }
 
-function controls() {
-    const form = document.getElementById("view");
-    form.addEventListener("change", () => form.requestSubmit());
-    form.addEventListener("submit", () => {
-        for (const field of form.elements) if (field.value === "") field.disabled = true;
+/** A choice counts at once; made with the keyboard, where each key makes another, when it is sent. */
+function choices(form) {
+    let isByKey = false;
+    form.addEventListener("keydown", (event) => {
+        isByKey = true;
+        if (event.key !== "Enter" || !form.classList.contains("changed")) return;
+        event.preventDefault();
+        form.requestSubmit();
     });
+    form.addEventListener("pointerdown", () => (isByKey = false));
+    form.addEventListener("change", () => {
+        form.classList.add("changed");
+        if (!isByKey) form.requestSubmit();
+    });
+    form.addEventListener("formdata", ({ formData }) => {
+        for (const [name, value] of [...formData]) if (value === "") formData.delete(name);
+    });
+    // Who comes back finds what the page shows, not what was chosen on leaving it.
+    addEventListener("pageshow", () => {
+        form.reset();
+        form.classList.remove("changed");
+    });
+}
+
+function controls() {
+    for (const form of document.querySelectorAll("form.view")) choices(form);
     const picker = document.querySelector(".picker");
     document.addEventListener("keydown", (event) => {
         if (event.key === "Escape" && picker.open) {
@@ -389,5 +532,6 @@ function controls() {
 controls();
 spanFields();
 begin();
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => charts.forEach((chart) => chart.data && chart.draw()));
-if (main.dataset.refresh) setInterval(() => refresh().catch(() => {}), Number(main.dataset.refresh) * 1000);
+paper();
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+if (main.dataset.refresh) keepFresh(Number(main.dataset.refresh) * 1000);

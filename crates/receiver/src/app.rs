@@ -97,7 +97,7 @@ pub fn routes(app: Arc<App>) -> Router {
         .route("/logout", api::login::logout())
         .route("/metrics", get(metrics::show))
         .merge(shown)
-        .fallback(health::nothing_here)
+        .fallback(pages::nothing_here)
         .layer(map_response(answer::kept_by_nobody))
         .layer(from_fn_with_state(Arc::clone(&app), metrics::count))
         .with_state(app)

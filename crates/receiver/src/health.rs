@@ -28,8 +28,3 @@ pub async fn ready(State(app): State<Arc<App>>) -> Response {
         ),
     }
 }
-
-/// Any other path.
-pub async fn nothing_here() -> Response {
-    answer::error(StatusCode::NOT_FOUND, "nothing here")
-}

@@ -321,6 +321,7 @@ impl Column {
                 let facility = text(value(question, row, "facility"));
                 let node = [("node", &*shown.text), ("facility", &*facility)];
                 shown.link = Some(view.to(&NODES, &node));
+                shown.class = "name";
             }
             (Show::Facility, _) => {
                 shown.link = Some(view.with(&[("facility", &shown.text)]));

@@ -1,17 +1,17 @@
 //! A page's HTML: the frame that all pages have, and the panels in it.
 
 use askama::Template;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse as _, Response};
 
 use super::view::{REFRESHES, SPANS, View};
-use super::{ALL, Page, USERS, assets::Assets};
+use super::{ALL, Page, USER, USERS, assets::Assets};
 use crate::answer;
 use crate::api::refused::Refused;
 use crate::api::reply::Rows;
 use crate::api::viewer::Viewer;
 use crate::app::App;
-use crate::documents::quoted;
+use crate::documents::{quoted, time};
 use crate::draw::table::{self, Cell, Shown as Table};
 use crate::draw::tiles::Tile;
 use crate::draw::{self, Draw, cell};
@@ -31,11 +31,16 @@ struct Frame<'a> {
     facilities: Vec<Choice>,
     zones: Vec<Choice>,
     refreshes: Vec<Choice>,
+    /// Where the choice of a facility leads, and what goes along.
+    elsewhere: (&'static str, Vec<(&'static str, String)>),
     span: Picker,
-    /// Parameters that the form of facility, zone and refresh has no fields for.
+    /// Parameters that the form of zone and refresh has no fields for.
     kept: Vec<(&'static str, String)>,
     is_local: bool,
     refresh: &'a str,
+    /// The facility that is looked at, and when the page was made, as a sheet of paper says it.
+    facility: &'a str,
+    made: Moment,
     /// What a viewer has to know of the whole store.
     notes: Vec<String>,
     panels: Vec<Shown>,
@@ -63,17 +68,28 @@ struct Choice {
     is_this: bool,
 }
 
+/// A time for machines, for persons, and for a form's field; UTC, the latter two to the minute.
+struct Moment(String, String, String);
+
+impl Moment {
+    fn of(ms: i64) -> Self {
+        let minute = cell::minute(ms);
+        let field = minute.replace(' ', "T");
+        Self(time::text(ms), minute, field)
+    }
+}
+
 /// The span picker.
 struct Picker {
-    title: String,
+    /// What the span is called, if it is one of the list.
+    named: Option<String>,
     quick: Vec<Link>,
     calendar: Vec<Link>,
-    /// For the fields, UTC, to the minute.
-    from: String,
-    to: String,
+    from: Moment,
+    to: Moment,
     back: String,
     forth: Option<String>,
-    wider: String,
+    wider: Option<String>,
     /// Parameters that its form has no fields for.
     kept: Vec<(&'static str, String)>,
 }
@@ -137,6 +153,18 @@ pub fn with_link(
     html(status, page.render())
 }
 
+/// A page that says why questions are not answered, with the status that a program would be told.
+pub fn refused(app: &App, why: Refused) -> Response {
+    let said = why.to_string();
+    let told = why.into_response();
+    let mut page = message(app, told.status(), &said);
+    if let Some(seconds) = told.headers().get(header::RETRY_AFTER) {
+        page.headers_mut()
+            .insert(header::RETRY_AFTER, seconds.clone());
+    }
+    page
+}
+
 /// A page about a user says that nobody of this name, or of none, was seen.
 pub fn nobody(app: &App, view: &View, name: Option<&str>) -> Response {
     let where_ = view.facility().map(|facility| format!(" at {facility}"));
@@ -179,13 +207,17 @@ pub fn render(
     let subject = subject(view, panels);
     let panels = panels.iter().map(|panel| shown(view, panel, &mut answers));
     let span = picker(view);
+    let title = match &span.named {
+        Some(title) => title.clone(),
+        None => format!("{} – {} UTC", span.from.1, span.to.1),
+    };
     let page = Frame {
         assets: &app.assets,
         page: view.page,
         subject,
         where_: match view.facility() {
-            Some(facility) => format!("{} of {facility}, {}", view.page.title, span.title),
-            None => format!("{}, {}", view.page.title, span.title),
+            Some(facility) => format!("{} of {facility}, {title}", view.page.title),
+            None => format!("{}, {title}", view.page.title),
         },
         menu: menu(view),
         facilities: facilities(view, viewer, standing),
@@ -194,7 +226,10 @@ pub fn render(
             &[("utc", "UTC"), ("local", "Local time")],
         ),
         refreshes: choices(view.get("refresh").unwrap_or_default(), &REFRESHES),
-        kept: kept(view, &["from", "to"]),
+        elsewhere: elsewhere(view),
+        kept: kept(view, &["facility", "from", "to"]),
+        facility: view.facility().unwrap_or("All facilities"),
+        made: Moment::of(view.now),
         is_local: view.is_local(),
         refresh: view.get("refresh").unwrap_or_default(),
         notes: notes(view, viewer, standing),
@@ -325,7 +360,6 @@ fn choices(this: &str, all: &[(&str, &str)]) -> Vec<Choice> {
 }
 
 fn picker(view: &View) -> Picker {
-    let to_now = view.get("to").is_none_or(|to| to == "now");
     let link = |title: &str, from: &str, to: &str| Link {
         title: title.to_owned(),
         url: view.with(&[("from", from), ("to", to)]),
@@ -341,22 +375,31 @@ fn picker(view: &View) -> Picker {
         .map(|(title, from, to)| link(title, from, to))
         .collect();
     let named = quick.iter().chain(&calendar).find(|link| link.is_this);
-    let (from, to) = (cell::minute(view.span.from), cell::minute(view.span.to));
-    let [back, forth, wider] = view
-        .moved()
-        .map(|[from, to]| view.with(&[("from", &from), ("to", &to)]));
+    let between = |[from, to]: [String; 2]| view.with(&[("from", &from), ("to", &to)]);
+    let [back, forth] = view.moved().map(between);
     Picker {
-        title: named.map_or_else(|| format!("{from} – {to}"), |link| link.title.clone()),
-        from: from.replace(' ', "T"),
-        to: to.replace(' ', "T"),
+        named: named.map(|link| link.title.clone()),
+        from: Moment::of(view.span.from),
+        to: Moment::of(view.span.to),
         back,
         // Nothing is known of the time after now.
-        forth: (!to_now && view.span.to < view.now).then_some(forth),
-        wider,
+        forth: (!view.is_to_now() && view.span.to < view.now).then_some(forth),
+        wider: view.wider().map(between),
         kept: kept(view, &["facility", "tz", "refresh"]),
         quick,
         calendar,
     }
+}
+
+/// Where the choice of another facility leads: a user or node of this one is not known there.
+fn elsewhere(view: &View) -> (&'static str, Vec<(&'static str, String)>) {
+    let path = match view.page.path {
+        path if path == USER.path => USERS.path,
+        path => path,
+    };
+    let mut kept = kept(view, &["from", "to", "tz", "refresh"]);
+    kept.retain(|(name, _)| !["user", "node"].contains(name));
+    (path, kept)
 }
 
 /// What a form of this page carries along: what it has no fields for.

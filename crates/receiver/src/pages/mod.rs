@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Path, RawQuery, State};
+use axum::http::header::ACCEPT;
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse as _, Response};
@@ -192,8 +193,18 @@ async fn show(page: &'static Page, viewer: &Viewer, query: &str, app: &Arc<App>)
             frame::nobody(app, &view, view.get("user"))
         }
         Ok(answers) => frame::render(app, &view, viewer, &standing, &panels, answers),
-        Err(why) => why.into_response(),
+        Err(why) => frame::refused(app, why),
     }
+}
+
+/// Any other path: a page for a person, JSON for a program.
+pub async fn nothing_here(headers: HeaderMap, State(app): State<Arc<App>>) -> Response {
+    let accepted = headers.get(ACCEPT).and_then(|kinds| kinds.to_str().ok());
+    if !accepted.is_some_and(|kinds| kinds.contains("text/html")) {
+        return answer::error(StatusCode::NOT_FOUND, "nothing here");
+    }
+    let why = "There is no page at this address.";
+    guards::add(frame::message(&app, StatusCode::NOT_FOUND, why)).await
 }
 
 /// Whether a panel has nothing to show as nobody of that name was seen.

@@ -9,7 +9,7 @@ use super::Page;
 use crate::api::refused::Refused;
 use crate::api::span::{self, LONGEST_MS, Span, Step};
 use crate::documents::quoted;
-use crate::documents::time::DAY_MS;
+use crate::documents::time::{DAY_MS, HOUR_MS};
 use crate::draw::Draw;
 use crate::panels::Panel;
 
@@ -190,16 +190,30 @@ impl View {
             .map_err(|_| Refused::Parameter("the URL is too long".into()))
     }
 
-    /// The span before, the one behind it and one of twice the length: what `from` and `to` would be.
-    pub fn moved(&self) -> [[String; 2]; 3] {
+    /// Whether the span goes on with the time.
+    pub fn is_to_now(&self) -> bool {
+        self.get("to").is_none_or(|to| to == "now")
+    }
+
+    /// The span before and the one behind it: what `from` and `to` would be.
+    pub fn moved(&self) -> [[String; 2]; 2] {
         let Span { from, to } = self.span;
         let length = to - from;
         let edge = |from: i64, to: i64| [from.max(0).to_string(), to.max(1).to_string()];
-        [
-            edge(from - length, from),
-            edge(to, to + length),
-            edge(from - length / 2, to + length / 2),
-        ]
+        [edge(from - length, from), edge(to, to + length)]
+    }
+
+    /// A span of twice the length, which does not reach into the future; none that is longer than may be asked for.
+    pub fn wider(&self) -> Option<[String; 2]> {
+        let length = 2 * (self.span.to - self.span.from);
+        if length > LONGEST_MS.min(self.span.to) {
+            return None;
+        }
+        if self.is_to_now() {
+            return Some([ago(length), "now".into()]);
+        }
+        let to = (self.span.to + length / 4).min(self.now.max(self.span.to));
+        Some([(to - length).to_string(), to.to_string()])
     }
 
     /// Full days, weeks, months and years to pick, UTC: what each is called, its beginning and its end.
@@ -226,6 +240,15 @@ impl View {
             ("This year", text(year), "now".into()),
             ("Last year, whole", text(last_year), text(year)),
         ]
+    }
+}
+
+/// So long before now, in the largest unit that fits; to the minute.
+fn ago(length: i64) -> String {
+    match length {
+        days if days % DAY_MS == 0 => format!("-{}d", days / DAY_MS),
+        hours if hours % HOUR_MS == 0 => format!("-{}h", hours / HOUR_MS),
+        rest => format!("-{}m", rest / 60_000),
     }
 }
 
@@ -294,6 +317,28 @@ mod tests {
     fn a_page_has_a_span_of_its_own() {
         assert_eq!(view(&USERS, "").from(), "-30d");
         assert_eq!(view(&BATCH, "").with(&[]), "/batch");
+    }
+
+    #[test]
+    fn a_wider_span_ends_now_at_the_latest_and_has_a_bound() {
+        let wider = |query: &str| view(&BATCH, query).wider();
+        let ends = |from: &str, to: &str| Some([from.to_owned(), to.to_owned()]);
+        assert_eq!(wider(""), ends("-2d", "now"));
+        assert_eq!(wider("from=-90m"), ends("-3h", "now"));
+        assert_eq!(wider("from=-7d&to=now"), ends("-14d", "now"));
+        assert_eq!(wider("from=-2100d"), None);
+        let (from, to) = (NOW - 4_000_000, NOW - 2_000_000);
+        assert_eq!(
+            wider(&format!("from={from}&to={to}")),
+            ends(
+                &(from - 1_000_000).to_string(),
+                &(to + 1_000_000).to_string()
+            )
+        );
+        assert_eq!(
+            wider(&format!("from={to}&to={NOW}")),
+            ends(&from.to_string(), &NOW.to_string())
+        );
     }
 
     #[test]

@@ -135,3 +135,27 @@ fn head_and_the_style_are_answered() {
     assert_eq!(headers["content-type"], "text/css; charset=utf-8");
     assert!(style.contains("prefers-color-scheme: dark"));
 }
+
+#[test]
+fn a_mistyped_address_is_a_page_for_persons_and_json_for_programs() {
+    let world = World::new();
+    let running = world.serve(&[]);
+    let ask = |kinds: &str| {
+        runtime().block_on(async {
+            let url = format!("{}/bacth", running.url);
+            let answer = client().get(url).header("accept", kinds).send().await;
+            let answer = answer.unwrap();
+            let kind = answer.headers()["content-type"]
+                .to_str()
+                .unwrap()
+                .to_owned();
+            (answer.status().as_u16(), kind, answer.text().await.unwrap())
+        })
+    };
+    let (status, kind, text) = ask("text/html,application/xhtml+xml,*/*;q=0.8");
+    assert_eq!((status, &*kind), (404, "text/html; charset=utf-8"));
+    assert!(text.contains("There is no page at this address."), "{text}");
+    let (status, kind, text) = ask("*/*");
+    assert_eq!((status, &*kind), (404, "application/json"));
+    assert!(text.contains("nothing here"), "{text}");
+}

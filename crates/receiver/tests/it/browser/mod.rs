@@ -2,6 +2,7 @@
 
 mod axe;
 mod driver;
+mod fresh;
 mod gaps;
 mod hostile;
 mod keyboard;
