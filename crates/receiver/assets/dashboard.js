@@ -39,6 +39,12 @@ function duration(seconds) {
     return digits(seconds / 86400) + " d";
 }
 
+/** The length of a step. */
+function span(seconds) {
+    if (seconds < 3600) return `${seconds / 60} min`;
+    return seconds < 86400 ? `${seconds / 3600} h` : "a day";
+}
+
 const UNITS = {
     count,
     number: count,
@@ -209,6 +215,7 @@ class Chart {
         const length = step ?? (times.at(-1) - times.at(-2) || 0);
         const over = times.filter((time) => time + length + 300 <= Date.now() / 1000);
         const gaps = over.filter((_, at) => series.every((one) => one.values[at] === null)).length;
+        if (isKnown && step) notes.push(`Steps of ${span(step)}: least, mean and most are of steps.`);
         if (isKnown && gaps > 0) notes.push(`Gaps: nothing was heard in ${gaps} of ${over.length} steps.`);
         if (cut > 0) notes.push(`${cut} more are not shown by name.`);
         return notes;
@@ -233,7 +240,7 @@ class Chart {
     lines(picture) {
         picture.setAttribute("role", "img");
         picture.setAttribute("aria-label", this.summary());
-        const { from, to, times } = this.data;
+        const { from, to, times, step } = this.data;
         const shown = this.data.series.filter((one) => !this.hidden.has(one.name));
         const isStack = this.shape.endsWith("stack");
         const isBars = this.shape.startsWith("bar");
@@ -261,7 +268,7 @@ class Chart {
             width: this.width(picture),
             height: 220,
             tzDate: (seconds) => (isLocal ? new Date(seconds * 1000) : uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC")),
-            scales: { x: { min: Math.min(from, times[0]), max: to }, y: { range: (_, least, most) => [Math.min(0, least), most > 0 ? most * 1.05 : 1] } },
+            scales: { x: { min: Math.min(from, times[0]), max: isBars ? Math.max(to, times.at(-1) + (step ?? 0)) : to }, y: { range: (_, least, most) => [Math.min(0, least), most > 0 ? most * 1.05 : 1] } },
             axes: [{ ...axis, values: DATES }, { ...axis, size: 80, incrs: MARKS[this.box.dataset.unit], values: (_, all) => all.map(this.text) }],
             legend: { show: false },
             cursor: { drag: { x: true, y: false, setScale: false }, points: { show: !isStack } },

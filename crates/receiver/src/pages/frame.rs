@@ -423,7 +423,7 @@ fn notes(view: &View, viewer: &Viewer, standing: &Standing) -> Vec<String> {
     if standing.is_read && seen.next().is_none() {
         notes.push(match own {
             Some(own) => format!("{own} has not sent anything yet."),
-            None => "No facility has sent anything yet. `afmetrics_receiver token create --facility NAME` makes a token for one; its collectors send to this address.".to_owned(),
+            None => "No facility has sent anything yet. Make a token for one: afmetrics_receiver token create --facility NAME. Its collectors send to this address.".to_owned(),
         });
     }
     notes

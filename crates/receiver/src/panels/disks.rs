@@ -26,7 +26,7 @@ pub const PANEL: Panel = Panel {
     name: "disks",
     page: &NODES,
     title: "Disks",
-    about: "Now, whatever the span. The share is, as `df` has it, of what users may fill: used / (used + free), without what is kept back for root. The change is a straight line through the daily means of what was free in the last 14 days (three at least); where the free space does not follow it, grows, or would last more than five years, nothing is said of when it will be full. Full: within 14 days, or more than 95 % used.",
+    about: "Now, whatever the span. The share is, as df has it, of what users may fill: used / (used + free), without what is kept back for root. The change is a straight line through the daily means of what was free in the last 14 days (three at least); where the free space does not follow it, grows, or would last more than five years, nothing is said of when it will be full. Full: within 14 days, or more than 95 % used.",
     is_wide: true,
     question: &QUESTION,
     fixed: &[],
