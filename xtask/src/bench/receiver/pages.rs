@@ -70,6 +70,8 @@ pub fn run(receiver: &Receiver) -> Result<()> {
         "{:<46} {:>9} {:>9} {:>7} {:>22}",
         "pages: median of 5", "page", "slowest", "kB", "of"
     );
+    // A client wants one, although nothing here is TLS. Only the first call in a process does anything.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let client = Client::builder()
         .no_proxy()
         .timeout(Duration::from_secs(60))
