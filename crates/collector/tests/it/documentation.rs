@@ -282,6 +282,7 @@ fn documents_name_only_flags_that_exist() {
         "--shell",
         "--for",
         "--keep",
+        "--history",
         "--cacert",
         "--now",
         "--release",
