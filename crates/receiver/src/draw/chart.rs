@@ -155,14 +155,19 @@ pub fn data(chart: &Chart, question: &Question, rows: &Rows, span: Span, step: S
         times.insert(*time);
         let texts = texts(question, &split, row);
         for (at, (field, _)) in chart.values.iter().enumerate() {
-            let Some(number) = number(value(question, row, field)) else {
+            let number = number(value(question, row, field));
+            // In a heat map a row in which nothing is known is what is looked for.
+            if number.is_none() && chart.shape != Shape::Heat {
                 continue;
-            };
+            }
             let key = (texts.clone(), at);
             if !series.contains_key(&key) {
                 order.push(key.clone());
             }
-            *series.entry(key).or_default().entry(*time).or_insert(0.0) += number;
+            let values = series.entry(key).or_default();
+            if let Some(number) = number {
+                *values.entry(*time).or_insert(0.0) += number;
+            }
         }
     }
     let has_step = question.has("step");
@@ -260,6 +265,21 @@ mod tests {
         assert_eq!(data.series[0].name, "running");
         assert_eq!(data.series[0].values, [Some(3.0), None, Some(0.33333)]);
         assert_eq!(data.series[1].values, [None, None, Some(0.0)]);
+    }
+
+    #[test]
+    fn a_heat_map_has_a_row_for_who_is_silent() {
+        let mut rows = Rows::default();
+        let mut silent = row(0, Some("canary-1"), "idle", 0.0);
+        silent[4] = Datum::Null;
+        rows.push(silent).unwrap();
+        let span = Span { from: 0, to: HOUR };
+        let of = |shape| {
+            let chart = Chart { shape, ..STATES };
+            data(&chart, &QUESTION, &rows, span, Step::Hour).series
+        };
+        assert_eq!(of(Shape::Heat)[0].values, [None]);
+        assert_eq!(of(Shape::Stack), []);
     }
 
     #[test]
