@@ -563,7 +563,7 @@ fn a_clock_that_jumps_loses_nothing_and_changes_no_order() {
 }
 
 #[test]
-fn eight_rounds_at_once_deliver_every_document_once() {
+fn rounds_at_once_deliver_every_document_once() {
     let gate = Gate::slow(Duration::from_millis(300));
     let mut world = World::new();
     // Each round has jobs of its own, by its process's number.
@@ -584,9 +584,13 @@ fn eight_rounds_at_once_deliver_every_document_once() {
     let mut rounds = Vec::new();
     let mut seen = 0;
     for _ in 0..4 {
-        // Two at a time, until one is stored: not all in the first collector's lock.
-        rounds.extend([start(), start()]);
-        assert!(within(Duration::from_secs(30), || last() > seen));
+        // Two at a time, until one is stored: not all in the first collector's lock. On a busy machine
+        // both may meet the lock of one that is still storing; then they bring nothing, and others are to.
+        let stored = (0..10).any(|_| {
+            rounds.extend([start(), start()]);
+            within(Duration::from_secs(10), || last() > seen)
+        });
+        assert!(stored);
         seen = last().max(seen + 1);
     }
     let mut collected = 0;
@@ -599,7 +603,8 @@ fn eight_rounds_at_once_deliver_every_document_once() {
         match status {
             0 => {}
             1 => assert!(
-                said.contains("WARN another round is delivering just now"),
+                said.contains("WARN another round is delivering just now")
+                    || said.contains("WARN left to another round"),
                 "{said}"
             ),
             _ => panic!("{said}"),
