@@ -1,6 +1,7 @@
 //! One variant of [`Document`] for each way a fact is written. Names in it are published names by
 //! type: a collector cannot put in the name that it read.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -42,6 +43,31 @@ pub enum Document {
     },
     #[serde(rename = "condorqueue")]
     CondorQueue {
+        queue: String,
+        idle: i64,
+        running: i64,
+        held: i64,
+        allocated_cores: i64,
+        allocated_mem: i64,
+    },
+    #[serde(rename = "slurmjob")]
+    SlurmJob {
+        users: PublishedUser,
+        #[serde(rename = "Id")]
+        id: String,
+        #[serde(rename = "Runtime")]
+        runtime: i64,
+        state: Cow<'static, str>,
+        partition: String,
+        /// Hidden like a user: it may be named after one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        account: Option<PublishedUser>,
+        cores: i64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tasks: Option<u64>,
+    },
+    #[serde(rename = "slurmqueue")]
+    SlurmQueue {
         queue: String,
         idle: i64,
         running: i64,
@@ -94,6 +120,8 @@ impl Document {
             Self::JupyterCoffea { .. } => "jupyter-coffea",
             Self::CondorJob { .. } => "condorjob",
             Self::CondorQueue { .. } => "condorqueue",
+            Self::SlurmJob { .. } => "slurmjob",
+            Self::SlurmQueue { .. } => "slurmqueue",
             Self::Cpu { .. } => "CPU",
             Self::Mem { .. } => "MEM",
             Self::Network { .. } => "NETWORK",

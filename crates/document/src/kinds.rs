@@ -91,8 +91,31 @@ pub const JOB_STATES: [&str; 8] = [
 /// `state` of a job whose JobStatus is missing or not one of [`JOB_STATES`].
 pub const UNKNOWN_STATE: &str = "unknown";
 
-/// The states that a job never leaves.
-pub const END_STATES: [&str; 2] = ["finished", "removed"];
+/// What Slurm calls a state, and the word of [`JOB_STATES`] that says the same. A job that waits and is
+/// held (its priority is 0, or its reason says so) is `held`. Any other state is Slurm's own word in small
+/// letters.
+pub const SLURM_STATES: [(&str, &str); 6] = [
+    ("PENDING", "idle"),
+    ("RUNNING", "running"),
+    ("SUSPENDED", "suspended"),
+    ("COMPLETED", "finished"),
+    ("CANCELLED", "removed"),
+    ("REQUEUE_HOLD", "held"),
+];
+
+/// The states that a job never leaves: those of both systems, then those that only Slurm has.
+pub const END_STATES: [&str; 10] = [
+    "finished",
+    "removed",
+    "failed",
+    "timeout",
+    "out_of_memory",
+    "node_fail",
+    "preempted",
+    "boot_fail",
+    "deadline",
+    "revoked",
+];
 
 /// The words that `result` of a collector in a `round` can be.
 pub const RESULTS: [&str; 6] = ["ok", "not_here", "failed", "timed_out", "malformed", "busy"];
@@ -191,6 +214,96 @@ pub const KINDS: &[Kind] = &[
                 Type::Int,
                 "MiB",
                 "sum of MemoryProvisioned over running jobs; a job without it counts 0",
+            ),
+        ],
+    },
+    Kind {
+        name: "slurmjob",
+        meaning: "one Slurm job, or the tasks of an array that wait: in the queue now, or ended since the last round; of one that was requeued, each run",
+        source: "`squeue`, `sacct`",
+        fields: &[
+            field(
+                "users",
+                Type::Str,
+                "",
+                "its user, one in spite of the plural; the number of one that the system does not know any more",
+            ),
+            field(
+                "Id",
+                Type::Str,
+                "",
+                "as Slurm writes it: `123`, `123_4` (task 4 of array 123), `123+1` (part of a heterogeneous job), `123_[5-9%2]` (tasks that wait, all in one document; a list of more than 64 characters ends in `...`)",
+            ),
+            field(
+                "Runtime",
+                Type::Int,
+                "s",
+                "TimeUsed of this run until now; of an ended one ElapsedRaw: without the time in which it was suspended",
+            ),
+            field(
+                "state",
+                Type::Str,
+                "",
+                "idle (PENDING), held (PENDING with priority 0 or a hold as its reason, REQUEUE_HOLD), running (RUNNING), suspended (SUSPENDED), finished (COMPLETED), removed (CANCELLED); any other state of Slurm in small letters, among them completing, configuring, failed, timeout, out_of_memory, node_fail, preempted, boot_fail, deadline, requeued; unknown if there is none",
+            ),
+            field(
+                "partition",
+                Type::Str,
+                "",
+                "its partition; while it waits in several, all of them (`batch,long`)",
+            ),
+            Field {
+                name: "account",
+                ty: Type::Str,
+                unit: "",
+                meaning: "what it is charged to, if anything; under `-o` hashed like a user, as many an account is one user's own",
+                required: false,
+            },
+            field(
+                "cores",
+                Type::Int,
+                "cores",
+                "NumCPUs or AllocCPUS: what it has, or asks for while it waits (each task of an array); 0 if it ended before it began",
+            ),
+            Field {
+                name: "tasks",
+                ty: Type::Int,
+                unit: "tasks",
+                meaning: "how many tasks of an array the document stands for, if it stands for such as wait; otherwise it is one job",
+                required: false,
+            },
+        ],
+    },
+    Kind {
+        name: "slurmqueue",
+        meaning: "a partition of Slurm, counted, and one named all, in which each job counts once",
+        source: "`squeue`, `sinfo`",
+        fields: &[
+            field(
+                "queue",
+                Type::Str,
+                "",
+                "the partition, or all; a job that waits in several partitions counts in each",
+            ),
+            field(
+                "idle",
+                Type::Int,
+                "jobs",
+                "PENDING and not held, each task of an array",
+            ),
+            field("running", Type::Int, "jobs", "RUNNING"),
+            field("held", Type::Int, "jobs", "held, each task of an array"),
+            field(
+                "allocated_cores",
+                Type::Int,
+                "cores",
+                "sum of NumCPUs over running jobs",
+            ),
+            field(
+                "allocated_mem",
+                Type::Int,
+                "MiB",
+                "sum of mem in TRES-ALLOC over running jobs, rounded down; a job without it counts 0",
             ),
         ],
     },

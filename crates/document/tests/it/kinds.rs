@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use afmetrics_document::kinds::{
-    self, COMMON, END_STATES, Field, JOB_STATES, KINDS, RESULTS, Type,
+    self, COMMON, END_STATES, Field, JOB_STATES, KINDS, RESULTS, SLURM_STATES, Type,
 };
 use afmetrics_document::names::{HostRule, UserRule};
 use afmetrics_document::{
@@ -51,6 +51,19 @@ fn report(result: CollectorResult, documents: u64) -> CollectorReport {
 }
 
 /// One of each variant; of the one with an optional field, both.
+fn slurm_job(account: Option<&str>, tasks: Option<u64>) -> Document {
+    Document::SlurmJob {
+        users: user("canary-1"),
+        id: "6_[2-20%1]".to_owned(),
+        runtime: 0,
+        state: "idle".into(),
+        partition: "batch,long".to_owned(),
+        account: account.map(user),
+        cores: 1,
+        tasks,
+    }
+}
+
 fn samples() -> Vec<Document> {
     let users = vec![user("canary-1"), user("canary-2")];
     vec![
@@ -75,6 +88,16 @@ fn samples() -> Vec<Document> {
         },
         Document::CondorQueue {
             queue: "all".to_owned(),
+            idle: 1,
+            running: 2,
+            held: 3,
+            allocated_cores: 4,
+            allocated_mem: 5,
+        },
+        slurm_job(Some("canary-account"), Some(19)),
+        slurm_job(None, None),
+        Document::SlurmQueue {
+            queue: "batch".to_owned(),
             idle: 1,
             running: 2,
             held: 3,
@@ -118,6 +141,8 @@ fn kind(document: &Document) -> &'static str {
         Document::JupyterCoffea { .. } => "jupyter-coffea",
         Document::CondorJob { .. } => "condorjob",
         Document::CondorQueue { .. } => "condorqueue",
+        Document::SlurmJob { .. } => "slurmjob",
+        Document::SlurmQueue { .. } => "slurmqueue",
         Document::Cpu { .. } => "CPU",
         Document::Mem { .. } => "MEM",
         Document::Network { .. } => "NETWORK",
@@ -197,9 +222,18 @@ fn words_of_job_states_are_those_of_the_contract() {
 
 #[test]
 fn a_job_ends_in_a_state_that_there_is() {
-    assert_eq!(END_STATES, ["finished", "removed"]);
-    for state in END_STATES {
-        assert!(JOB_STATES.contains(&state), "{state}");
+    assert_eq!(END_STATES[..2], ["finished", "removed"]);
+    for state in &END_STATES[..2] {
+        assert!(JOB_STATES.contains(state), "{state}");
+    }
+    let words = SLURM_STATES.map(|(_, word)| word);
+    let meaning = field_of("slurmjob", "state").meaning;
+    for (slurm, word) in SLURM_STATES {
+        assert!(JOB_STATES.contains(&word), "{word}");
+        assert!(meaning.contains(word) && meaning.contains(slurm), "{slurm}");
+    }
+    for state in &END_STATES[2..] {
+        assert!(!words.contains(state) && !JOB_STATES.contains(state));
     }
 }
 
