@@ -63,7 +63,7 @@ impl Collector for SlurmHistory {
         if !self.read(&mut reading, cx, out).await? {
             return Ok(());
         }
-        let behind = reading.is_behind(now);
+        let behind = reading.is_behind();
         if behind > 0 {
             info!(
                 "slurm_history: the accounts were last read long ago and are read a day at a time; {behind} s are left for the next rounds"
