@@ -145,13 +145,13 @@ impl SlurmHistory {
         };
         let document = Document::SlurmJob {
             users,
-            id: record.id.to_owned(),
+            id: record.id.clone().into_owned(),
             runtime: record.runtime,
             state: record.state.clone(),
             partition: record.partition.to_owned(),
             account: record.account.map(|name| cx.names.publish_account(name)),
             cores: record.cores,
-            tasks: None,
+            tasks: record.tasks,
         };
         match cx.state {
             Some(_) => out.push_once(&document),

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::SEPARATOR;
-use super::queue::word;
+use super::queue::{shown, tasks, word};
 
 /// The columns that `sacct` is asked for. None can hold free text.
 pub const FORMAT: &str =
@@ -56,7 +56,10 @@ impl Columns {
 /// One run of a job. A job that was requeued has several.
 #[derive(Debug, PartialEq)]
 pub struct Record<'a> {
-    pub id: &'a str,
+    /// As a document shows it.
+    pub id: Cow<'a, str>,
+    /// How many tasks of an array this is, that ended before they began; `None`: one job.
+    pub tasks: Option<u64>,
     pub user: &'a str,
     /// Its number.
     pub uid: &'a str,
@@ -108,7 +111,9 @@ impl<'a> Record<'a> {
         let state = state.split(' ').next().unwrap_or_default();
         let is_over = !GOES_ON.contains(&state.trim_end_matches('+'));
         Ok(Self {
-            id,
+            id: shown(id),
+            // A list that was cut short is one.
+            tasks: tasks(id).ok().flatten(),
             user,
             uid,
             state: word(state, false),
@@ -189,7 +194,8 @@ mod tests {
         assert_eq!(
             run,
             Record {
-                id: "6_1",
+                id: "6_1".into(),
+                tasks: None,
                 user: "canary-1",
                 uid: "1001",
                 state: "removed".into(),
@@ -242,6 +248,14 @@ mod tests {
             assert_eq!(run.ended.is_some(), ended, "{state} {end}");
             assert!(run.ended.is_none_or(|at| at == 1_795_376_825), "{run:?}");
         }
+    }
+
+    #[test]
+    fn tasks_that_never_began_are_one_record() {
+        let text = with(&[(0, "6_[3-9%2]"), (8, "None")]);
+        assert_eq!(Record::parse(&text, &columns()).unwrap().tasks, Some(7));
+        let text = with(&[(0, "6_[3-9,1"), (8, "None")]);
+        assert_eq!(Record::parse(&text, &columns()).unwrap().tasks, None);
     }
 
     #[test]
