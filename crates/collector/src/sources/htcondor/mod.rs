@@ -25,6 +25,9 @@ pub mod history;
 pub mod jobs;
 mod keys;
 mod list;
+pub mod options;
+pub mod pool;
+pub mod schedd;
 mod values;
 
 use std::marker::PhantomData;
