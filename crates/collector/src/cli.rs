@@ -46,9 +46,14 @@ pub struct Cli {
     #[arg(short = 'j', long, help_heading = COLLECT)]
     pub jupyter: bool,
 
-    /// Collect the batch jobs (`condor_q`, `condor_history`)
+    /// Collect the batch jobs of HTCondor (`condor_q`, `condor_history`); on a node without condor_q and with
+    /// squeue, those of Slurm
     #[arg(short = 'b', long, help_heading = COLLECT)]
     pub batch: bool,
+
+    /// Collect the batch jobs and partitions of Slurm (`squeue`, `sacct`)
+    #[arg(long, help_heading = COLLECT)]
+    pub slurm: bool,
 
     /// Collect load, memory, network traffic and disk use of this node
     #[arg(long, help_heading = COLLECT)]
@@ -74,11 +79,11 @@ pub struct Cli {
     #[arg(short = 'q', long, value_name = "NAME:CONSTRAINT", action = ArgAction::Append, help_heading = COLLECT)]
     pub queue: Vec<String>,
 
-    /// With -b: leave this owner's jobs out; repeatable [default: atlas-coffea]
+    /// With -b or --slurm: leave this owner's jobs out; repeatable [default: atlas-coffea]
     #[arg(long, value_name = "NAME", action = ArgAction::Append, help_heading = COLLECT)]
     pub exclude_owner: Vec<String>,
 
-    /// With -b: report also jobs that were removed (condor_rm) and left the queue
+    /// With -b: report also jobs that were removed (condor_rm) and left the queue; of Slurm they always are
     #[arg(long, help_heading = COLLECT)]
     pub removed_jobs: bool,
 
@@ -94,7 +99,7 @@ pub struct Cli {
     pub delivery: Delivery,
 
     /// Send nothing: append the documents, pretty-printed, to ssh.json, jupyter-debug.json,
-    /// condor.json, host.json and round.json (--heartbeat) in the current directory
+    /// condor.json, slurm.json, host.json and round.json (--heartbeat) in the current directory
     #[arg(short = 'd', long, conflicts_with = "print", help_heading = DELIVER)]
     pub debug: bool,
 
@@ -385,11 +390,12 @@ Environment:
   https_proxy, http_proxy, NO_PROXY proxies on the way to the endpoint, in both cases of letters
   SSL_CERT_FILE, SSL_CERT_DIR       the system's certificate authorities, if they are elsewhere
   STATE_DIRECTORY, XDG_STATE_HOME, HOME  where state may be kept (--state-dir)
+  SLURM_CONF, SLURM_JWT             go to Slurm's tools; its other variables do not
 
 Files:
   spool/, cursors/, locks/ in the state folder   what waits for delivery; how far collectors have read
   /var/log/afmetrics/afmetrics.log    the log, besides standard error, if it can be written
-  ssh.json, jupyter-debug.json, condor.json, host.json, round.json   what -d appends to";
+  ssh.json, jupyter-debug.json, condor.json, slurm.json, host.json, round.json   what -d appends to";
 
 const COLLECT: &str = "What to collect";
 const DELIVER: &str = "Where it goes";

@@ -3,7 +3,7 @@
 //! secrets, their standard error read but never kept whole. Whatever ends the reading ends the
 //! whole group.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -36,6 +36,20 @@ pub struct Command<'a> {
     command: tokio::process::Command,
     silence: Duration,
     quoting: &'a Quoting,
+    explain: Explain,
+}
+
+/// What a program's standard error means, if it is known: said in our words behind its own, which may be
+/// withheld.
+pub type Explain = fn(&str) -> Option<Meaning>;
+
+/// What a program's failure means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Meaning {
+    /// It failed for this reason.
+    Failed(&'static str),
+    /// There is nothing to be read, and never was.
+    NotHere(&'static str),
 }
 
 impl<'a> Command<'a> {
@@ -67,6 +81,7 @@ impl<'a> Command<'a> {
             command,
             silence,
             quoting,
+            explain: |_| None,
         }
     }
 
@@ -77,6 +92,21 @@ impl<'a> Command<'a> {
 
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         self.command.env(name, value);
+        self
+    }
+
+    /// Its environment is these variables and the C locale, and nothing that it would inherit.
+    pub fn only_env(mut self, variables: &[(&'static str, OsString)]) -> Self {
+        self.command
+            .env_clear()
+            .env("LC_ALL", "C")
+            .envs(variables.iter().map(|(name, value)| (name, value)));
+        self
+    }
+
+    /// What is known of its standard error.
+    pub fn explained(mut self, explain: Explain) -> Self {
+        self.explain = explain;
         self
     }
 
@@ -94,6 +124,7 @@ impl<'a> Command<'a> {
             mut command,
             silence,
             quoting,
+            explain,
         } = self;
         let failed = |what: String| CollectError::Failed(format!("{program} {what}"));
         let ends = Ends::watch().map_err(|why| failed(format!("cannot be watched: {why}")))?;
@@ -127,12 +158,23 @@ impl<'a> Command<'a> {
             heard: Instant::now(),
             silence,
             quoting,
+            explain,
         })
     }
 
     /// Runs the program and returns what it wrote to standard output, if it ended well and wrote
     /// no more than `limit` bytes.
     pub async fn output(self, limit: usize) -> Result<Vec<u8>, CollectError> {
+        let (output, ended) = self.answer(limit).await?;
+        ended.map(|()| output)
+    }
+
+    /// The same of a program whose answer is one also if it ends with another status; how it ended is
+    /// the second.
+    pub async fn answer(
+        self,
+        limit: usize,
+    ) -> Result<(Vec<u8>, Result<(), CollectError>), CollectError> {
         let mut running = self.spawn().await?;
         let mut output = Vec::new();
         let mut chunk = [0; 8 << 10];
@@ -148,8 +190,7 @@ impl<'a> Command<'a> {
                 )));
             }
         }
-        running.finish().await?;
-        Ok(output)
+        Ok((output, running.finish().await))
     }
 }
 
@@ -169,6 +210,7 @@ pub struct Running<'a> {
     heard: Instant,
     silence: Duration,
     quoting: &'a Quoting,
+    explain: Explain,
 }
 
 impl Running<'_> {
@@ -216,16 +258,32 @@ impl Running<'_> {
         if status.success() {
             return Ok(());
         }
+        let (said, meaning) = self.said().await;
+        let text = format!("{} ended with {}{said}", self.program, described(status));
+        Err(match meaning {
+            Some(Meaning::NotHere(_)) => CollectError::NotHere(text),
+            Some(Meaning::Failed(_)) | None => CollectError::Failed(text),
+        })
+    }
+
+    /// What it said on standard error, as it follows a sentence, and what that means.
+    async fn said(&mut self) -> (String, Option<Meaning>) {
         let said = timeout(LINGER, &mut self.stderr)
             .await
             .ok()
             .and_then(Result::ok)
             .unwrap_or_default();
-        let said = self.quoting.lines(&String::from_utf8_lossy(&said));
-        Err(self.failed(&match said.is_empty() {
-            true => format!("ended with {}", described(status)),
-            false => format!("ended with {}: {said}", described(status)),
-        }))
+        let said = String::from_utf8_lossy(&said);
+        let meaning = (self.explain)(&said);
+        let mut text = String::new();
+        if !said.trim().is_empty() {
+            text = format!(": {}", self.quoting.lines(&said));
+        }
+        if let Some(Meaning::Failed(why) | Meaning::NotHere(why)) = meaning {
+            text.push_str("; ");
+            text.push_str(why);
+        }
+        (text, meaning)
     }
 
     fn failed(&self, what: &str) -> CollectError {
@@ -236,8 +294,9 @@ impl Running<'_> {
         self.group.signal(Signal::SIGTERM);
         let _ = timeout(GRACE, self.ends.of(self.group.0)).await;
         self.group.signal(Signal::SIGKILL);
+        let (said, _) = self.said().await;
         CollectError::TimedOut(format!(
-            "{} gave no output for {} s and was ended",
+            "{} gave no output for {} s and was ended{said}",
             self.program,
             self.silence.as_secs()
         ))

@@ -27,7 +27,14 @@ pub struct Environment {
     pub state_directory: Option<OsString>,
     pub xdg_state_home: Option<OsString>,
     pub home: Option<OsString>,
+    pub path: Option<OsString>,
+    /// What the tools of Slurm may see; others change what they print (`SQUEUE_STATES`, `SLURM_CLUSTERS`).
+    pub for_slurm: Vec<(&'static str, OsString)>,
 }
+
+/// Where Slurm's tools find their programs, libraries and configuration, and what lets them in where that
+/// is a token and no munge.
+const FOR_SLURM: [&str; 5] = ["PATH", "HOME", "LD_LIBRARY_PATH", "SLURM_CONF", "SLURM_JWT"];
 
 impl Environment {
     /// The environment of this process.
@@ -43,6 +50,11 @@ impl Environment {
             state_directory: var("STATE_DIRECTORY"),
             xdg_state_home: var("XDG_STATE_HOME"),
             home: var("HOME"),
+            path: var("PATH"),
+            for_slurm: FOR_SLURM
+                .into_iter()
+                .filter_map(|name| Some((name, var(name)?)))
+                .collect(),
         }
     }
 }
@@ -137,7 +149,9 @@ pub struct Config {
     pub ssh: bool,
     pub ssh_history: bool,
     pub jupyter: bool,
+    /// HTCondor, or whatever batch system this node has ([`crate::batch_system`]).
     pub batch: bool,
+    pub slurm: bool,
     pub host: bool,
     /// The round leaves a document about itself.
     pub heartbeat: bool,
@@ -165,6 +179,10 @@ pub struct Config {
     pub spool: Bounds,
     pub limits: Limits,
     pub root: PathBuf,
+    /// Where programs are looked for.
+    pub path: Option<OsString>,
+    /// The environment of Slurm's tools.
+    pub for_slurm: Vec<(&'static str, OsString)>,
     pub target: Target,
     /// All secrets, for keeping them out of quoted text.
     pub secrets: Vec<Secret>,
@@ -221,9 +239,10 @@ impl Config {
     /// Checks the flags of a round. Errors are one sentence that says what to do; they are exit status
     /// 2.
     pub fn new(cli: Cli, env: Environment) -> Result<Self> {
-        if !(cli.ssh || cli.ssh_history || cli.jupyter || cli.batch || cli.host || cli.heartbeat) {
+        let batch = cli.batch || cli.slurm;
+        if !(cli.ssh || cli.ssh_history || cli.jupyter || batch || cli.host || cli.heartbeat) {
             bail!(
-                "nothing to collect: choose at least one of -s (ssh), -S (ssh with history), -j (Jupyter), -b (batch), --host (or --heartbeat)"
+                "nothing to collect: choose at least one of -s (ssh), -S (ssh with history), -j (Jupyter), -b (batch), --slurm, --host (or --heartbeat)"
             );
         }
         Self::checked(cli, env)
@@ -253,7 +272,7 @@ impl Config {
 
     /// Whether this is a round; otherwise what waits is delivered.
     pub fn collects(&self) -> bool {
-        self.ssh || self.jupyter || self.batch || self.host || self.heartbeat
+        self.ssh || self.jupyter || self.batch || self.slurm || self.host || self.heartbeat
     }
 
     fn checked(cli: Cli, env: Environment) -> Result<Self> {
@@ -348,6 +367,7 @@ impl Config {
             ssh_history: cli.ssh_history,
             jupyter: cli.jupyter,
             batch: cli.batch,
+            slurm: cli.slurm,
             host: cli.host,
             heartbeat: cli.heartbeat,
             namespace: Asked {
@@ -381,6 +401,8 @@ impl Config {
                 total: Duration::from_secs(cli.deadline.into()),
             },
             root: cli.place.root,
+            path: env.path,
+            for_slurm: env.for_slurm,
             target,
             secrets,
             remarks,

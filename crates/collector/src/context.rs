@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashSet;
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use crate::config::Limits;
 use crate::error::CollectError;
 use crate::names::Names;
 use crate::quote::Quoting;
+use crate::sources::slurm::Counts;
 use crate::state::{Left, State};
 
 pub struct Context {
@@ -37,6 +39,12 @@ pub struct Context {
     /// The newest records that `condor_history` has met in this round, by the same hash: after a crash
     /// of the schedd such a job can be in the queue again.
     pub recorded: RefCell<HashSet<u64>>,
+    /// What `slurm_jobs` has counted in this round, if it could read the queue to its end.
+    pub counted: RefCell<Option<Counts>>,
+    /// The environment of Slurm's tools.
+    pub for_slurm: Vec<(&'static str, OsString)>,
+    /// `-b` was given, and this node has neither `condor_q` nor `squeue`.
+    pub has_no_batch_system: bool,
     /// When the round began.
     pub now: SystemTime,
 }

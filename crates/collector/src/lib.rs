@@ -5,6 +5,7 @@
 //! `ARCHITECTURE.md`.
 
 mod aside;
+mod batch_system;
 pub mod cli;
 pub mod collectors;
 mod command;
@@ -131,12 +132,17 @@ fn act(config: &Config) -> Result<bool> {
 
 async fn one_round(config: &Config) -> Result<bool> {
     let begun = Instant::now();
+    let mut config = config.clone();
+    let has_no_batch_system = batch_system::settle(&mut config).await;
+    let config = &config;
     // Before collecting: what cannot be sent need not be asked for.
     let endpoint = match &config.target {
         Target::Endpoint(endpoint) => Some(Endpoint::new(endpoint)?),
         Target::Files | Target::Print => None,
     };
-    let cx = Rc::new(context(config).await?);
+    let mut cx = context(config).await?;
+    cx.has_no_batch_system = has_no_batch_system;
+    let cx = Rc::new(cx);
     let folder = cx
         .state
         .as_ref()
@@ -275,6 +281,9 @@ async fn context(config: &Config) -> Result<Context, UnknownGroup> {
         state,
         passed: RefCell::default(),
         recorded: RefCell::default(),
+        counted: RefCell::default(),
+        for_slurm: config.for_slurm.clone(),
+        has_no_batch_system: false,
         now: now(),
         names: Names::new(publisher, config.group.as_deref(), config.limits.silence).await?,
     })

@@ -28,6 +28,7 @@ pub struct Names {
     filter: Option<Filter>,
     /// What became of a name in this round; `None`: it does not leave.
     known: RefCell<HashMap<String, Option<PublishedUser>>>,
+    accounts: RefCell<HashMap<String, PublishedUser>>,
 }
 
 /// A question to the thread that asks NSS.
@@ -72,7 +73,19 @@ impl Names {
             publisher,
             filter,
             known: RefCell::default(),
+            accounts: RefCell::default(),
         })
+    }
+
+    /// What a job is charged to, as it may leave: hidden where users are, as it may be named after one.
+    pub fn publish_account(&self, name: &str) -> PublishedUser {
+        let mut accounts = self.accounts.borrow_mut();
+        if let Some(known) = accounts.get(name) {
+            return known.clone();
+        }
+        let published = self.publisher.user(name);
+        accounts.insert(name.to_owned(), published.clone());
+        published
     }
 
     /// The name as it may leave; `None`: it does not, as the user is not in the group.

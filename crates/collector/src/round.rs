@@ -88,13 +88,20 @@ pub async fn collect(config: &Config, cx: Rc<Context>, folder: &Path) -> Vec<Col
         .zip(ends)
         .map(|((spec, collector), end)| {
             let out = Documents::new(&config.cluster, folder);
-            let first = spec.after.and_then(|name| ended.get(name).cloned());
+            let first = spec
+                .after
+                .and_then(|first| Some((ended.get(first.name)?.clone(), first.needed)));
             let cx = Rc::clone(&cx);
             let task = async move {
                 let _end = end;
-                if let Some(mut first) = first {
-                    // What hangs delays it, and keeps it from nothing.
-                    let _ = timeout(cx.limits.silence, first.changed()).await;
+                if let Some((mut first, needed)) = first {
+                    let patience = match needed {
+                        // It ends by its own deadline.
+                        true => cx.limits.total,
+                        // What hangs delays this one, and keeps it from nothing.
+                        false => cx.limits.silence,
+                    };
+                    let _ = timeout(patience, first.changed()).await;
                 }
                 let begun = Instant::now();
                 (run(collector, cx, out).await, begun.elapsed())
@@ -129,13 +136,13 @@ async fn busy(state: &State, specs: Vec<&'static Spec>, facility: &str) -> Vec<&
     let mut busy = state.take_turns(names, facility).await;
     let (left, followers): (Vec<_>, Vec<_>) = followers
         .into_iter()
-        .partition(|spec| spec.after.is_some_and(|name| busy.contains(&name)));
+        .partition(|spec| spec.after.is_some_and(|first| busy.contains(&first.name)));
     busy.extend(left.iter().map(|spec| spec.name));
     let names = followers.iter().map(|spec| spec.name).collect();
     let taken = state.take_turns(names, facility).await;
     for spec in followers {
         if taken.contains(&spec.name) {
-            busy.extend(spec.after);
+            busy.extend(spec.after.map(|first| first.name));
         }
     }
     busy.extend(taken);

@@ -26,6 +26,12 @@ impl Tally {
         }
     }
 
+    /// What was counted as good last is not: it is on this line.
+    pub fn bad_after_all(&mut self, line: u64, why: impl Into<String>) {
+        self.good = self.good.saturating_sub(1);
+        self.bad(line, why);
+    }
+
     /// Judges the whole: some bad ones are worth a line, nothing but bad ones is a failure.
     pub fn verdict(self, program: &str, what: &str) -> Result<(), CollectError> {
         let Some((line, why)) = self.first else {

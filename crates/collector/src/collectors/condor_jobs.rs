@@ -22,7 +22,7 @@
 
 use async_trait::async_trait;
 
-use super::{Collector, Spec};
+use super::{After, Collector, Spec};
 use crate::context::Context;
 use crate::documents::Documents;
 use crate::error::CollectError;
@@ -41,7 +41,10 @@ pub const SPEC: Spec = Spec {
     debug_file: "condor.json",
     // A job that leaves the queue between the two lists is in neither, and in the next round's history.
     // The other way round it would be in both, and reported twice.
-    after: Some("condor_history"),
+    after: Some(After {
+        name: "condor_history",
+        needed: false,
+    }),
     build: |config| {
         config.batch.then(|| {
             Box::new(CondorJobs {

@@ -11,6 +11,9 @@ mod jupyter;
 mod load;
 mod memory;
 mod network;
+mod slurm_history;
+mod slurm_jobs;
+mod slurm_queue;
 mod ssh;
 
 use async_trait::async_trait;
@@ -27,6 +30,9 @@ pub const ALL: &[Spec] = &[
     condor_queue::SPEC,
     condor_jobs::SPEC,
     condor_history::SPEC,
+    slurm_queue::SPEC,
+    slurm_jobs::SPEC,
+    slurm_history::SPEC,
     load::SPEC,
     memory::SPEC,
     network::SPEC,
@@ -45,11 +51,20 @@ pub struct Spec {
     pub flag: &'static str,
     /// The file that its documents go to under `-d`.
     pub debug_file: &'static str,
-    /// The collector that goes first, if it is chosen, too: this one waits for its end, but not longer
-    /// than a source may be silent, and whatever came of it.
-    pub after: Option<&'static str>,
+    /// The collector that goes first, if it is chosen, too.
+    pub after: Option<After>,
     /// The collector as this round wants it; `None`: not chosen.
     pub build: fn(&Config) -> Option<Box<dyn Collector>>,
+}
+
+/// For what a collector waits before it begins.
+#[derive(Debug, Clone, Copy)]
+pub struct After {
+    /// The collector that goes first.
+    pub name: &'static str,
+    /// Whether this one needs what that one brings, and waits for its end, however long that may take;
+    /// otherwise not longer than a source may be silent, and whatever came of it.
+    pub needed: bool,
 }
 
 /// Reads one source and makes documents of it.

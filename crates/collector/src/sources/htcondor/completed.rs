@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::keys::Keys;
+use crate::sources::keys::Keys;
 
 /// The cursor of `condor_jobs`, which `condor_history` reads, too.
 pub const CURSOR: &str = "condor_jobs";

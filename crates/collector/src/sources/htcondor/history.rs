@@ -24,8 +24,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::jobs::{WINDOW, hash};
-use super::keys::Keys;
+use super::jobs::WINDOW;
+use crate::sources::keys::{Keys, hash};
 
 /// How many of the newest records a cursor names. As many as a schedd may record once more after a crash,
 /// and more than may stand in front of a file that was missed.

@@ -4,7 +4,6 @@ use std::time::{Duration, SystemTime};
 
 use afmetrics_document::Document;
 use afmetrics_document::kinds::{JOB_STATES, UNKNOWN_STATE};
-use ring::digest;
 use serde::Deserialize;
 use tracing::debug;
 
@@ -14,6 +13,7 @@ use super::{Number, Text};
 use crate::context::Context;
 use crate::documents::Documents;
 use crate::error::CollectError;
+use crate::sources::keys::hash;
 
 /// How long before the first round a job may have finished to be news: as with the old script, five
 /// minutes between two rounds, and one for being late.
@@ -255,16 +255,6 @@ impl Job {
 fn is_before(at: u64, now: SystemTime, window: Duration) -> Option<bool> {
     let at = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(at))?;
     Some(now.duration_since(at).is_ok_and(|age| age > window))
-}
-
-/// The first 8 bytes of a key's SHA-256: of a million jobs no two share them.
-pub fn hash(key: &str) -> u64 {
-    let digest = digest::digest(&digest::SHA256, key.as_bytes());
-    digest
-        .as_ref()
-        .iter()
-        .take(8)
-        .fold(0, |hash, byte| hash << 8 | u64::from(*byte))
 }
 
 impl Ad {

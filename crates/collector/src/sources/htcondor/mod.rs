@@ -23,7 +23,6 @@
 pub mod completed;
 pub mod history;
 pub mod jobs;
-mod keys;
 mod list;
 pub mod options;
 pub mod pool;
@@ -57,12 +56,23 @@ pub async fn query<'a, T: DeserializeOwned>(
                 .args(args)
                 .silence(silence)
                 .spawn()
-                .await?,
+                .await
+                .map_err(|why| nor_is_squeue(why, cx))?,
         ),
         splitter: Splitter::default(),
         tally: Tally::default(),
         of: PhantomData,
     })
+}
+
+/// `-b` looked for Slurm, too.
+fn nor_is_squeue(why: CollectError, cx: &Context) -> CollectError {
+    match why {
+        CollectError::NotHere(text) if cx.has_no_batch_system => CollectError::NotHere(format!(
+            "{text}; nor is squeue, so it is no node of Slurm, either"
+        )),
+        why => why,
+    }
 }
 
 /// The ClassAds that a tool prints, one after the other.

@@ -1,10 +1,21 @@
-//! What names jobs in a cursor: hashes, as there may be a million and a GlobalJobId names a host.
+//! What names jobs in a cursor: hashes, as there may be a million and what names one can name a host.
 
 use std::fmt;
 
+use ring::digest;
 use serde::de::{Deserializer, Error, Unexpected};
 use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
+
+/// The first 8 bytes of a key's SHA-256: of a million jobs no two share them.
+pub fn hash(key: &str) -> u64 {
+    let digest = digest::digest(&digest::SHA256, key.as_bytes());
+    digest
+        .as_ref()
+        .iter()
+        .take(8)
+        .fold(0, |hash, byte| hash << 8 | u64::from(*byte))
+}
 
 /// Keys as hashes, written as one string of 16 hex digits each.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
