@@ -6,10 +6,10 @@ use afmetrics_document::PublishedHost;
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout};
 
-use super::jobs::hash;
 use crate::context::Context;
 use crate::documents::Documents;
 use crate::error::CollectError;
+use crate::sources::keys::hash;
 use crate::state::Left;
 
 /// Whom to ask, in this order; at least one.
