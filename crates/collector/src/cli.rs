@@ -175,6 +175,11 @@ pub struct Htcondor {
     #[arg(long, value_name = "SOURCE", default_value = "jobs", help_heading = COLLECT)]
     pub queue_totals: QueueTotals,
 
+    /// With -b: do not list the jobs in the queue of HTCondor, only report those that ended, and count
+    /// queues (-q)
+    #[arg(long, help_heading = COLLECT)]
+    pub no_queued_jobs: bool,
+
     /// With -b: which runs of a job its Runtime is the sum of
     #[arg(long, value_name = "RUNS", default_value = "past", help_heading = COLLECT)]
     pub runtime: Runtime,
@@ -485,6 +490,7 @@ impl Htcondor {
         !self.schedd.is_empty()
             || self.pool.is_some()
             || self.queue_totals != QueueTotals::Jobs
+            || self.no_queued_jobs
             || self.runtime != Runtime::Past
             || self.job_details
     }

@@ -318,7 +318,7 @@ impl Config {
         };
         let publisher = Publisher::new(users, hosts);
         if cli.htcondor.is_given() && !cli.batch {
-            warnings.push("--schedd, --pool, --queue-totals, --runtime and --job-details have no effect without -b".to_owned());
+            warnings.push("--schedd, --pool, --queue-totals, --no-queued-jobs, --runtime and --job-details have no effect without -b".to_owned());
         }
         let htcondor = Options::new(cli.htcondor, &queues, &publisher)?;
 

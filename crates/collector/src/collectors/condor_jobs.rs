@@ -46,7 +46,7 @@ pub const SPEC: Spec = Spec {
         needed: false,
     }),
     build: |config| {
-        config.batch.then(|| {
+        (config.batch && !config.htcondor.no_queued_jobs).then(|| {
             Box::new(CondorJobs {
                 excluded_owners: config.excluded_owners.clone(),
                 options: config.htcondor.clone(),

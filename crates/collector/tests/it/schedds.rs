@@ -225,6 +225,37 @@ fn a_schedd_is_named_as_other_hosts_and_users_are() {
     }
 }
 
+/// A queue of any length, counted: its schedd is not asked at all.
+#[test]
+fn a_queue_can_be_counted_without_asking_its_schedd() {
+    let mut world = node();
+    world.program("condor_q", "echo asked >> asked; exit 97");
+    world.program(
+        "condor_status",
+        "[ \"$1\" = -schedd ] || exit 0\n/usr/bin/cat <<LIST\n[\n{\n  \"LastHeardFrom\": $(/usr/bin/date +%s),\n  \"Name\": \"a1.canary.example\",\n  \
+         \"TotalFlockedJobs\": 0,\n  \"TotalHeldJobs\": 7,\n  \"TotalIdleJobs\": 500000,\n  \"TotalRunningJobs\": 0\n}\n]\nLIST",
+    );
+    lists(&world, "condor_history", A, &[(1, 4)]);
+    let args = [
+        "-b",
+        "-q",
+        "all:",
+        "--schedd",
+        A,
+        "--queue-totals",
+        "schedd-ad",
+        "--no-queued-jobs",
+    ];
+    let run = world.print(&args).exits(0);
+    let [queue, job] = &run.documents()[..] else {
+        panic!("{}", run.stdout);
+    };
+    let (idle, held) = (&queue["idle"], &queue["held"]);
+    assert_eq!((idle.as_u64(), held.as_u64()), (Some(500_000), Some(7)));
+    assert_eq!(job["state"], "finished");
+    assert!(!world.path("cwd/asked").exists());
+}
+
 #[test]
 fn what_cannot_be_meant_is_one_sentence_and_names_no_host() {
     let world = node();
@@ -276,5 +307,5 @@ fn what_cannot_be_meant_is_one_sentence_and_names_no_host() {
         );
     }
     let run = world.print(&["--heartbeat", "--job-details"]).exits(0);
-    run.says("WARN --schedd, --pool, --queue-totals, --runtime and --job-details have no effect without -b");
+    run.says("WARN --schedd, --pool, --queue-totals, --no-queued-jobs, --runtime and --job-details have no effect without -b");
 }

@@ -12,6 +12,8 @@ pub struct Options {
     pub schedds: Schedds,
     /// Queues are counted by the ads in the pool's collector, and not by the schedds.
     pub totals_of_ads: bool,
+    /// Jobs in the queue are not listed.
+    pub no_queued_jobs: bool,
     /// The run time of a running job has the current run in it.
     pub live_runtime: bool,
     /// Jobs have the optional fields.
@@ -49,6 +51,7 @@ impl Options {
         Ok(Options {
             schedds,
             totals_of_ads,
+            no_queued_jobs: asked.no_queued_jobs,
             live_runtime: asked.runtime == Runtime::Live,
             job_details: asked.job_details,
         })
