@@ -6,7 +6,7 @@ use super::asked::{Asked, FACILITY, FORMAT, FROM, TO};
 use super::numbers;
 use super::refused::Refused;
 use super::reply::{Datum, Rows, Ty};
-use super::{How, Question, field};
+use super::{How, Question, field, systems};
 use crate::documents::Metric;
 use crate::documents::time::{DAY_MS, SLOT_MS};
 use crate::store::slots::{self, Day};
@@ -35,6 +35,11 @@ pub const QUESTION: Question = Question {
             Ty::Int,
             "Nodes that were heard of in the last `--keep-documents` days.",
         ),
+        field(
+            "systems",
+            Ty::MaybeTexts,
+            "The batch systems that were heard of in the span: HTCondor, Slurm, or both; null: none. In CSV with `;` between them.",
+        ),
     ],
     answer: How::Rows(answer),
 };
@@ -56,12 +61,17 @@ fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
                 "SELECT count(DISTINCT node) FROM latest WHERE facility = ? AND node != ''",
             )?
             .query_row([facility.id], |row| row.get(0))?;
+        let systems: Vec<String> = systems::heard(store, facility.id, asked.span)?
+            .into_iter()
+            .map(str::to_owned)
+            .collect();
         rows.push(vec![
             facility.name.into(),
             first.map(Datum::Time).into(),
             last(store, facility.id)?.map(Datum::Time).into(),
             count(documents),
             nodes.into(),
+            (!systems.is_empty()).then_some(systems).into(),
         ])?;
     }
     Ok(rows)

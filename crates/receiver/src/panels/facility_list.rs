@@ -20,6 +20,7 @@ pub const PANEL: Panel = Panel {
             column("facility", "Facility", Show::Facility),
             column("last", "Last heard of", Show::Ago),
             column("first", "First heard of", Show::Time),
+            column("systems", "Batch", Show::Text),
             column("nodes", "Nodes", Show::Number(Unit::Count)),
             column("documents", "Documents in the span", Show::Bar(Unit::Count)),
         ],

@@ -15,7 +15,7 @@ use crate::documents::facts::{Facts, Job};
 use crate::documents::time::{SLOT_MS, slot};
 use crate::documents::{Name, Names, read_again};
 
-/// Beyond so many jobs in memory (some 40 bytes each), slots that were not used for longest go.
+/// Beyond so many jobs in memory (some 50 bytes each), slots that were not used for longest go.
 pub const MOST_JOBS: usize = 1_000_000;
 
 /// Which slot: facility, kind, five minutes since 1970.
@@ -38,11 +38,22 @@ struct Slot {
     used: u64,
 }
 
-/// Under what a job counts.
+/// Under what a job counts, and as how many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Where {
     pub user: Name,
     pub state: Name,
+    pub tasks: u32,
+}
+
+impl Where {
+    fn of(job: &Job) -> Self {
+        Self {
+            user: job.user,
+            state: job.state,
+            tasks: job.tasks,
+        }
+    }
 }
 
 /// How the counts change by one report.
@@ -53,7 +64,7 @@ pub struct Change {
 }
 
 impl OpenSlots {
-    /// A job is reported; `None`: it counts already under this state. `before`: blocks from this one on are
+    /// A job is reported; `None`: it counts already so. `before`: blocks from this one on are
     /// not counted yet.
     ///
     /// # Errors
@@ -77,10 +88,7 @@ impl OpenSlots {
             }
         };
         slot.used = self.uses;
-        let into = Where {
-            user: job.user,
-            state: job.state,
-        };
+        let into = Where::of(job);
         let out_of = slot.jobs.insert(job.job, into);
         self.jobs += usize::from(out_of.is_none());
         Ok((out_of != Some(into)).then_some(Change { out_of, into }))
@@ -153,11 +161,7 @@ fn load(
                 continue;
             };
             if (from..to).contains(&time) {
-                let at = Where {
-                    user: job.user,
-                    state: job.state,
-                };
-                found.jobs.insert(job.job, at);
+                found.jobs.insert(job.job, Where::of(&job));
             }
         }
     }
@@ -181,6 +185,7 @@ mod tests {
                 user,
                 state,
                 job,
+                tasks: 1,
                 ended: None,
                 runtime: 0,
             };
