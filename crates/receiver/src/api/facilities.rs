@@ -6,10 +6,14 @@ use super::asked::{Asked, FACILITY, FORMAT, FROM, TO};
 use super::numbers;
 use super::refused::Refused;
 use super::reply::{Datum, Rows, Ty};
+use super::span::Span;
 use super::{How, Question, field, systems};
 use crate::documents::Metric;
 use crate::documents::time::{DAY_MS, SLOT_MS};
 use crate::store::slots::{self, Day};
+
+/// Before a span, in which a batch system was heard of that a silent facility still has.
+const LATELY_MS: i64 = 31 * DAY_MS;
 
 pub const QUESTION: Question = Question {
     path: "facilities",
@@ -38,7 +42,7 @@ pub const QUESTION: Question = Question {
         field(
             "systems",
             Ty::MaybeTexts,
-            "The batch systems that were heard of in the span: HTCondor, Slurm, or both; null: none. In CSV with `;` between them.",
+            "The batch systems that were heard of in the span or the 31 days before it: HTCondor, Slurm, or both; null: none. In CSV with `;` between them.",
         ),
     ],
     answer: How::Rows(answer),
@@ -61,7 +65,11 @@ fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
                 "SELECT count(DISTINCT node) FROM latest WHERE facility = ? AND node != ''",
             )?
             .query_row([facility.id], |row| row.get(0))?;
-        let systems: Vec<String> = systems::heard(store, facility.id, asked.span)?
+        let lately = Span {
+            from: (asked.span.from - LATELY_MS).max(0),
+            ..asked.span
+        };
+        let systems: Vec<String> = systems::heard(store, facility.id, lately)?
             .into_iter()
             .map(str::to_owned)
             .collect();

@@ -11,7 +11,7 @@ pub const PANEL: Panel = Panel {
     name: "facility-list",
     page: &OVERVIEW,
     title: "Facilities",
-    about: "What each sent in the span. A name leads to the same page of that facility alone.",
+    about: "What each sent in the span, and its batch systems, if they were heard of in it or in the 31 days before. A name leads to the same page of that facility alone.",
     is_wide: true,
     question: &facilities::QUESTION,
     fixed: &[],

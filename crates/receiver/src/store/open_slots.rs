@@ -15,7 +15,7 @@ use crate::documents::facts::{Facts, Job};
 use crate::documents::time::{SLOT_MS, slot};
 use crate::documents::{Name, Names, read_again};
 
-/// Beyond so many jobs in memory (some 50 bytes each), slots that were not used for longest go.
+/// Beyond so many jobs in memory (some 40 bytes each), slots that were not used for longest go.
 pub const MOST_JOBS: usize = 1_000_000;
 
 /// Which slot: facility, kind, five minutes since 1970.
@@ -34,8 +34,27 @@ pub struct OpenSlots {
 
 #[derive(Debug, Default)]
 struct Slot {
-    jobs: HashMap<u64, Where>,
+    /// User and state of each.
+    jobs: HashMap<u64, (Name, Name)>,
+    /// How many jobs those are that are not one: few, so that the others need no room for it.
+    tasks: HashMap<u64, u32>,
     used: u64,
+}
+
+impl Slot {
+    /// Puts a job under what it is reported as; returns under what it was.
+    fn put(&mut self, job: &Job) -> Option<Where> {
+        let before = self.jobs.insert(job.job, (job.user, job.state));
+        let tasks = match job.tasks {
+            1 => self.tasks.remove(&job.job),
+            many => self.tasks.insert(job.job, many),
+        };
+        before.map(|(user, state)| Where {
+            user,
+            state,
+            tasks: tasks.unwrap_or(1),
+        })
+    }
 }
 
 /// Under what a job counts, and as how many.
@@ -44,16 +63,6 @@ pub struct Where {
     pub user: Name,
     pub state: Name,
     pub tasks: u32,
-}
-
-impl Where {
-    fn of(job: &Job) -> Self {
-        Self {
-            user: job.user,
-            state: job.state,
-            tasks: job.tasks,
-        }
-    }
 }
 
 /// How the counts change by one report.
@@ -88,8 +97,12 @@ impl OpenSlots {
             }
         };
         slot.used = self.uses;
-        let into = Where::of(job);
-        let out_of = slot.jobs.insert(job.job, into);
+        let into = Where {
+            user: job.user,
+            state: job.state,
+            tasks: job.tasks,
+        };
+        let out_of = slot.put(job);
         self.jobs += usize::from(out_of.is_none());
         Ok((out_of != Some(into)).then_some(Change { out_of, into }))
     }
@@ -161,7 +174,7 @@ fn load(
                 continue;
             };
             if (from..to).contains(&time) {
-                found.jobs.insert(job.job, Where::of(&job));
+                found.put(&job);
             }
         }
     }

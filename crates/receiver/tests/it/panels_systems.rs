@@ -488,10 +488,16 @@ fn a_system_that_is_new_is_not_compared_with_before() {
         let path = format!("/api/v1/workloads?{}", span(day, day + DAY_MS));
         running.json(&path, &viewer)["workloads"][3]["before"].clone()
     };
-    assert_eq!(before(), 0.0);
+    let systems = || {
+        let answer = running.json("/api/v1/facilities?from=-1h", &viewer);
+        answer["facilities"][0]["systems"].clone()
+    };
+    assert_eq!((before(), systems()), (json!(0.0), json!(["HTCondor"])));
     let new = slurm(&token, "canary-1", "1", "finished", 60);
     send(&running, &[at(new, day + HOUR_MS)]);
-    assert_eq!(before(), Value::Null);
+    // What a facility has, it has also where it is silent.
+    let both = json!(["HTCondor", "Slurm"]);
+    assert_eq!((before(), systems()), (Value::Null, both));
 }
 
 #[test]
@@ -534,6 +540,41 @@ fn numbers_of_tasks_that_cannot_be_are_taken_for_the_nearest_that_can() {
     let mut document = slurm(&token, "canary-1", "1", "idle", 0);
     document.as_object_mut().unwrap().remove("partition");
     assert_eq!(running.post(document.to_string()).0, 400);
+}
+
+#[test]
+fn documents_of_slurm_are_counted_by_kind_and_exported_whole() {
+    let world = World::new();
+    let (token, viewer) = (world.token(FACILITY), world.viewer());
+    let running = world.serve(&[]);
+    let day = midnight();
+    send(
+        &running,
+        &[
+            at(waiting(&token, "canary-1", "9_[1-50]", "idle", 50), day),
+            at(slurm(&token, "canary-1", "8", "out_of_memory", 60), day),
+            at(queue(&token, "slurmqueue", "all", 3), day),
+        ],
+    );
+    let (status, numbers) = running.get("/metrics", &viewer);
+    assert_eq!(status, 200);
+    for (kind, documents) in [("slurmjob", 2), ("slurmqueue", 1)] {
+        let line = format!(
+            "afmetrics_receiver_documents_total{{facility=\"UC-AF\",kind=\"{kind}\",result=\"stored\"}} {documents}\n"
+        );
+        assert!(numbers.contains(&line), "{line} in {numbers}");
+    }
+    running.terminate();
+    let csv = world.done(&["export", "--csv", "--kind", "slurmjob"]);
+    let time = time::text(day);
+    assert_eq!(
+        csv,
+        format!(
+            "timestamp,cluster,kind,users,Id,Runtime,state,partition,account,cores,tasks,other\n\
+             {time},UC-AF,slurmjob,canary-1,9_[1-50],0,idle,batch,canary-account,4,50,\n\
+             {time},UC-AF,slurmjob,canary-1,8,60,out_of_memory,batch,canary-account,4,,\n"
+        )
+    );
 }
 
 /// An account is often one user's own, and has the user's name.
