@@ -1,5 +1,6 @@
 //! How many jobs there are: by state now, and ended in the span.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
@@ -15,11 +16,13 @@ use crate::api::span::{Span, Step};
 use crate::api::{How, Question, field, heard, numbers, systems};
 use crate::documents::time::{DAY_MS, SLOT_MS};
 use crate::documents::{Metric, System};
-use crate::draw::Draw;
 use crate::draw::cell::{self, Unit};
 use crate::draw::tiles::Tiles;
+use crate::draw::{Draw, states};
 use crate::pages::OVERVIEW;
 use crate::store::slots::Cell;
+
+const FAILED: &str = "Failed in the span";
 
 /// States that are shown, and how a title calls them.
 const STATES: [(&str, &str); 3] = [("running", "Running"), ("idle", "Idle"), ("held", "Held")];
@@ -76,7 +79,7 @@ fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
     for (title, unit, states) in [
         ("Finished in the span", Unit::Count, Some(&["finished"][..])),
         ("Removed in the span", Unit::Count, Some(&["removed"])),
-        ("Failed in the span", Unit::Count, Some(&others)),
+        (FAILED, Unit::Count, Some(&others)),
         ("Run time of ended jobs", Unit::Seconds, None),
     ] {
         if states.is_some_and(<[_]>::is_empty) {
@@ -90,15 +93,41 @@ fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
             }))
         };
         let before = if is_older { of(earlier)? } else { None };
+        let note = match title {
+            FAILED => how(store, &facilities, &others, asked.span)?,
+            _ => None,
+        };
         rows.push(vec![
             title.into(),
             of(asked.span)?.into(),
             before.into(),
             unit.word().into(),
-            Datum::Null,
+            note.into(),
         ])?;
     }
     Ok(rows)
+}
+
+/// How many ended in each of these states, most first; `None`: none did.
+fn how(
+    store: &Connection,
+    facilities: &[Facility],
+    states: &[&str],
+    span: Span,
+) -> Result<Option<String>, Refused> {
+    let mut all = Vec::new();
+    for state in states {
+        let jobs = ended(store, facilities, Some(&[state]), span)?.map_or(0, |ended| ended.n);
+        if jobs > 0 {
+            all.push((jobs, states::title(state)));
+        }
+    }
+    all.sort_by_key(|(jobs, _)| Reverse(*jobs));
+    let said: Vec<String> = all
+        .into_iter()
+        .map(|(jobs, title)| format!("{} {title}", Unit::Count.text(f64::from(jobs))))
+        .collect();
+    Ok((!said.is_empty()).then(|| said.join(", ")))
 }
 
 /// The states besides finished and removed in which any job is known to have ended.

@@ -342,6 +342,12 @@ fn every_end_of_a_job_counts_once_and_by_how() {
             "{tile} in {tiles}"
         );
     }
+    let tiles = running.json(&format!("/api/v1/workloads?{asked}"), &viewer);
+    let note = tiles["workloads"][5]["note"].as_str().unwrap();
+    assert!(
+        note.starts_with("2 node failed, 1 boot failed, 1 past deadline"),
+        "{note}"
+    );
     let batch = page(&running, &viewer, &format!("/batch?{asked}"));
     assert!(batch.contains("Jobs that ended"), "{batch}");
     let user = page(&running, &viewer, &format!("/user?user=canary-2&{asked}"));
