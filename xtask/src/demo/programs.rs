@@ -63,7 +63,7 @@ impl Binaries {
     pub fn round(&self, folder: &Folder, url: &str, facility: &str) -> Result<Child> {
         let mut round = command(&self.collector);
         round.args(["-v", "-s", "--host", "--heartbeat"]);
-        if is_on_path("condor_q") || is_on_path("squeue") {
+        if is_on_path("condor_q") {
             round.arg("-b");
         }
         if self.has_slurm {

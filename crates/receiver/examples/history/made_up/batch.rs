@@ -281,6 +281,10 @@ impl Job {
                 id: place('.'),
                 runtime: self.past / 1000,
                 state: self.word(),
+                schedd: None,
+                cores: None,
+                memory: None,
+                hold_reason_code: None,
             },
             System::Slurm => Document::SlurmJob {
                 users,
@@ -296,10 +300,6 @@ impl Job {
                 cores: self.cores,
                 tasks: None,
             },
-            schedd: None,
-            cores: None,
-            memory: None,
-            hold_reason_code: None,
         }
     }
 }
