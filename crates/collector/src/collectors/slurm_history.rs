@@ -48,8 +48,8 @@ struct SlurmHistory {
 
 const CURSOR: &str = "slurm_history";
 /// All states in which a run ends: boot fail, cancelled, completed, deadline, failed, node fail, out of memory,
-/// preempted, requeued, revoked, timeout.
-const ENDS: &str = "BF,CA,CD,DL,F,NF,OOM,PR,RQ,RV,TO";
+/// preempted, requeued, timeout. (Revoked is what another cluster of a federation ran.)
+const ENDS: &str = "BF,CA,CD,DL,F,NF,OOM,PR,RQ,TO";
 
 #[async_trait(?Send)]
 impl Collector for SlurmHistory {
@@ -66,7 +66,7 @@ impl Collector for SlurmHistory {
         let behind = reading.is_behind();
         if behind > 0 {
             info!(
-                "slurm_history: the accounts were last read long ago and are read a day at a time; {behind} s are left for the next rounds"
+                "slurm_history: the accounts were last read long ago and are read six hours at a time; {behind} s are left for the next rounds"
             );
         }
         if cx.state.is_some() {
@@ -91,8 +91,9 @@ impl SlurmHistory {
         // All users, no steps, each run, of a federation this cluster alone.
         let mut args = vec!["-a", "-X", "-P", "-D", "--local", &delimiter, &format];
         args.extend(["-S", &from, "-E", &to, "-s", ENDS]);
-        let mut lines = query(cx, "sacct", &args).await?;
-        let columns = match lines.next().await {
+        // It says nothing until it has all.
+        let mut lines = query(cx, "sacct", &args, cx.limits.total).await?;
+        let columns = match lines.header().await {
             // Slurm without slurmdbd: nobody asked for its accounts by name.
             Err(why @ CollectError::NotHere(_)) => {
                 out.excuse(why);
@@ -106,19 +107,23 @@ impl SlurmHistory {
             CollectError::Malformed(format!("the header of sacct's output: {why}"))
         })?;
         let own = getuid().as_raw().to_string();
-        let mut shows_others = false;
+        let (mut shows_others, mut placeholders) = (false, 0);
         while let Some(line) = lines.next().await? {
             match Record::parse(&line, &columns) {
                 Err(why) => lines.bad(why),
+                Ok(record) if record.is_placeholder() => placeholders += 1,
                 Ok(record) => {
                     shows_others |= record.uid != own;
                     self.push(&record, reading, cx, out).await?;
                 }
             }
         }
-        if !shows_others {
-            visible::accounts_are_visible(cx).await?;
+        if placeholders > 0 {
+            info!(
+                "slurm_history: {placeholders} records without a partition were left out: slurmdbd knows how these jobs ended, and not yet whose they are"
+            );
         }
+        visible::accounts_are_visible(cx, shows_others).await?;
         Ok(true)
     }
 
@@ -151,7 +156,7 @@ impl SlurmHistory {
             partition: record.partition.to_owned(),
             account: record.account.map(|name| cx.names.publish_account(name)),
             cores: record.cores,
-            tasks: record.tasks,
+            tasks: None,
         };
         match cx.state {
             Some(_) => out.push_once(&document),

@@ -46,13 +46,15 @@ impl Collector for SlurmJobs {
     async fn collect(&self, cx: &Context, out: &mut Documents) -> Result<(), CollectError> {
         // All partitions, hidden ones, too; of a federation this cluster alone.
         let args = ["-a", "--local", "-h", "-O", QUEUE_FORMAT];
-        let mut lines = query(cx, "squeue", &args).await?;
+        let mut lines = query(cx, "squeue", &args, cx.limits.silence).await?;
         let mut counts = Counts::default();
         let own = getuid().as_raw();
         let (mut is_empty, mut shows_others) = (true, false);
         while let Some(line) = lines.next().await? {
             match Job::parse(&line) {
                 Err(why) => lines.bad(why),
+                // Another cluster of a federation runs it.
+                Ok(job) if job.state == "revoked" => {}
                 Ok(job) => {
                     is_empty = false;
                     shows_others |= job.uid != Some(own);
@@ -64,9 +66,7 @@ impl Collector for SlurmJobs {
         if is_empty {
             visible::controller_is_up(cx).await?;
         }
-        if !shows_others {
-            visible::queue_is_visible(cx).await?;
-        }
+        visible::queue_is_visible(cx, shows_others).await?;
         *cx.counted.borrow_mut() = Some(counts);
         Ok(())
     }

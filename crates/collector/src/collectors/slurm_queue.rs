@@ -90,7 +90,13 @@ fn push(name: &str, count: &Count, out: &mut Documents) -> Result<(), CollectErr
 
 /// The partitions that there are.
 async fn names(cx: &Context) -> Result<BTreeSet<String>, CollectError> {
-    let mut lines = query(cx, "sinfo", &["-a", "--local", "-h", "-o", "%R"]).await?;
+    let mut lines = query(
+        cx,
+        "sinfo",
+        &["-a", "--local", "-h", "-o", "%R"],
+        cx.limits.silence,
+    )
+    .await?;
     let mut names = BTreeSet::new();
     while let Some(line) = lines.next().await? {
         match line.trim() {

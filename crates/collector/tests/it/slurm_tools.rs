@@ -2,11 +2,13 @@
 //! in ways that no recording shows. (The real one is in `slurm.rs`.)
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value;
 
 use crate::schedd::ends;
+use crate::state::as_somebody_else;
 use crate::support::endpoint::{Endpoint, Protocol, Reply};
 use crate::support::program::{Run, World};
 
@@ -74,6 +76,8 @@ fn node() -> World {
     world
         .program("squeue", "exec /usr/bin/cat queue")
         .program("sinfo", "echo batch; echo long")
+        .program("scontrol", "echo 'PrivateData = none'")
+        .program("sacctmgr", "echo 'PrivateData = none'")
         .program(
             "sacct",
             "[ ! -e away ] || { echo 'sacct: error: Sending PersistInit msg: Connection refused' >&2; exit 1; }\nexec /usr/bin/cat accounts",
@@ -229,4 +233,58 @@ fn what_is_wrong_is_told_where_names_are_hidden() {
     run.says("withheld")
         .says("; slurmdbd is down")
         .lacks("PersistInit");
+}
+
+/// By hand: what `scontrol` and `sacctmgr` of a site say that hides jobs. The real one is asked in `slurm.rs`.
+#[test]
+fn what_private_data_hides_is_an_error_and_no_zero() {
+    let mut world = node();
+    let config = |value: &str, level: &str| {
+        format!(
+            "case \"$*\" in ping) echo 'Slurmctld(primary) at login01.canary.example is UP';; *AdminLevel) echo {level};; *) echo 'PrivateData             = {value}'; echo 'SlurmUser               = canary-1(64030)';; esac"
+        )
+    };
+    for name in [
+        "",
+        "root",
+        "cwd",
+        "home",
+        "bin",
+        "cwd/queue",
+        "cwd/accounts",
+    ] {
+        fs::set_permissions(world.path(name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let own = queued("1").replace("21001", "65534");
+    for (queue, value, level, hidden) in [
+        ("", "none", "None", false),
+        ("", "accounts,events", "None", false),
+        ("", "jobs,usage", "None", true),
+        (&*own, "jobs", "None", true),
+        // A coordinator sees some.
+        (&*queued("1"), "jobs", "None", true),
+        ("", "jobs", "Operator", false),
+    ] {
+        for tool in ["scontrol", "sacctmgr"] {
+            world.program(tool, &config(value, level));
+        }
+        fs::write(world.path("cwd/queue"), queue).unwrap();
+        let Some(run) = as_somebody_else(&world, &["--print", "--slurm"]) else {
+            return;
+        };
+        let queues = run
+            .documents()
+            .iter()
+            .filter(|d| d["kind"] == "slurmqueue")
+            .count();
+        if hidden {
+            assert_eq!(queues, 0, "{queue} {value}");
+            run.exits(1)
+                .says("ERROR slurm_jobs: squeue does not show this user everybody's jobs, as PrivateData in slurm.conf hides them: run the round as root or SlurmUser")
+                .says("ERROR slurm_history: sacct does not show this user everybody's jobs, as PrivateData in slurmdbd.conf");
+        } else {
+            assert_eq!(queues, 3, "{queue} {value} {}", run.stderr);
+            run.exits(0);
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::SEPARATOR;
-use super::queue::{shown, tasks, word};
+use super::queue::{shown, word};
 
 /// The columns that `sacct` is asked for. None can hold free text.
 pub const FORMAT: &str =
@@ -56,10 +56,9 @@ impl Columns {
 /// One run of a job. A job that was requeued has several.
 #[derive(Debug, PartialEq)]
 pub struct Record<'a> {
-    /// As a document shows it.
+    /// As a document shows it. A list of tasks that never began may have some in it that did, and have records of
+    /// their own: how many they are is not known.
     pub id: Cow<'a, str>,
-    /// How many tasks of an array this is, that ended before they began; `None`: one job.
-    pub tasks: Option<u64>,
     pub user: &'a str,
     /// Its number.
     pub uid: &'a str,
@@ -71,8 +70,7 @@ pub struct Record<'a> {
     pub account: Option<&'a str>,
     /// 0 if it never began.
     pub cores: i64,
-    /// When it ended, in seconds since 1970; `None`: not yet. A record without a partition is a placeholder that is
-    /// there for a second or two where a job's end came before its beginning: root's, FAILED, after no time.
+    /// When it ended, in seconds since 1970; `None`: not yet.
     pub ended: Option<u64>,
     /// What names it among all runs of all jobs: an Id is used anew when Slurm is set up anew, and for each run
     /// of a job that is requeued.
@@ -113,8 +111,6 @@ impl<'a> Record<'a> {
         let is_over = !GOES_ON.contains(&state.trim_end_matches('+'));
         Ok(Self {
             id: shown(id),
-            // A list that was cut short is one.
-            tasks: tasks(id).ok().flatten(),
             user,
             uid,
             state: word(state, false),
@@ -129,9 +125,17 @@ impl<'a> Record<'a> {
                 Some(_) => cpus.parse().map_err(|_| "a job without AllocCPUS")?,
                 None => 0,
             },
-            ended: seconds(end).filter(|_| is_over && !partition.is_empty()),
+            ended: seconds(end).filter(|_| is_over),
             key: [raw, submit, start].join("|"),
         })
+    }
+}
+
+impl Record<'_> {
+    /// Where a job's end came before its beginning, it is for a second or two root's, FAILED, after no time, and in
+    /// no partition.
+    pub fn is_placeholder(&self) -> bool {
+        self.partition.is_empty()
     }
 }
 
@@ -196,7 +200,6 @@ mod tests {
             run,
             Record {
                 id: "6_1".into(),
-                tasks: None,
                 user: "canary-1",
                 uid: "1001",
                 state: "removed".into(),
@@ -251,18 +254,22 @@ mod tests {
         }
     }
 
+    /// In the night in which clocks are put back an hour is there twice, but not in UTC.
     #[test]
-    fn a_placeholder_has_no_end() {
-        let text = with(&[(2, "root"), (3, "0"), (4, ""), (5, ""), (6, "FAILED")]);
-        assert_eq!(Record::parse(&text, &columns()).unwrap().ended, None);
+    fn dates_are_in_utc() {
+        for (date, at) in [
+            ("2026-10-25T00:30:00", 1_792_888_200),
+            ("2026-10-25T01:30:00", 1_792_891_800),
+            ("2026-03-29T02:30:00", 1_774_751_400),
+        ] {
+            assert_eq!(seconds(date), Some(at), "{date}");
+        }
     }
 
     #[test]
-    fn tasks_that_never_began_are_one_record() {
-        let text = with(&[(0, "6_[3-9%2]"), (8, "None")]);
-        assert_eq!(Record::parse(&text, &columns()).unwrap().tasks, Some(7));
-        let text = with(&[(0, "6_[3-9,1"), (8, "None")]);
-        assert_eq!(Record::parse(&text, &columns()).unwrap().tasks, None);
+    fn a_placeholder_is_known() {
+        let text = with(&[(2, "root"), (3, "0"), (4, ""), (5, ""), (6, "FAILED")]);
+        assert!(Record::parse(&text, &columns()).unwrap().is_placeholder());
     }
 
     #[test]

@@ -49,6 +49,16 @@ impl<'a> Lines<'a> {
         Ok(Some(String::from_utf8_lossy(self.split.line())))
     }
 
+    /// The first line, which is not one of the list; `None`: there is none.
+    pub async fn header(&mut self) -> Result<Option<Cow<'_, str>>, CollectError> {
+        self.next().await?;
+        if self.split.lines == 0 {
+            return Ok(None);
+        }
+        self.tally = Tally::default();
+        Ok(Some(String::from_utf8_lossy(self.split.line())))
+    }
+
     /// The last line makes no sense, and was left out.
     pub fn bad(&mut self, why: &'static str) {
         self.tally.bad_after_all(self.split.lines, why);

@@ -14,6 +14,8 @@ mod queue;
 pub mod reported;
 pub mod visible;
 
+use std::time::Duration;
+
 pub use self::accounts::{Columns, FORMAT as ACCOUNTS_FORMAT, Record};
 pub use self::lines::Lines;
 pub use self::queue::{Count, Counts, FORMAT as QUEUE_FORMAT, Job};
@@ -36,19 +38,23 @@ pub fn command<'a>(cx: &'a Context, program: &'static str, args: &[&str]) -> Com
         .explained(meaning)
 }
 
-/// Starts a tool whose output is lines.
+/// Starts a tool whose output is lines. `silence`: how long it may say nothing.
 pub async fn query<'a>(
     cx: &'a Context,
     program: &'static str,
     args: &[&str],
+    silence: Duration,
 ) -> Result<Lines<'a>, CollectError> {
-    let running = command(cx, program, args).spawn().await?;
+    let running = command(cx, program, args).silence(silence).spawn().await?;
     Ok(Lines::new(program, running))
 }
 
 /// Which of Slurm's daemons a tool complains about.
 fn meaning(said: &str) -> Option<Meaning> {
-    const MEANINGS: [(&str, Meaning); 7] = [
+    const NO_CONFIGURATION: Meaning = Meaning::Failed(
+        "the configuration of Slurm is not there: SLURM_CONF names it, if it is not in its usual place",
+    );
+    const MEANINGS: [(&str, Meaning); 8] = [
         (
             "accounting storage is disabled",
             Meaning::NotHere(
@@ -75,12 +81,8 @@ fn meaning(said: &str) -> Option<Meaning> {
             "PersistInit",
             Meaning::Failed("slurmdbd is down, cannot be reached or has no database"),
         ),
-        (
-            "slurm.conf",
-            Meaning::Failed(
-                "the configuration of Slurm is not there: SLURM_CONF names it, if it is not in its usual place",
-            ),
-        ),
+        ("slurm.conf", NO_CONFIGURATION),
+        ("configuration source", NO_CONFIGURATION),
     ];
     MEANINGS
         .iter()

@@ -133,7 +133,7 @@ pub fn shown(id: &str) -> Cow<'_, str> {
 
 /// How many tasks of an array wait, of an Id such as `6_[2-20%1]`, `7_[0,3,7,9]`, `58_[0-1000:4%5]`; `None`:
 /// the Id is that of one job.
-pub fn tasks(id: &str) -> Result<Option<u64>, &'static str> {
+fn tasks(id: &str) -> Result<Option<u64>, &'static str> {
     let Some((_, list)) = id.split_once('[') else {
         return Ok(None);
     };

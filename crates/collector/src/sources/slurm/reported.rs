@@ -3,9 +3,9 @@
 //! Records come into Slurm's database after a job's end: slurmctld sends them in the background, and while slurmdbd is
 //! away it keeps them, and sends them some time after it is back, with ends that are as old as the outage was long.
 //! So every second is asked for again until two readings that had it are an hour apart, and what was reported in that
-//! time is kept in mind.
+//! time is kept in mind. Such a whole reading is made every ten minutes; rounds between them ask for what is new.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -16,8 +16,14 @@ use crate::sources::keys::Keys;
 const FIRST: u64 = 360;
 /// How long after slurmdbd could be read a record may still come, in seconds.
 const LATE: u64 = 60 * 60;
-/// Of one query. After a longer pause the database is asked for a day at a time.
-const AT_ONCE: u64 = 24 * 60 * 60;
+/// Between two whole readings.
+const WHOLE_EVERY: u64 = 10 * 60;
+/// Other rounds ask for so much that was asked for before: ends are in whole seconds, and clocks differ.
+const AGAIN: u64 = 120;
+/// Of one query, besides what is asked for again. After a longer pause the accounts are read so much at a time.
+const AT_ONCE: u64 = 6 * 60 * 60;
+/// After such a pause slurmctld is given so long to send what it kept, before anything is read for good.
+const BACKLOG: u64 = 10 * 60;
 
 /// What a round leaves for the next one. Times are in seconds since 1970.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,8 +32,10 @@ pub struct Cursor {
     since: u64,
     /// How far the accounts have been read.
     until: u64,
-    /// By when they were read, how far: of the last hour, and one before.
+    /// By when they were read as a whole, how far: of the last hour, and one before.
     readings: BTreeMap<u64, u64>,
+    /// After a long pause, when they could be read again.
+    back: Option<u64>,
     /// Runs that were reported and ended since then, by the minute in which they did.
     known: BTreeMap<u64, Keys>,
 }
@@ -37,6 +45,9 @@ pub struct Cursor {
 pub struct Reading {
     now: u64,
     cursor: Cursor,
+    known: HashSet<u64>,
+    /// It has all that may still come.
+    is_whole: bool,
     /// What is asked for, from and to, in seconds since 1970.
     pub window: (u64, u64),
 }
@@ -44,20 +55,40 @@ pub struct Reading {
 impl Reading {
     /// `before`: what the last round left, if there was one.
     pub fn new(before: Option<Cursor>, now: u64) -> Self {
-        let mut cursor = before.unwrap_or_else(|| Cursor {
-            since: now.saturating_sub(FIRST),
-            until: now.saturating_sub(FIRST),
-            ..Cursor::default()
-        });
-        for keys in cursor.known.values_mut() {
-            keys.0.sort_unstable();
+        let mut cursor = match before {
+            Some(before) => before.by(now),
+            None => Cursor {
+                since: now.saturating_sub(FIRST),
+                until: now.saturating_sub(FIRST),
+                ..Cursor::default()
+            },
+        };
+        let is_behind = now - cursor.until > AT_ONCE;
+        let back = *cursor.back.get_or_insert(now);
+        let to = match is_behind {
+            // Nothing new: what slurmctld kept is on its way.
+            true if now - back < BACKLOG => cursor.until,
+            true => cursor.until + AT_ONCE,
+            false => now,
+        };
+        if !is_behind {
+            cursor.back = None;
         }
-        let to = now.min(cursor.until.saturating_add(AT_ONCE));
-        // A clock that was put back has nothing to ask for until it is where it was an hour before.
-        let from = cursor.from(now).min(to);
+        let last = cursor
+            .readings
+            .last_key_value()
+            .map(|(read_at, _)| *read_at);
+        let is_whole = is_behind || last.is_none_or(|last| now - last >= WHOLE_EVERY);
+        let from = match is_whole {
+            true => cursor.from(now),
+            false => cursor.until.saturating_sub(AGAIN).max(cursor.since),
+        };
+        let known = cursor.known.values().flat_map(|keys| &keys.0);
         Self {
             now,
-            window: (from, to),
+            window: (from.min(to), to),
+            known: known.copied().collect(),
+            is_whole,
             cursor,
         }
     }
@@ -69,36 +100,44 @@ impl Reading {
 
     /// Whether a run that ended then is news, from now on not any more.
     pub fn take(&mut self, ended: u64, key: u64) -> bool {
-        if ended < self.cursor.since {
-            return false;
+        let is_news = ended >= self.cursor.since && self.known.insert(key);
+        if is_news {
+            let keys = self.cursor.known.entry(ended / 60).or_default();
+            keys.0.push(key);
         }
-        let keys = &mut self.cursor.known.entry(ended / 60).or_default().0;
-        match keys.binary_search(&key) {
-            Ok(_) => false,
-            Err(place) => {
-                keys.insert(place, key);
-                true
-            }
-        }
+        is_news
     }
 
     /// What the next round has to know: what it will be shown again, and no more.
     pub fn cursor(self) -> Cursor {
         let (from, to) = self.window;
         let mut cursor = self.cursor;
-        cursor.since = cursor.since.max(from);
         cursor.until = cursor.until.max(to);
-        cursor.known.retain(|minute, _| *minute >= from / 60);
-        cursor.readings.retain(|read_at, _| *read_at < self.now);
-        cursor.readings.insert(self.now, cursor.until);
-        if let Some((last, _)) = cursor.settled() {
-            cursor.readings.retain(|read_at, _| *read_at >= last);
+        if self.is_whole {
+            cursor.since = cursor.since.max(from);
+            cursor.known.retain(|minute, _| *minute >= from / 60);
+            cursor.readings.insert(self.now, cursor.until);
+            if let Some((last, _)) = cursor.settled() {
+                cursor.readings.retain(|read_at, _| *read_at >= last);
+            }
         }
         cursor
     }
 }
 
 impl Cursor {
+    /// As this clock has it: another one may have been ahead.
+    fn by(mut self, now: u64) -> Self {
+        self.since = self.since.min(now);
+        self.until = self.until.clamp(self.since, now);
+        self.readings.retain(|read_at, _| *read_at <= now);
+        for until in self.readings.values_mut() {
+            *until = (*until).min(now);
+        }
+        self.back = self.back.filter(|back| *back <= now);
+        self
+    }
+
     /// The last reading that another followed an hour later: what it had has been asked for again.
     fn settled(&self) -> Option<(u64, u64)> {
         let (last, _) = self.readings.last_key_value()?;
@@ -110,7 +149,7 @@ impl Cursor {
     /// From when on there may be news.
     fn from(&self, now: u64) -> u64 {
         let settled = self.settled().map_or(self.since, |(_, until)| until);
-        let from = match now.saturating_sub(settled) <= AT_ONCE {
+        let from = match now.saturating_sub(settled) <= AT_ONCE + LATE {
             true => settled,
             false => self.until.saturating_sub(LATE),
         };
@@ -181,21 +220,75 @@ mod tests {
         assert_eq!(news, [outage.start + 60]);
     }
 
+    /// Days of it, and what slurmctld kept comes only when slurmdbd has been back for a while.
     #[test]
-    fn a_long_pause_is_read_a_day_at_a_time() {
+    fn what_comes_after_a_long_outage_is_not_lost() {
+        for hours in [5, 7, 23, 25, 60] {
+            let outage = START + 10 * HOUR..START + (10 + hours) * HOUR;
+            let runs: Vec<_> = (outage.start..outage.end)
+                .step_by(60)
+                .map(|ended| (ended, outage.end + 300))
+                .collect();
+            let mut cursor = None;
+            let mut news = Vec::new();
+            for now in (START..outage.end + 10 * HOUR).step_by(300) {
+                if !outage.contains(&now) {
+                    let (new, next) = round(cursor, now, &runs);
+                    news.extend(new);
+                    cursor = Some(next);
+                }
+            }
+            assert_eq!(news.len(), runs.len(), "{hours} h");
+        }
+    }
+
+    /// For one round, or three; once a second and once a minute something ends.
+    #[test]
+    fn a_clock_that_was_ahead_loses_nothing() {
+        for ahead in [600, 2 * HOUR, 5 * HOUR, 365 * DAY] {
+            let runs: Vec<_> = (START - HOUR..START + 4 * HOUR)
+                .step_by(60)
+                .map(|at| (at, at + 5))
+                .collect();
+            let mut cursor = None;
+            let mut news = Vec::new();
+            for now in (START..START + 4 * HOUR).step_by(300) {
+                let shown = match now - START {
+                    HOUR => now + ahead,
+                    _ => now,
+                };
+                let there = runs.iter().take_while(|run| run.1 <= now);
+                let there: Vec<_> = there.copied().collect();
+                let (new, next) = round(cursor, shown, &there);
+                news.extend(new);
+                cursor = Some(next);
+            }
+            let expected = runs
+                .iter()
+                .filter(|run| (START - FIRST..START + 4 * HOUR - 300 - 5).contains(&run.0));
+            news.sort_unstable();
+            let once = news.len();
+            news.dedup();
+            assert_eq!(news.len(), once);
+            assert_eq!(once, expected.count(), "{ahead} s ahead");
+        }
+    }
+
+    #[test]
+    fn a_long_pause_is_read_piece_by_piece() {
         let (_, mut cursor) = round(None, START, &[]);
         let now = START + 10 * DAY;
         let mut reading = Reading::new(Some(cursor.clone()), now);
-        assert_eq!(reading.window.1, START + DAY);
+        assert_eq!(reading.window.1, START, "it may still come");
         let mut rounds = 0;
         while reading.is_behind() > 0 {
             assert!(reading.window.1 - reading.window.0 <= AT_ONCE + LATE);
             cursor = reading.cursor();
             rounds += 1;
-            reading = Reading::new(Some(cursor), now + rounds);
+            reading = Reading::new(Some(cursor), now + 300 * rounds);
         }
-        // And the seconds that the rounds took.
-        assert_eq!(rounds, 10);
+        // Two rounds of waiting, and what the rounds took.
+        assert_eq!(rounds, 2 + 40);
     }
 
     #[test]
@@ -228,7 +321,7 @@ mod tests {
             let runs: Vec<(u64, u64)> = runs.iter().map(|(at, late)| (START + at, START + at + late)).collect();
             let (mut now, mut cursor, mut news) = (START, None, Vec::new());
             // The pauses, and then rounds as they should be, until all has been read.
-            let rounds = pauses.into_iter().chain([300; 400]);
+            let rounds = pauses.into_iter().chain([300; 600]);
             for pause in rounds {
                 let (new, next) = round(cursor, now, &runs);
                 news.extend(new);
@@ -244,8 +337,8 @@ mod tests {
         }
 
         #[test]
-        fn any_cursor_and_any_clock(since: u64, until: u64, now: u64, readings: BTreeMap<u64, u64>, ends: Vec<u64>) {
-            let cursor = Cursor { since, until, readings, known: BTreeMap::new() };
+        fn any_cursor_and_any_clock(since: u64, until: u64, now: u64, readings: BTreeMap<u64, u64>, back: Option<u64>, ends: Vec<u64>) {
+            let cursor = Cursor { since, until, readings, back, known: BTreeMap::new() };
             let mut reading = Reading::new(Some(cursor), now);
             prop_assert!(reading.window.0 <= reading.window.1);
             for (key, ended) in ends.iter().enumerate() {

@@ -1,9 +1,11 @@
-//! Whether a list is believed that shows nobody's jobs, or none but our own.
+//! Whether a list is believed.
 //!
 //! With `PrivateData = jobs` in slurm.conf (`squeue`) or slurmdbd.conf (`sacct`) a user who is no operator
-//! sees the own jobs and no others, with exit status 0 and no word about it.
+//! sees the own jobs and no others, or those of the accounts that the user coordinates, with exit status 0 and no
+//! word about it. So who is not root asks for it in each round.
 
 use nix::unistd::{User, getuid};
+use tracing::debug;
 
 use super::command;
 use crate::aside::aside;
@@ -35,32 +37,56 @@ fn is_up(said: &str) -> bool {
     said.lines().any(|line| line.trim_end().ends_with(" UP"))
 }
 
-/// Whether this user sees the jobs of others in the queue.
-pub async fn queue_is_visible(cx: &Context) -> Result<(), CollectError> {
-    of_others(cx, "scontrol", "slurm.conf", "squeue").await
+/// Whether this user sees everybody's jobs in the queue. `shows_others`: some of others are in it.
+pub async fn queue_is_visible(cx: &Context, shows_others: bool) -> Result<(), CollectError> {
+    believed(
+        of_all(cx, "scontrol", "slurm.conf", "squeue").await,
+        shows_others,
+    )
 }
 
-/// Whether this user sees the jobs of others in the accounts.
-pub async fn accounts_are_visible(cx: &Context) -> Result<(), CollectError> {
-    of_others(cx, "sacctmgr", "slurmdbd.conf", "sacct").await
+/// Whether this user sees everybody's jobs in the accounts. `shows_others`: some of others are in them.
+pub async fn accounts_are_visible(cx: &Context, shows_others: bool) -> Result<(), CollectError> {
+    believed(
+        of_all(cx, "sacctmgr", "slurmdbd.conf", "sacct").await,
+        shows_others,
+    )
 }
 
-async fn of_others(
+/// Where it cannot be asked, a list with jobs of others is taken for whole.
+fn believed(
+    answer: Result<Result<(), CollectError>, CollectError>,
+    shows_others: bool,
+) -> Result<(), CollectError> {
+    match answer {
+        Ok(answer) => answer,
+        Err(why) if shows_others => {
+            debug!("whether PrivateData hides jobs from this user cannot be asked: {why}");
+            Ok(())
+        }
+        Err(why) => Err(why),
+    }
+}
+
+/// The first error is that of asking, the second the answer.
+async fn of_all(
     cx: &Context,
     tool: &'static str,
     file: &str,
     list: &str,
-) -> Result<(), CollectError> {
+) -> Result<Result<(), CollectError>, CollectError> {
     let uid = getuid();
-    if uid.is_root() {
-        return Ok(());
+    // With a token it is its user who asks.
+    let has_token = cx.for_slurm.iter().any(|(name, _)| *name == "SLURM_JWT");
+    if uid.is_root() && !has_token {
+        return Ok(Ok(()));
     }
     let config = command(cx, tool, &["show", "config"]).output(MOST).await?;
     let config = String::from_utf8_lossy(&config);
     if !hides_jobs(&config, file) || slurm_user(&config) == Some(uid.as_raw()) {
-        return Ok(());
+        return Ok(Ok(()));
     }
-    match is_operator(cx).await {
+    Ok(match is_operator(cx).await {
         Ok(true) => Ok(()),
         Ok(false) => Err(hidden(list, file, "")),
         Err(why) => Err(hidden(
@@ -68,12 +94,12 @@ async fn of_others(
             file,
             &format!(" (whether it is one cannot be asked: {why})"),
         )),
-    }
+    })
 }
 
 fn hidden(list: &str, file: &str, doubt: &str) -> CollectError {
     CollectError::Failed(format!(
-        "{list} shows no jobs of others, and PrivateData in {file} hides them from this user: run the round as root or SlurmUser, \
+        "{list} does not show this user everybody's jobs, as PrivateData in {file} hides them: run the round as root or SlurmUser, \
          or make this user an operator (sacctmgr modify user NAME set adminlevel=operator){doubt}"
     ))
 }

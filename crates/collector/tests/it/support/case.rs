@@ -104,6 +104,8 @@ impl Case {
             world.env(name, "canary");
         }
         world.env("SLURM_TIME_FORMAT", "relative");
+        // Clocks are put back there in the night to 1 November.
+        world.env("TZ", "America/New_York");
         world.env("SLURM_CONF", "/etc/slurm.canary.conf");
         let calls = world.path("calls");
         fs::write(&calls, "").unwrap();
