@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::programs::{ends_well, program};
 
 /// A program that a test runs, and the package that brings it.
-const NEEDED: [(&str, &str); 14] = [
+const NEEDED: [(&str, &str); 22] = [
     ("sshd", "openssh-server"),
     ("ssh", "openssh-client"),
     ("ssh-keygen", "openssh-client"),
@@ -26,6 +26,15 @@ const NEEDED: [(&str, &str); 14] = [
     // With a font to draw letters with: what it depends on brings one.
     ("chromium", "chromium"),
     ("chromedriver", "chromium-driver"),
+    // A Slurm of one node; the database is where it keeps its accounts.
+    ("munged", "munge"),
+    ("mariadbd", "mariadb-server"),
+    ("mariadb-install-db", "mariadb-server"),
+    ("slurmdbd", "slurmdbd"),
+    ("slurmctld", "slurmctld"),
+    ("slurmd", "slurmd"),
+    ("squeue", "slurm-client"),
+    ("setpriv", "util-linux"),
 ];
 
 /// Whether packages may start their services: this program says no (invoke-rc.d and

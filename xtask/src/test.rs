@@ -7,16 +7,24 @@ use anyhow::Result;
 
 use crate::install;
 use crate::programs::{ends_well, program};
+use crate::slurm::{self, Slurm};
 
 pub fn run(words: &[String]) -> Result<()> {
     let all_is_there = install::needed()?;
     let mut test = workspace_tests();
     test.args(words);
     // As root with everything there, a test that is left out is a failure.
-    if all_is_there && install::is_root() {
+    let is_all = all_is_there && install::is_root();
+    if is_all {
         test.env("AFMETRICS_TEST_ALL", "1");
     }
-    ends_well(&mut test)
+    let slurm = is_all.then(Slurm::start).transpose()?;
+    if let Some(slurm) = &slurm {
+        test.env(slurm::VARIABLE, slurm.folder());
+    }
+    let tested = ends_well(&mut test);
+    let stopped = slurm.map_or(Ok(()), Slurm::stop);
+    tested.and(stopped)
 }
 
 /// `cargo test` of the whole workspace, with more threads than cores: most tests wait.
