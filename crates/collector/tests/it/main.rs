@@ -21,6 +21,7 @@ mod output;
 mod power_cut;
 mod programs;
 mod schedd;
+mod slurm;
 mod spool_commands;
 mod sshd;
 mod state;
