@@ -232,7 +232,7 @@ pub const KINDS: &[Kind] = &[
                 "Id",
                 Type::Str,
                 "",
-                "as Slurm writes it: `123`, `123_4` (task 4 of array 123), `123+1` (part of a heterogeneous job), `123_[5-9%2]` (tasks that wait, all in one document; a list of more than 64 characters ends in `...`)",
+                "as Slurm writes it: `123`, `123_4` (task 4 of array 123), `123+1` (part of a heterogeneous job), `123_[5-9%2]` (tasks that wait, or ended before they began, all in one document; a list of more than 64 characters ends in `...`)",
             ),
             field(
                 "Runtime",
@@ -269,7 +269,7 @@ pub const KINDS: &[Kind] = &[
                 name: "tasks",
                 ty: Type::Int,
                 unit: "tasks",
-                meaning: "how many tasks of an array the document stands for, if it stands for such as wait; otherwise it is one job",
+                meaning: "how many tasks of an array the document stands for, if they wait, or ended before they began; otherwise it is one job",
                 required: false,
             },
         ],
@@ -283,7 +283,7 @@ pub const KINDS: &[Kind] = &[
                 "queue",
                 Type::Str,
                 "",
-                "the partition, or all; a job that waits in several partitions counts in each",
+                "the partition, or all; a job that waits in several partitions counts in each; a partition that is itself named all is not reported",
             ),
             field(
                 "idle",

@@ -6,6 +6,7 @@ mod durable;
 mod line;
 mod measure;
 mod receiver;
+mod slurm;
 
 use std::fs;
 use std::io::{BufWriter, Write as _};
@@ -61,6 +62,7 @@ fn collector() -> Result<()> {
     bench.small_round()?;
     bench.ten_thousand()?;
     bench.a_million()?;
+    slurm::run(&bench)?;
     bench.spool()?;
     bench.backlog()?;
     bench.long_line()

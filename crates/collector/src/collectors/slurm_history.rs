@@ -63,7 +63,7 @@ impl Collector for SlurmHistory {
         if !self.read(&mut reading, cx, out).await? {
             return Ok(());
         }
-        let behind = reading.is_behind(now);
+        let behind = reading.is_behind();
         if behind > 0 {
             info!(
                 "slurm_history: the accounts were last read long ago and are read a day at a time; {behind} s are left for the next rounds"
@@ -145,13 +145,13 @@ impl SlurmHistory {
         };
         let document = Document::SlurmJob {
             users,
-            id: record.id.to_owned(),
+            id: record.id.clone().into_owned(),
             runtime: record.runtime,
             state: record.state.clone(),
             partition: record.partition.to_owned(),
             account: record.account.map(|name| cx.names.publish_account(name)),
             cores: record.cores,
-            tasks: None,
+            tasks: record.tasks,
         };
         match cx.state {
             Some(_) => out.push_once(&document),

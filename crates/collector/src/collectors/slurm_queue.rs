@@ -9,7 +9,7 @@
 //! What surprised us: `%P` would mark the default partition with a star, `%R` does not. A partition is listed
 //! once for each state of its nodes.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use afmetrics_document::Document;
 use async_trait::async_trait;
@@ -36,6 +36,9 @@ pub const SPEC: Spec = Spec {
 
 struct SlurmQueue;
 
+/// The whole cluster, each job once.
+const ALL: &str = "all";
+
 #[async_trait(?Send)]
 impl Collector for SlurmQueue {
     async fn collect(&self, cx: &Context, out: &mut Documents) -> Result<(), CollectError> {
@@ -52,8 +55,10 @@ impl Collector for SlurmQueue {
             );
         }
         let mut partitions = counts.partitions;
+        // A partition of that name would be taken for it.
+        partitions.remove(ALL);
         out.part(async |out| {
-            push("all", &counts.all, out)?;
+            push(ALL, &counts.all, out)?;
             // What sinfo knows besides; where it fails those of squeue count all the same.
             partitions
                 .iter()
@@ -62,7 +67,7 @@ impl Collector for SlurmQueue {
         .await?;
         out.part(async |out| {
             for name in names(cx).await? {
-                if partitions.insert(name.clone(), Count::default()).is_none() {
+                if name != ALL && !partitions.contains_key(&name) {
                     push(&name, &Count::default(), out)?;
                 }
             }
@@ -84,14 +89,14 @@ fn push(name: &str, count: &Count, out: &mut Documents) -> Result<(), CollectErr
 }
 
 /// The partitions that there are.
-async fn names(cx: &Context) -> Result<Vec<String>, CollectError> {
+async fn names(cx: &Context) -> Result<BTreeSet<String>, CollectError> {
     let mut lines = query(cx, "sinfo", &["-a", "--local", "-h", "-o", "%R"]).await?;
-    let mut names = BTreeMap::new();
+    let mut names = BTreeSet::new();
     while let Some(line) = lines.next().await? {
         match line.trim() {
             "" => lines.bad("no name of a partition"),
-            name => drop(names.insert(name.to_owned(), ())),
+            name => drop(names.insert(name.to_owned())),
         }
     }
-    Ok(names.into_keys().collect())
+    Ok(names)
 }

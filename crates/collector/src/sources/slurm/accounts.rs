@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::SEPARATOR;
-use super::queue::word;
+use super::queue::{shown, tasks, word};
 
 /// The columns that `sacct` is asked for. None can hold free text.
 pub const FORMAT: &str =
@@ -56,7 +56,10 @@ impl Columns {
 /// One run of a job. A job that was requeued has several.
 #[derive(Debug, PartialEq)]
 pub struct Record<'a> {
-    pub id: &'a str,
+    /// As a document shows it.
+    pub id: Cow<'a, str>,
+    /// How many tasks of an array this is, that ended before they began; `None`: one job.
+    pub tasks: Option<u64>,
     pub user: &'a str,
     /// Its number.
     pub uid: &'a str,
@@ -108,7 +111,9 @@ impl<'a> Record<'a> {
         let state = state.split(' ').next().unwrap_or_default();
         let is_over = !GOES_ON.contains(&state.trim_end_matches('+'));
         Ok(Self {
-            id,
+            id: shown(id),
+            // A list that was cut short is one.
+            tasks: tasks(id).ok().flatten(),
             user,
             uid,
             state: word(state, false),
@@ -138,4 +143,157 @@ fn seconds(time: &str) -> Option<u64> {
         u64::try_from(at.timestamp().as_second()).ok()
     });
     number.filter(|at| *at > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn line(columns: &[&str]) -> String {
+        columns.join("\x1f")
+    }
+
+    fn columns() -> Columns {
+        Columns::parse(&line(&NAMES)).unwrap()
+    }
+
+    const RUN: [&str; 12] = [
+        "6_1",
+        "22",
+        "canary-1",
+        "1001",
+        "physics",
+        "batch",
+        "CANCELLED by 1001",
+        "1795376700",
+        "1795376716",
+        "1795376825",
+        "25",
+        "4",
+    ];
+
+    fn with(changes: &[(usize, &'static str)]) -> String {
+        let mut run = RUN;
+        for (place, value) in changes {
+            run[*place] = value;
+        }
+        line(&run)
+    }
+
+    #[test]
+    fn the_columns_asked_for_are_those_that_are_read() {
+        assert_eq!(FORMAT, NAMES.join(","));
+    }
+
+    #[test]
+    fn a_line_is_a_run() {
+        let text = line(&RUN);
+        let run = Record::parse(&text, &columns()).unwrap();
+        assert_eq!(
+            run,
+            Record {
+                id: "6_1".into(),
+                tasks: None,
+                user: "canary-1",
+                uid: "1001",
+                state: "removed".into(),
+                runtime: 25,
+                partition: "batch",
+                account: Some("physics"),
+                cores: 4,
+                ended: Some(1_795_376_825),
+                key: "22|1795376700|1795376716".to_owned(),
+            }
+        );
+    }
+
+    #[test]
+    fn columns_go_by_their_names() {
+        let mut names = NAMES.to_vec();
+        names.reverse();
+        names.push("Extra");
+        let mut run = RUN.to_vec();
+        run.reverse();
+        run.push("x|y");
+        let columns = Columns::parse(&line(&names)).unwrap();
+        let (one, other) = (line(&run), line(&RUN));
+        assert_eq!(
+            Record::parse(&one, &columns),
+            Record::parse(&other, &self::columns())
+        );
+        assert!(Columns::parse(&line(&NAMES[1..])).is_err());
+        assert!(Columns::parse("").is_err());
+    }
+
+    #[test]
+    fn only_what_has_ended_has_an_end() {
+        for (state, end, ended) in [
+            ("COMPLETED", "1795376825", true),
+            ("COMPLETED", "Unknown", false),
+            ("COMPLETED", "None", false),
+            ("COMPLETED", "0", false),
+            // Of a version that does not know SLURM_TIME_FORMAT=%s.
+            ("COMPLETED", "2026-11-22T19:47:05", true),
+            ("RUNNING", "1795376825", false),
+            ("REQUEUED", "1795376825", true),
+            ("SOMETHING_NEW", "1795376825", true),
+            ("", "1795376825", false),
+        ] {
+            let mut run = RUN;
+            (run[6], run[9]) = (state, end);
+            let text = line(&run);
+            let run = Record::parse(&text, &columns()).unwrap();
+            assert_eq!(run.ended.is_some(), ended, "{state} {end}");
+            assert!(run.ended.is_none_or(|at| at == 1_795_376_825), "{run:?}");
+        }
+    }
+
+    #[test]
+    fn tasks_that_never_began_are_one_record() {
+        let text = with(&[(0, "6_[3-9%2]"), (8, "None")]);
+        assert_eq!(Record::parse(&text, &columns()).unwrap().tasks, Some(7));
+        let text = with(&[(0, "6_[3-9,1"), (8, "None")]);
+        assert_eq!(Record::parse(&text, &columns()).unwrap().tasks, None);
+    }
+
+    #[test]
+    fn what_never_began_has_no_cores() {
+        for start in ["None", "Unknown", ""] {
+            let text = with(&[(8, start), (11, "")]);
+            assert_eq!(Record::parse(&text, &columns()).unwrap().cores, 0);
+        }
+    }
+
+    #[test]
+    fn what_is_no_run_is_refused() {
+        for (text, why) in [
+            (String::new(), "too few"),
+            (line(&RUN[..11]), "too few"),
+            (with(&[(0, "")]), "JobID"),
+            (with(&[(2, ""), (3, "")]), "User"),
+            (with(&[(10, "")]), "ElapsedRaw"),
+            (with(&[(11, "x")]), "AllocCPUS"),
+        ] {
+            let said = Record::parse(&text, &columns()).unwrap_err();
+            assert!(said.contains(why), "{said}");
+        }
+        let text = with(&[(2, "")]);
+        assert_eq!(Record::parse(&text, &columns()).unwrap().user, "1001");
+    }
+
+    proptest! {
+        #[test]
+        fn any_header_and_any_line(header: String, text: String) {
+            let _ = Columns::parse(&header).map(|columns| Record::parse(&text, &columns).is_ok());
+            let _ = Record::parse(&text, &columns());
+        }
+
+        #[test]
+        fn any_columns(values in prop::collection::vec("[0-9a-zA-Z_ :T-]{0,24}", 12)) {
+            let values: Vec<&str> = values.iter().map(String::as_str).collect();
+            let _ = Record::parse(&line(&values), &columns());
+        }
+    }
 }

@@ -118,7 +118,7 @@ pub fn word(state: &str, is_held: bool) -> Cow<'static, str> {
 }
 
 /// An Id of bounded length: that of an array whose waiting tasks are many ranges has 100 kB.
-fn shown(id: &str) -> Cow<'_, str> {
+pub fn shown(id: &str) -> Cow<'_, str> {
     if id.len() <= LONGEST_ID {
         return id.into();
     }
@@ -133,7 +133,7 @@ fn shown(id: &str) -> Cow<'_, str> {
 
 /// How many tasks of an array wait, of an Id such as `6_[2-20%1]`, `7_[0,3,7,9]`, `58_[0-1000:4%5]`; `None`:
 /// the Id is that of one job.
-fn tasks(id: &str) -> Result<Option<u64>, &'static str> {
+pub fn tasks(id: &str) -> Result<Option<u64>, &'static str> {
     let Some((_, list)) = id.split_once('[') else {
         return Ok(None);
     };
@@ -257,6 +257,236 @@ impl Count {
                 self.memory = self.memory.saturating_add(job.memory.unwrap_or(0));
             }
             _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn line(columns: [&str; 11]) -> String {
+        columns
+            .map(|column| format!("{column}{SEPARATOR}"))
+            .concat()
+    }
+
+    const JOB: [&str; 11] = [
+        "17",
+        "canary-1",
+        "1001",
+        "RUNNING",
+        "1:00:00",
+        "batch",
+        "8",
+        "physics",
+        "1",
+        "cpu=8,mem=512M,node=1,billing=8",
+        "None",
+    ];
+
+    fn with(changes: &[(usize, &'static str)]) -> String {
+        let mut columns = JOB;
+        for (place, value) in changes {
+            columns[*place] = value;
+        }
+        line(columns)
+    }
+
+    #[test]
+    fn a_line_is_a_job() {
+        let text = line(JOB);
+        let job = Job::parse(&text).unwrap();
+        assert_eq!(
+            job,
+            Job {
+                id: "17".into(),
+                tasks: None,
+                user: "canary-1",
+                uid: Some(1001),
+                state: "running".into(),
+                runtime: Some(3600),
+                partition: "batch",
+                account: Some("physics"),
+                cores: 8,
+                memory: Some(512 << 10),
+            }
+        );
+    }
+
+    #[test]
+    fn states_have_their_words() {
+        for (state, priority, reason, word) in [
+            ("PENDING", "1", "Resources", "idle"),
+            ("PENDING", "0", "None", "held"),
+            ("PENDING", "", "JobHeldUser", "held"),
+            ("PENDING", "1", "job requeued in held state", "held"),
+            (
+                "PENDING",
+                "1",
+                "ReqNodeNotAvail, Reserved for maintenance,BeginTime",
+                "idle",
+            ),
+            // A suspended job has priority 0, too.
+            ("SUSPENDED", "0", "None", "suspended"),
+            ("REQUEUE_HOLD", "0", "None", "held"),
+            ("COMPLETING", "1", "None", "completing"),
+            ("SPECIAL_EXIT", "0", "None", "special_exit"),
+            ("SOMETHING_NEW", "1", "None", "something_new"),
+            ("UNKNOWN!", "1", "None", "unknown"),
+            ("", "1", "None", "unknown"),
+        ] {
+            assert_eq!(
+                super::word(state, is_held(priority, reason)),
+                word,
+                "{state} {reason}"
+            );
+        }
+    }
+
+    #[test]
+    fn tasks_are_counted() {
+        for (id, count) in [
+            ("17", Ok(None)),
+            ("6_1", Ok(None)),
+            ("25+0", Ok(None)),
+            ("6_[2-20%1]", Ok(Some(19))),
+            ("7_[0,3,7,9]", Ok(Some(4))),
+            ("57_[1-99:2]", Ok(Some(50))),
+            ("58_[0-1000:4%5]", Ok(Some(251))),
+            ("60_[1-2,5,70-71]", Ok(Some(5))),
+            ("60_[1-2,5,9,11,17,23,40,44,51,6", Err(())),
+            ("60_[1-2,5,9...]", Err(())),
+            ("6_[]", Err(())),
+            ("6_[5-2]", Err(())),
+            ("6_[1-9:0]", Err(())),
+            ("6_[0-18446744073709551615]", Err(())),
+        ] {
+            assert_eq!(tasks(id).map_err(drop), count, "{id}");
+        }
+    }
+
+    #[test]
+    fn a_long_list_is_shown_in_part_and_counted_whole() {
+        let list =
+            "60_[1-2,5,9,11,17,23,40,44,51,60,66,70-71,90,101,115,120,133,150,161,180,199,205]";
+        let text = line(JOB).replacen("17", list, 1);
+        let job = Job::parse(&text).unwrap();
+        assert_eq!(job.tasks, Some(24));
+        assert_eq!(
+            job.id,
+            "60_[1-2,5,9,11,17,23,40,44,51,60,66,70-71,90,101,115,120,133,..."
+        );
+        assert_eq!(job.id.len(), 64);
+    }
+
+    #[test]
+    fn times_and_memory() {
+        for (text, expected) in [
+            ("0:00", Some(0)),
+            ("0:26", Some(26)),
+            ("1:00:00", Some(3600)),
+            ("6-23:59:34", Some(604_774)),
+            ("INVALID", None),
+            ("UNLIMITED", None),
+            ("26", None),
+            ("-1:00", None),
+            ("1:2:3:4", None),
+        ] {
+            assert_eq!(seconds(text), expected, "{text}");
+        }
+        for (tres, kib) in [
+            ("cpu=8,mem=512M,node=1", Some(512 << 10)),
+            ("mem=64", Some(64 << 10)),
+            ("mem=1.50G", Some(1536 << 10)),
+            ("mem=2048K", Some(2048)),
+            ("mem=1T", Some(1 << 30)),
+            ("cpu=1,node=1", None),
+            ("mem=", None),
+            ("mem=xM", None),
+            ("mem=-1M", None),
+            ("mem=infG", None),
+            ("mem=NaNG", None),
+        ] {
+            assert_eq!(memory(tres), kib, "{tres}");
+        }
+    }
+
+    #[test]
+    fn a_user_without_a_name_goes_by_the_number() {
+        for (user, uid, expected) in [
+            ("nobody", "1005", Some("1005")),
+            ("nobody", "65534", Some("nobody")),
+            ("1005", "1005", Some("1005")),
+            ("", "1005", Some("1005")),
+            ("(null)", "", None),
+        ] {
+            assert_eq!(name(user, uid), expected, "{user} {uid}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_job_is_refused() {
+        for (text, why) in [
+            (String::new(), "too few"),
+            (line(JOB).replace("None\x1f", "None"), "end behind"),
+            (line(JOB) + "more", "end behind"),
+            (with(&[(0, "")]), "Id"),
+            (with(&[(0, "_1")]), "Id"),
+            (with(&[(1, ""), (2, "")]), "user"),
+            (with(&[(6, "many")]), "NumCPUs"),
+        ] {
+            let said = Job::parse(&text).unwrap_err();
+            assert!(said.contains(why), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_job_counts_in_each_of_its_partitions_and_once_in_all() {
+        let mut counts = Counts::default();
+        for text in [
+            line(JOB),
+            with(&[(3, "PENDING"), (5, "batch,long")]),
+            with(&[(0, "6_[2-20%1]"), (3, "PENDING"), (8, "0")]),
+            with(&[(3, "COMPLETING")]),
+            with(&[(9, "")]),
+        ] {
+            counts.add(&Job::parse(&text).unwrap());
+        }
+        let batch = Count {
+            idle: 1,
+            running: 2,
+            held: 19,
+            cores: 16,
+            memory: 512 << 10,
+        };
+        let long = Count {
+            idle: 1,
+            ..Count::default()
+        };
+        assert_eq!(counts.all, batch);
+        assert_eq!(counts.partitions["batch"], batch);
+        assert_eq!(counts.partitions["long"], long);
+        assert_eq!(counts.without_memory, 1);
+    }
+
+    proptest! {
+        #[test]
+        fn any_line(text: String) {
+            let _ = Job::parse(&text).map(|job| Counts::default().add(&job));
+        }
+
+        #[test]
+        fn any_columns(columns in prop::collection::vec("[0-9a-zA-Z_,:=.%+\\[\\]\\-]{0,40}|[0-9_\\[\\],:%-]{1,80}", 11)) {
+            let text: String = columns.iter().map(|column| format!("{column}{SEPARATOR}")).collect();
+            let mut counts = Counts::default();
+            if let Ok(job) = Job::parse(&text) {
+                prop_assert!(job.id.len() <= LONGEST_ID);
+                counts.add(&job);
+                counts.add(&job);
+            }
         }
     }
 }

@@ -15,7 +15,8 @@
 //! ```
 //!
 //! A program that no file names is not on `PATH`. In what programs print, `{now-60}` stands for the time
-//! a minute ago, in seconds since 1970; a run may be wanted more than once (`.times`).
+//! a minute ago, in seconds since 1970; an argument `{time}` is any date with a time. A run may be wanted more than
+//! once (`.times`), or only of a user who is not root (`unless root` there).
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -93,6 +94,17 @@ impl Case {
             let path = world.path("root").join(file.trim_start_matches('/'));
             fs::remove_file(path).unwrap();
         }
+        for name in [
+            "SQUEUE_STATES",
+            "SQUEUE_FORMAT",
+            "SACCT_FORMAT",
+            "SINFO_FORMAT",
+            "SLURM_CLUSTERS",
+        ] {
+            world.env(name, "canary");
+        }
+        world.env("SLURM_TIME_FORMAT", "relative");
+        world.env("SLURM_CONF", "/etc/slurm.canary.conf");
         let calls = world.path("calls");
         fs::write(&calls, "").unwrap();
         for (program, runs) in self.programs() {
@@ -117,6 +129,7 @@ impl Case {
         runs.flat_map(|run| {
             let times = match self.text(&format!("commands/{run}.times")).trim() {
                 "" => 1,
+                "unless root" => usize::from(!nix::unistd::getuid().is_root()),
                 times => times.parse().unwrap(),
             };
             vec![run; times]
@@ -154,7 +167,11 @@ impl Case {
     /// it was called. Anything else it refuses.
     fn fake(&self, runs: &[String], calls: &Path, outputs: &Path) -> String {
         let calls = quoted(calls.to_str().unwrap());
-        let mut script = format!("{FAKE}calls={calls}\n");
+        let slurm = match run_of_slurm(runs) {
+            true => FAKE_SLURM,
+            false => "",
+        };
+        let mut script = format!("{FAKE}{slurm}calls={calls}\n");
         for run in runs {
             let file = |ending: &str| format!("commands/{run}.{ending}");
             let path = |ending: &str| quoted(self.path(&file(ending)).to_str().unwrap());
@@ -185,11 +202,30 @@ const FAKE: &str = r#"
 [ -z "$AFMETRICS_TOKEN$AFMETRICS_SALT" ] || { echo 'a secret was inherited' >&2; exit 98; }
 "#;
 
+/// What a fake of Slurm's begins with, besides: variables that change what the real ones print are not there, and
+/// those that are to are.
+const FAKE_SLURM: &str = r#"
+[ -z "$SQUEUE_STATES$SQUEUE_FORMAT$SACCT_FORMAT$SINFO_FORMAT$SLURM_CLUSTERS" ] || { echo 'a variable was inherited' >&2; exit 98; }
+[ "$TZ $SLURM_TIME_FORMAT $SLURM_BITSTR_LEN" = 'UTC0 %s 0' ] || { echo 'times or lists are not as they are to be' >&2; exit 98; }
+[ "$SLURM_CONF" = /etc/slurm.canary.conf ] || { echo 'the site'\''s configuration is not known' >&2; exit 98; }
+"#;
+
+fn run_of_slurm(runs: &[String]) -> bool {
+    runs.iter().any(|run| {
+        ["squeue", "sacct", "sinfo", "scontrol"]
+            .iter()
+            .any(|tool| run.starts_with(tool))
+    })
+}
+
 /// The shell's condition that the arguments are these lines.
 fn condition(args: &str) -> String {
     let mut all = vec![format!("[ $# -eq {} ]", args.lines().count())];
     for (arg, n) in args.lines().zip(1..) {
-        all.push(format!("[ \"${{{n}}}\" = {} ]", quoted(arg)));
+        all.push(match arg {
+            "{time}" => format!("case \"${{{n}}}\" in ????-??-??T??:??:??) true;; *) false;; esac"),
+            arg => format!("[ \"${{{n}}}\" = {} ]", quoted(arg)),
+        });
     }
     all.join(" && ")
 }
