@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::programs::{ends_well, program};
 
 /// A program that a test runs, and the package that brings it.
-const NEEDED: [(&str, &str); 22] = [
+const NEEDED: [(&str, &str); 14] = [
     ("sshd", "openssh-server"),
     ("ssh", "openssh-client"),
     ("ssh-keygen", "openssh-client"),
@@ -26,7 +26,10 @@ const NEEDED: [(&str, &str); 22] = [
     // With a font to draw letters with: what it depends on brings one.
     ("chromium", "chromium"),
     ("chromedriver", "chromium-driver"),
-    // A Slurm of one node; the database is where it keeps its accounts.
+];
+
+/// The same for a Slurm of one node. The database is where it keeps its accounts.
+const SLURM: [(&str, &str); 8] = [
     ("munged", "munge"),
     ("mariadbd", "mariadb-server"),
     ("mariadb-install-db", "mariadb-server"),
@@ -46,7 +49,21 @@ const MARK: &str = "# made by cargo xtask test, and of no effect when that has e
 /// Installs what is missing, if this is Debian and root; returns whether all is there. That some is
 /// not is a failure only where all tests are wanted.
 pub fn needed() -> Result<bool> {
-    let missing = missing();
+    are_there(&[&NEEDED[..], &SLURM].concat())
+}
+
+/// The same for a Slurm alone.
+pub fn slurm() -> Result<bool> {
+    are_there(&SLURM)
+}
+
+/// Whether a Slurm can be started without anything being installed.
+pub fn slurm_is_there() -> bool {
+    missing(&SLURM).is_empty()
+}
+
+fn are_there(needed: &[(&str, &'static str)]) -> Result<bool> {
+    let missing = missing(needed);
     if missing.is_empty() {
         return Ok(true);
     }
@@ -56,7 +73,7 @@ pub fn needed() -> Result<bool> {
             println!("{why:#}");
         }
     }
-    let missing = self::missing();
+    let missing = self::missing(needed);
     if !missing.is_empty() {
         let lack = format!(
             "for all tests, as root: apt-get install {}",
@@ -70,17 +87,18 @@ pub fn needed() -> Result<bool> {
     Ok(missing.is_empty())
 }
 
+/// Whether a test that cannot be run is a failure.
 #[expect(
     clippy::disallowed_methods,
     reason = "how the tests are run is said in the environment"
 )]
-fn all_are_wanted() -> bool {
+pub fn all_are_wanted() -> bool {
     std::env::var("AFMETRICS_TEST_ALL").is_ok_and(|value| value == "1")
 }
 
 /// The packages that bring what is not there.
-fn missing() -> Vec<&'static str> {
-    let mut packages: Vec<&str> = NEEDED
+fn missing(needed: &[(&str, &'static str)]) -> Vec<&'static str> {
+    let mut packages: Vec<&str> = needed
         .iter()
         .filter(|(program, _)| !has(program))
         .map(|(_, package)| *package)

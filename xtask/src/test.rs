@@ -14,11 +14,10 @@ pub fn run(words: &[String]) -> Result<()> {
     let mut test = workspace_tests();
     test.args(words);
     // As root with everything there, a test that is left out is a failure.
-    let is_all = all_is_there && install::is_root();
-    if is_all {
+    if all_is_there && install::is_root() {
         test.env("AFMETRICS_TEST_ALL", "1");
     }
-    let slurm = is_all.then(Slurm::start).transpose()?;
+    let slurm = slurm::for_tests()?;
     if let Some(slurm) = &slurm {
         test.env(slurm::VARIABLE, slurm.folder());
     }

@@ -49,10 +49,8 @@ impl Which {
 
     /// The daemon, in the foreground, so that it stays our child.
     fn command(self, folder: &Folder) -> Result<Command> {
-        let mut command = program(self.name());
-        command
-            .env("SLURM_CONF", folder.slurm_conf())
-            .env("MYSQL_UNIX_PORT", folder.mysql_socket());
+        let mut command = bare(self.name(), folder);
+        command.env("MYSQL_UNIX_PORT", folder.mysql_socket());
         match self {
             Self::Munged => {
                 let user = User::from_name("munge")?.context("there is no user munge here")?;
@@ -98,7 +96,7 @@ impl Which {
         if self != Self::Mariadbd {
             return Ok(());
         }
-        let mut install = program("mariadb-install-db");
+        let mut install = bare("mariadb-install-db", folder);
         install
             .args(["--no-defaults", "--user=mysql", "--skip-test-db"])
             .arg("--auth-root-authentication-method=socket")
@@ -253,7 +251,7 @@ impl Daemon {
         is_own
     }
 
-    /// Where its process is written down: there while it runs.
+    /// Removes the file that says which process it is: it is there while the daemon is.
     pub fn forget(&self, folder: &Folder) {
         // It may not be there.
         let _ = fs::remove_file(pid_file(folder, self.which));
@@ -289,11 +287,19 @@ fn last_lines(log: &std::path::Path) -> String {
 
 /// A client, which must not take long: a daemon that hangs is asked again.
 fn client(name: &str, folder: &Folder) -> Command {
-    let mut client = program("timeout");
+    let mut client = bare("timeout", folder);
+    client.args(["20", name]);
     client
-        .args(["20", name])
+}
+
+/// A program that sees nothing of our environment: a user's settings for Slurm's tools change what they say.
+fn bare(name: &str, folder: &Folder) -> Command {
+    let mut command = program(name);
+    command
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
         .env("SLURM_CONF", folder.slurm_conf());
-    client
+    command
 }
 
 fn ends_well(command: &mut Command) -> Result<()> {

@@ -52,10 +52,11 @@ fn while_it_is_wanted(
 ) -> Result<()> {
     while !is_over() {
         for pid in reaped() {
-            if let Some(daemon) = daemons
+            // Most are what is left of jobs.
+            let ended = daemons
                 .iter_mut()
-                .find_map(|daemon| daemon.has_ended(pid).then_some(daemon))
-            {
+                .find_map(|daemon| daemon.has_ended(pid).then_some(daemon));
+            if let Some(daemon) = ended {
                 daemon.forget(folder);
             }
         }

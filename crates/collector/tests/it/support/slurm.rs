@@ -36,7 +36,9 @@ impl Slurm {
             reason = "how the tests are run is no business of the program's"
         )]
         let Some(folder) = std::env::var_os(VARIABLE) else {
-            needs::left_out("it needs a running Slurm");
+            needs::left_out(
+                "it needs a Slurm, as cargo xtask test and cargo xtask slurm start one",
+            );
             return None;
         };
         let folder = PathBuf::from(folder);
