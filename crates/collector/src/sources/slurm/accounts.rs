@@ -71,7 +71,8 @@ pub struct Record<'a> {
     pub account: Option<&'a str>,
     /// 0 if it never began.
     pub cores: i64,
-    /// When it ended, in seconds since 1970; `None`: not yet.
+    /// When it ended, in seconds since 1970; `None`: not yet. A record without a partition is a placeholder that is
+    /// there for a second or two where a job's end came before its beginning: root's, FAILED, after no time.
     pub ended: Option<u64>,
     /// What names it among all runs of all jobs: an Id is used anew when Slurm is set up anew, and for each run
     /// of a job that is requeued.
@@ -128,7 +129,7 @@ impl<'a> Record<'a> {
                 Some(_) => cpus.parse().map_err(|_| "a job without AllocCPUS")?,
                 None => 0,
             },
-            ended: seconds(end).filter(|_| is_over),
+            ended: seconds(end).filter(|_| is_over && !partition.is_empty()),
             key: [raw, submit, start].join("|"),
         })
     }
@@ -248,6 +249,12 @@ mod tests {
             assert_eq!(run.ended.is_some(), ended, "{state} {end}");
             assert!(run.ended.is_none_or(|at| at == 1_795_376_825), "{run:?}");
         }
+    }
+
+    #[test]
+    fn a_placeholder_has_no_end() {
+        let text = with(&[(2, "root"), (3, "0"), (4, ""), (5, ""), (6, "FAILED")]);
+        assert_eq!(Record::parse(&text, &columns()).unwrap().ended, None);
     }
 
     #[test]
