@@ -87,6 +87,9 @@ pub struct Cli {
     #[arg(long, help_heading = COLLECT)]
     pub removed_jobs: bool,
 
+    #[command(flatten)]
+    pub htcondor: Htcondor,
+
     /// With --host: a path whose file system to report; repeatable [default: /home /data /scratch,
     /// those that exist]
     #[arg(long, value_name = "PATH", action = ArgAction::Append, help_heading = COLLECT)]
@@ -154,6 +157,56 @@ pub struct Cli {
 }
 
 // No documentation comments on what is flattened: clap would take them for the command's.
+
+// Whom of HTCondor to ask, and how much.
+#[derive(Debug, Args)]
+pub struct Htcondor {
+    /// With -b: ask this schedd of HTCondor, one after the other if there are several; repeatable
+    /// [default: the local one]
+    #[arg(long, value_name = "NAME", action = ArgAction::Append, help_heading = COLLECT)]
+    pub schedd: Vec<String>,
+
+    /// With --schedd: the central manager that knows the schedds [default: HTCondor's own
+    /// configuration]
+    #[arg(long, value_name = "HOST", help_heading = COLLECT)]
+    pub pool: Option<String>,
+
+    /// With -q: what counts the jobs
+    #[arg(long, value_name = "SOURCE", default_value = "jobs", help_heading = COLLECT)]
+    pub queue_totals: QueueTotals,
+
+    /// With -b: do not list the jobs in the queue of HTCondor, only report those that ended, and count
+    /// queues (-q)
+    #[arg(long, help_heading = COLLECT)]
+    pub no_queued_jobs: bool,
+
+    /// With -b: which runs of a job its Runtime is the sum of
+    #[arg(long, value_name = "RUNS", default_value = "past", help_heading = COLLECT)]
+    pub runtime: Runtime,
+
+    /// With -b: add schedd, cores, memory and, of held jobs, hold_reason_code to HTCondor's jobs
+    #[arg(long, help_heading = COLLECT)]
+    pub job_details: bool,
+}
+
+/// What counts the jobs of a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum QueueTotals {
+    /// The schedd (`condor_q`)
+    Jobs,
+    /// The ads of schedds and slots in the pool, up to 5 minutes old (`condor_status`): costs a schedd
+    /// nothing; needs --schedd, and queues without a constraint
+    ScheddAd,
+}
+
+/// The runs whose time a job's `Runtime` is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Runtime {
+    /// Those that are over, as ever: 0 for a job on its first run
+    Past,
+    /// The one that goes on, too
+    Live,
+}
 
 // How documents are delivered, and which may wait for it.
 #[derive(Debug, Args)]
@@ -429,6 +482,18 @@ fn without_value(error: clap::Error) -> clap::Error {
 /// The command, for the man page and the documentation.
 pub fn command() -> clap::Command {
     Cli::command()
+}
+
+impl Htcondor {
+    /// Whether any of it is not as by default.
+    pub fn is_given(&self) -> bool {
+        !self.schedd.is_empty()
+            || self.pool.is_some()
+            || self.queue_totals != QueueTotals::Jobs
+            || self.no_queued_jobs
+            || self.runtime != Runtime::Past
+            || self.job_details
+    }
 }
 
 impl Cli {

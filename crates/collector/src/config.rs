@@ -15,6 +15,7 @@ use reqwest::Url;
 use crate::cli::{Cli, Deliver, Hash};
 use crate::endpoint_url;
 use crate::secret::{self, Secret};
+use crate::sources::htcondor::options::Options;
 use crate::spool::Bounds;
 
 /// The variables of the environment that we read ourselves. (`KUBECONFIG` is kube's to read, the
@@ -161,6 +162,8 @@ pub struct Config {
     pub excluded_owners: Vec<String>,
     /// Jobs that were removed from the queue lately, too.
     pub removed_jobs: bool,
+    /// Whom of HTCondor to ask, and how much.
+    pub htcondor: Options,
     pub mounts: Asked<Vec<String>>,
     pub cluster: String,
     pub publisher: Publisher,
@@ -313,6 +316,11 @@ impl Config {
             },
             None => HostRule::Clear,
         };
+        let publisher = Publisher::new(users, hosts);
+        if cli.htcondor.is_given() && !cli.batch {
+            warnings.push("--schedd, --pool, --queue-totals, --no-queued-jobs, --runtime and --job-details have no effect without -b".to_owned());
+        }
+        let htcondor = Options::new(cli.htcondor, &queues, &publisher)?;
 
         let target = if cli.debug {
             Target::Files
@@ -375,9 +383,10 @@ impl Config {
                 cli.exclude_owner
             },
             removed_jobs: cli.removed_jobs,
+            htcondor,
             mounts: Asked::or_default(cli.mount, ["/home", "/data", "/scratch"].map(String::from)),
             cluster: cli.delivery.cluster,
-            publisher: Publisher::new(users, hosts),
+            publisher,
             unstated_scheme,
             group: cli.group,
             login_node: cli.login_node,

@@ -16,7 +16,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use afmetrics_document::{PublishedUser, Publisher};
+use afmetrics_document::{PublishedHost, PublishedUser, Publisher};
 use nix::unistd::{Group, User, getgrouplist};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -102,6 +102,11 @@ impl Names {
             .borrow_mut()
             .insert(name.to_owned(), published.clone());
         Ok(published)
+    }
+
+    /// A schedd's name as it may leave.
+    pub fn schedd(&self, name: &str) -> PublishedHost {
+        self.publisher.schedd(name)
     }
 
     /// All of these names that may leave, each once.

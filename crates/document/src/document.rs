@@ -40,6 +40,15 @@ pub enum Document {
         #[serde(rename = "Runtime")]
         runtime: i64,
         state: &'static str,
+        /// From here on: only where details were asked for.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        schedd: Option<PublishedHost>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cores: Option<i64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        memory: Option<i64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hold_reason_code: Option<i64>,
     },
     #[serde(rename = "condorqueue")]
     CondorQueue {

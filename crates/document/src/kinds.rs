@@ -53,6 +53,19 @@ const fn field(name: &'static str, ty: Type, unit: &'static str, meaning: &'stat
     }
 }
 
+/// One that a document may lack.
+const fn optional(
+    name: &'static str,
+    ty: Type,
+    unit: &'static str,
+    meaning: &'static str,
+) -> Field {
+    Field {
+        required: false,
+        ..field(name, ty, unit, meaning)
+    }
+}
+
 const LOGIN_NODE: Field = field(
     "login_node",
     Type::Str,
@@ -184,36 +197,80 @@ pub const KINDS: &[Kind] = &[
                 "Runtime",
                 Type::Int,
                 "s",
-                "RemoteWallClockTime: the sum of the job's *past* runs, and so 0 for most running jobs; what went before the point is kept",
+                "RemoteWallClockTime: the sum of the job's *past* runs, and so 0 for most running jobs, as the run that goes on is not in it; what went before the point is kept. With `--runtime live` a running, suspended or transferring_output job has the current run in it: the schedd's time less JobCurrentStartDate (or ShadowBday)",
             ),
             field(
                 "state",
                 Type::Str,
                 "",
-                "JobStatus 0 to 7 in words: unexpanded, idle, running, removed, finished, held, transferring_output, suspended; anything else is unknown",
+                "JobStatus 0 to 7 in words: unexpanded, idle, running, removed, finished, held, transferring_output, suspended; anything else is unknown. Jobs that left the queue removed are there with `--removed-jobs` only",
+            ),
+            optional(
+                "schedd",
+                Type::Str,
+                "",
+                "with `--job-details`: the schedd, as GlobalJobId names it; under `-O` like a host; under `-o` what stands before an `@` is hashed like a user",
+            ),
+            optional(
+                "cores",
+                Type::Int,
+                "cores",
+                "with `--job-details`: CpusProvisioned of a job that runs or has ended, RequestCpus of one that waits or is held, or had none; left out where it is an expression or not there",
+            ),
+            optional(
+                "memory",
+                Type::Int,
+                "MiB",
+                "with `--job-details`: the same of MemoryProvisioned and RequestMemory",
+            ),
+            optional(
+                "hold_reason_code",
+                Type::Int,
+                "HTCondor's code",
+                "with `--job-details`: HoldReasonCode of a job that is held",
             ),
         ],
     },
     Kind {
         name: "condorqueue",
-        meaning: "one batch queue, counted: one for each `-q NAME:CONSTRAINT`",
-        source: "`condor_q -totals`, `condor_q -run`",
+        meaning: "one batch queue, counted: one for each `-q NAME:CONSTRAINT`, and of several schedds (`--schedd`) one for each schedd",
+        source: "`condor_q -totals`, `condor_q -run`; with `--queue-totals schedd-ad` `condor_status`",
         fields: &[
-            field("queue", Type::Str, "", "NAME of `-q`"),
-            field("idle", Type::Int, "jobs", "Idle"),
-            field("running", Type::Int, "jobs", "Running"),
-            field("held", Type::Int, "jobs", "Held"),
+            field(
+                "queue",
+                Type::Str,
+                "",
+                "NAME of `-q`; of several schedds `NAME@SCHEDD`, where SCHEDD is written as in `schedd` of `condorjob`: their sum is the facility's",
+            ),
+            field(
+                "idle",
+                Type::Int,
+                "jobs",
+                "Idle; with `--queue-totals schedd-ad` TotalIdleJobs",
+            ),
+            field(
+                "running",
+                Type::Int,
+                "jobs",
+                "Running, without suspended jobs; with `--queue-totals schedd-ad` TotalRunningJobs, with them",
+            ),
+            field(
+                "held",
+                Type::Int,
+                "jobs",
+                "Held; with `--queue-totals schedd-ad` TotalHeldJobs",
+            ),
             field(
                 "allocated_cores",
                 Type::Int,
                 "cores",
-                "sum of CpusProvisioned over running jobs; a job without it counts 0",
+                "sum of CpusProvisioned over running jobs; a job without it (local universe) counts 0; with `--queue-totals schedd-ad` sum of Cpus over the slots that run a job of the schedd (RemoteScheddName)",
             ),
             field(
                 "allocated_mem",
                 Type::Int,
                 "MiB",
-                "sum of MemoryProvisioned over running jobs; a job without it counts 0",
+                "the same of MemoryProvisioned and Memory",
             ),
         ],
     },

@@ -123,6 +123,18 @@ impl Publisher {
             }
         })
     }
+
+    /// The name of a schedd: a host's, or `WHICH@HOST`, where WHICH is a user on a pool of his own. So it is
+    /// hashed where users are; where hosts are reduced, the whole name is, as WHICH can be named after the
+    /// host, too.
+    pub fn schedd(&self, name: &str) -> PublishedHost {
+        match name.rsplit_once('@') {
+            Some((which, host)) if self.hides_users() && !self.hides_hosts() => {
+                PublishedHost(format!("{}@{host}", self.user(which).0))
+            }
+            _ => self.host(name),
+        }
+    }
 }
 
 fn hash(scheme: Scheme, salt: &str, name: &str) -> String {
@@ -185,6 +197,33 @@ mod tests {
         );
         assert_eq!(publisher.host("gateway").as_str(), "atlas.bnl.gov");
         assert_eq!(publisher.host("a1-b2.c3").as_str(), "atlas123.bnl.gov");
+    }
+
+    #[test]
+    fn a_schedds_name_hides_the_user_or_the_host_in_it() {
+        let md5 = || UserRule::Hashed {
+            scheme: Scheme::Md5,
+            salt: String::new(),
+        };
+        let digits = || HostRule::Digits {
+            prefix: "atlas".into(),
+            domain: "bnl.gov".into(),
+        };
+        let name = "canary-1@login02.canary.example";
+        for (users, hosts, published) in [
+            (UserRule::Clear, HostRule::Clear, name),
+            (md5(), HostRule::Clear, "6495518e@login02.canary.example"),
+            (UserRule::Clear, digits(), "atlas102.bnl.gov"),
+            (md5(), digits(), "atlas102.bnl.gov"),
+        ] {
+            let publisher = Publisher::new(users, hosts);
+            assert_eq!(publisher.schedd(name).as_str(), published);
+        }
+        let publisher = Publisher::new(md5(), HostRule::Clear);
+        assert_eq!(
+            publisher.schedd("a.canary.example").as_str(),
+            "a.canary.example"
+        );
     }
 
     #[test]

@@ -191,7 +191,10 @@ impl Daemon {
                 return Ok(());
             };
             let has_ended = reaped().iter().any(|pid| self.has_ended(*pid));
-            if has_ended || begun.elapsed() > PATIENCE || is_over() {
+            if is_over() {
+                bail!("told to end before {name} was up");
+            }
+            if has_ended || begun.elapsed() > PATIENCE {
                 let log = last_lines(&log(folder, self.which));
                 bail!("{name} does not come up: {why:#}; it said:\n{log}");
             }

@@ -31,8 +31,10 @@ use crate::documents::Documents;
 use crate::error::CollectError;
 use crate::sources::htcondor::completed::{self, Completed};
 use crate::sources::htcondor::history::{Cursor, Reading, Record};
-use crate::sources::htcondor::jobs::{Ad, FINISHED, Job, Reporter};
+use crate::sources::htcondor::jobs::{Ad, FINISHED, Job, Reporter, attributes};
+use crate::sources::htcondor::options::Options;
 use crate::sources::htcondor::query;
+use crate::sources::htcondor::schedd::Schedd;
 use crate::state::Left;
 
 pub const SPEC: Spec = Spec {
@@ -47,6 +49,7 @@ pub const SPEC: Spec = Spec {
             Box::new(CondorHistory {
                 excluded_owners: config.excluded_owners.clone(),
                 removed: config.removed_jobs,
+                options: config.htcondor.clone(),
             }) as _
         })
     },
@@ -56,6 +59,7 @@ struct CondorHistory {
     excluded_owners: Vec<String>,
     /// Also jobs that somebody removed; the old script does not report them.
     removed: bool,
+    options: Options,
 }
 
 const CURSOR: &str = "condor_history";
@@ -64,68 +68,83 @@ const ATTRIBUTES: &str = "GlobalJobId,Owner,ClusterId,ProcId,RemoteWallClockTime
 #[async_trait(?Send)]
 impl Collector for CondorHistory {
     async fn collect(&self, cx: &Context, out: &mut Documents) -> Result<(), CollectError> {
-        let cursor = match cx.cursor::<Cursor>(CURSOR).await? {
-            Left::Value(cursor) => cursor,
-            Left::Nothing | Left::Unusable => Cursor::default(),
-        };
-        let reported = match cx.cursor(completed::CURSOR).await? {
-            Left::Value(cursor) => Completed::new(cursor),
-            Left::Nothing | Left::Unusable => Completed::default(),
-        };
-        let begin = out.mark();
-        let mut passed = HashSet::new();
-        let mut reading = Reading::new(&cursor, cx.unix_seconds());
-        self.read(&mut reading, &reported, &mut passed, cx, out)
-            .await?;
-        if reading.is_of_another_schedd() {
-            warn!(
-                "condor_history: the last round with this state folder read the history of another schedd; beginning with the last 360 s of this one"
-            );
-            out.take_back(begin)?;
-            reading = Reading::anew(&cursor, cx.unix_seconds());
-            self.read(&mut reading, &reported, &mut passed, cx, out)
-                .await?;
-        } else if reading.misses_the_newest() {
-            debug!(
-                "condor_history: the newest known record is not there; reading once more, as files may have been rotated meanwhile"
-            );
-            out.take_back(begin)?;
-            reading = Reading::new(&cursor, cx.unix_seconds());
-            self.read(&mut reading, &reported, &mut passed, cx, out)
-                .await?;
-        }
-        if reading.misses_all() {
-            warn!(
-                "condor_history: no record that the last round read is there any more: others may have been rotated away unread (MAX_HISTORY_LOG, MAX_HISTORY_ROTATIONS)"
-            );
-        }
-        let recorded = reading.newest().iter().copied().collect();
-        if cx.state.is_some()
-            && let Some(cursor) = reading.cursor()
-        {
-            out.advance(CURSOR, &cursor)?;
-        }
-        // Only now: had it failed, the next round would meet them again.
-        *cx.passed.borrow_mut() = passed;
-        *cx.recorded.borrow_mut() = recorded;
-        Ok(())
+        let of_one = async |schedd: &Schedd, out: &mut Documents| self.of(schedd, cx, out).await;
+        self.options.schedds.each(cx, out, of_one).await
     }
 }
 
 impl CondorHistory {
+    /// Reads the history of one schedd, once more where files were rotated meanwhile.
+    async fn of(
+        &self,
+        schedd: &Schedd,
+        cx: &Context,
+        out: &mut Documents,
+    ) -> Result<(), CollectError> {
+        let cursor = match schedd.cursor::<Cursor>(CURSOR, cx).await? {
+            (Left::Value(cursor), is_own) if is_own || cursor.knows(schedd.name()) => cursor,
+            _ => Cursor::default(),
+        };
+        let reported = match schedd.cursor(completed::CURSOR, cx).await? {
+            (Left::Value(cursor), _) => Completed::new(cursor),
+            (Left::Nothing | Left::Unusable, _) => Completed::default(),
+        };
+        let begin = out.mark();
+        let label = schedd.label(cx);
+        let mut passed = HashSet::new();
+        let mut reading = Reading::new(&cursor, cx.unix_seconds());
+        let read = async |reading: &mut Reading<'_>, passed: &mut _, out: &mut _| {
+            self.read(schedd, reading, &reported, passed, cx, out).await
+        };
+        read(&mut reading, &mut passed, out).await?;
+        if reading.is_of_another_schedd() {
+            warn!(
+                "condor_history: {label}the last round with this state folder read the history of another schedd; beginning with the last 360 s of this one"
+            );
+            out.take_back(begin)?;
+            reading = Reading::anew(&cursor, cx.unix_seconds());
+            read(&mut reading, &mut passed, out).await?;
+        } else if reading.misses_the_newest() {
+            debug!(
+                "condor_history: {label}the newest known record is not there; reading once more, as files may have been rotated meanwhile"
+            );
+            out.take_back(begin)?;
+            reading = Reading::new(&cursor, cx.unix_seconds());
+            read(&mut reading, &mut passed, out).await?;
+        }
+        if reading.misses_all() {
+            warn!(
+                "condor_history: {label}no record that the last round read is there any more: others may have been rotated away unread (MAX_HISTORY_LOG, MAX_HISTORY_ROTATIONS)"
+            );
+        }
+        let recorded: Vec<u64> = reading.newest().to_vec();
+        if cx.state.is_some()
+            && let Some(cursor) = reading.cursor()
+        {
+            out.advance(&schedd.cursor_name(CURSOR), &cursor)?;
+        }
+        // Only now: had it failed, the next round would meet them again.
+        cx.passed.borrow_mut().extend(passed);
+        cx.recorded.borrow_mut().extend(recorded);
+        Ok(())
+    }
+
     /// Reads as far as anything is new. The tool may be silent as long as it may take at all: where it
     /// cannot read the files it asks the schedd, which scans them.
     async fn read(
         &self,
+        schedd: &Schedd,
         reading: &mut Reading<'_>,
         reported: &Completed,
         passed: &mut HashSet<u64>,
         cx: &Context,
         out: &mut Documents,
     ) -> Result<(), CollectError> {
-        let args = ["-json", "-attributes", ATTRIBUTES];
+        let attributes = attributes(ATTRIBUTES, &self.options, false);
+        let args = [&schedd.args()[..], &["-json", "-attributes", &attributes]].concat();
         let mut jobs = query(cx, "condor_history", &args, cx.limits.total).await?;
-        let mut reporter = Reporter::new("condor_history", &self.excluded_owners, cx);
+        let owners = &self.excluded_owners;
+        let mut reporter = Reporter::new("condor_history", owners, &self.options, schedd, cx);
         let mut last_known = out.mark();
         while let Some(job) = jobs.next(Ad::job).await? {
             match reading.take(&job.key, job.ended) {

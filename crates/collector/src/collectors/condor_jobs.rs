@@ -1,4 +1,4 @@
-//! Every job in the queue of the local schedd.
+//! Every job in the queue of the local schedd, or of those of `--schedd`.
 //!
 //! ```text
 //! {
@@ -11,8 +11,10 @@
 //! }
 //! ```
 //!
-//! What surprised us: `-all` is needed, or a user gets the own jobs only. RemoteWallClockTime is the
-//! sum of past runs, 0 for a job on its first. Local- and scheduler-universe jobs are in the list, too.
+//! What surprised us: `-all` is needed, or a user gets the own jobs only; it is short for `-allusers`, and
+//! there since HTCondor 8.5.2, before which everybody's jobs were listed. RemoteWallClockTime is the
+//! sum of past runs, 0 for a job on its first; `--runtime live` adds the run that goes on. Of several
+//! `-name` the last one wins, so each schedd is asked alone. Local- and scheduler-universe jobs are in the list, too.
 //! A job that is done can stay in the queue for days (leave_in_queue, as remote submission sets it):
 //! it is sent when it is first seen, and not in every round. `condor_history` has it when it leaves, and
 //! looks here whether it was sent. After a crash of the schedd it can be here again though the history
@@ -25,8 +27,10 @@ use crate::context::Context;
 use crate::documents::Documents;
 use crate::error::CollectError;
 use crate::sources::htcondor::completed::{CURSOR, Completed};
-use crate::sources::htcondor::jobs::{Ad, FINISHED, Reporter, WINDOW};
+use crate::sources::htcondor::jobs::{Ad, FINISHED, Reporter, WINDOW, attributes};
+use crate::sources::htcondor::options::Options;
 use crate::sources::htcondor::query;
+use crate::sources::htcondor::schedd::Schedd;
 use crate::state::Left;
 
 pub const SPEC: Spec = Spec {
@@ -42,9 +46,10 @@ pub const SPEC: Spec = Spec {
         needed: false,
     }),
     build: |config| {
-        config.batch.then(|| {
+        (config.batch && !config.htcondor.no_queued_jobs).then(|| {
             Box::new(CondorJobs {
                 excluded_owners: config.excluded_owners.clone(),
+                options: config.htcondor.clone(),
             }) as _
         })
     },
@@ -52,6 +57,7 @@ pub const SPEC: Spec = Spec {
 
 struct CondorJobs {
     excluded_owners: Vec<String>,
+    options: Options,
 }
 
 /// What every job has, and when it was done. A job that is not done has no CompletionDate, so this costs nothing.
@@ -61,13 +67,29 @@ const ATTRIBUTES: &str =
 #[async_trait(?Send)]
 impl Collector for CondorJobs {
     async fn collect(&self, cx: &Context, out: &mut Documents) -> Result<(), CollectError> {
-        let (is_first, mut completed) = match cx.cursor(CURSOR).await? {
-            Left::Value(cursor) => (false, Completed::new(cursor)),
-            Left::Nothing | Left::Unusable => (true, Completed::default()),
+        let read = async |schedd: &Schedd, out: &mut Documents| self.read(schedd, cx, out).await;
+        self.options.schedds.each(cx, out, read).await
+    }
+}
+
+impl CondorJobs {
+    async fn read(
+        &self,
+        schedd: &Schedd,
+        cx: &Context,
+        out: &mut Documents,
+    ) -> Result<(), CollectError> {
+        // One that is not its own names jobs that were reported, and does not say that it was read before.
+        let (is_first, mut completed) = match schedd.cursor(CURSOR, cx).await? {
+            (Left::Value(cursor), is_own) => (!is_own, Completed::new(cursor)),
+            (Left::Nothing | Left::Unusable, _) => (true, Completed::default()),
         };
-        let args = ["-all", "-json", "-attributes", ATTRIBUTES];
+        let attributes = attributes(ATTRIBUTES, &self.options, true);
+        let asked = ["-all", "-json", "-attributes", &attributes];
+        let args = [&schedd.args()[..], &asked].concat();
         let mut jobs = query(cx, "condor_q", &args, cx.limits.silence).await?;
-        let mut reporter = Reporter::new("condor_q", &self.excluded_owners, cx);
+        let owners = &self.excluded_owners;
+        let mut reporter = Reporter::new("condor_q", owners, &self.options, schedd, cx);
         while let Some(job) = jobs.next(Ad::job).await? {
             if !job.is_completed() {
                 reporter.push(&job, out).await?;
@@ -80,10 +102,8 @@ impl Collector for CondorJobs {
         }
         reporter.end();
         if cx.state.is_some() {
-            out.advance(
-                CURSOR,
-                &completed.cursor(cx.unix_seconds(), &cx.passed.borrow()),
-            )?;
+            let cursor = completed.cursor(cx.unix_seconds(), &cx.passed.borrow());
+            out.advance(&schedd.cursor_name(CURSOR), &cursor)?;
         }
         Ok(())
     }

@@ -15,7 +15,8 @@
 //! What surprised us: an empty queue is still one object, all 0. `Allusers*` ignore the constraint,
 //! the plain counters are for it. `-run` lists suspended jobs (JobStatus 7), too, which Running does
 //! not count. Jobs of the local universe run and have neither CpusProvisioned nor MemoryProvisioned;
-//! both stay in the ad when the run is over.
+//! both stay in the ad when the run is over. `-run` looks at each job of the queue: with
+//! `--queue-totals schedd-ad` no schedd is asked (`sources/htcondor/pool.rs`).
 
 use afmetrics_document::Document;
 use async_trait::async_trait;
@@ -27,11 +28,14 @@ use crate::config::Queue;
 use crate::context::Context;
 use crate::documents::Documents;
 use crate::error::CollectError;
+use crate::sources::htcondor::options::Options;
+use crate::sources::htcondor::pool::Pool;
+use crate::sources::htcondor::schedd::Schedd;
 use crate::sources::htcondor::{Number, query};
 
 pub const SPEC: Spec = Spec {
     name: "condor_queue",
-    summary: "HTCondor jobs counted by queue, one for each -q (condor_q -totals, condor_q -run)",
+    summary: "HTCondor jobs counted by queue, one for each -q (condor_q -totals, condor_q -run; or condor_status)",
     kinds: &["condorqueue"],
     flag: "-b -q NAME:CONSTRAINT",
     debug_file: "condor.json",
@@ -40,6 +44,7 @@ pub const SPEC: Spec = Spec {
         (config.batch && !config.queues.is_empty()).then(|| {
             Box::new(CondorQueue {
                 queues: config.queues.clone(),
+                options: config.htcondor.clone(),
             }) as _
         })
     },
@@ -47,29 +52,63 @@ pub const SPEC: Spec = Spec {
 
 struct CondorQueue {
     queues: Vec<Queue>,
+    options: Options,
 }
 
 #[async_trait(?Send)]
 impl Collector for CondorQueue {
     async fn collect(&self, cx: &Context, out: &mut Documents) -> Result<(), CollectError> {
         // One after the other: ten queues must not be twenty queries at once to the schedd.
-        for queue in &self.queues {
-            out.part(async |out| {
-                summarize(queue, cx, out)
-                    .await
-                    .map_err(|why| why.of(&format!("queue {}", queue.name)))
-            })
-            .await?;
+        if self.options.totals_of_ads {
+            return self.of_ads(cx, out).await;
         }
-        Ok(())
+        let read = async |schedd: &Schedd, queue: &Queue, out: &mut Documents| {
+            summarize(queue, schedd, cx, out)
+                .await
+                .map_err(|why| of(queue, why))
+        };
+        let schedds = &self.options.schedds;
+        schedds.each_of(&self.queues, cx, out, read).await
     }
 }
 
-async fn summarize(queue: &Queue, cx: &Context, out: &mut Documents) -> Result<(), CollectError> {
-    let count = totals(queue, cx).await?;
-    let allocated = allocated(queue, cx).await?;
+impl CondorQueue {
+    /// None of them has a constraint.
+    async fn of_ads(&self, cx: &Context, out: &mut Documents) -> Result<(), CollectError> {
+        let schedds = &self.options.schedds;
+        let pool = Pool::read(schedds, cx).await?;
+        let read = async |schedd: &Schedd, queue: &Queue, out: &mut Documents| {
+            let name = schedd.name().unwrap_or_default();
+            let counted = pool
+                .counted(name, cx.unix_seconds())
+                .map_err(|why| of(queue, why))?;
+            out.push(&Document::CondorQueue {
+                queue: schedd.queue(&queue.name, cx),
+                idle: counted.idle,
+                running: counted.running,
+                held: counted.held,
+                allocated_cores: counted.cores,
+                allocated_mem: counted.mem,
+            })
+        };
+        schedds.each_of(&self.queues, cx, out, read).await
+    }
+}
+
+fn of(queue: &Queue, why: CollectError) -> CollectError {
+    why.of(&format!("queue {}", queue.name))
+}
+
+async fn summarize(
+    queue: &Queue,
+    schedd: &Schedd,
+    cx: &Context,
+    out: &mut Documents,
+) -> Result<(), CollectError> {
+    let count = totals(queue, schedd, cx).await?;
+    let allocated = allocated(queue, schedd, cx).await?;
     out.push(&Document::CondorQueue {
-        queue: queue.name.clone(),
+        queue: schedd.queue(&queue.name, cx),
         idle: count.idle,
         running: count.running,
         held: count.held,
@@ -78,8 +117,8 @@ async fn summarize(queue: &Queue, cx: &Context, out: &mut Documents) -> Result<(
     })
 }
 
-fn with_constraint<'a>(args: &[&'a str], queue: &'a Queue) -> Vec<&'a str> {
-    let mut args = args.to_vec();
+fn args<'a>(schedd: &'a Schedd, asked: &[&'a str], queue: &'a Queue) -> Vec<&'a str> {
+    let mut args = [&schedd.args()[..], asked].concat();
     if let Some(constraint) = &queue.constraint {
         args.extend(["-constraint", constraint]);
     }
@@ -114,8 +153,8 @@ impl Totals {
     }
 }
 
-async fn totals(queue: &Queue, cx: &Context) -> Result<Count, CollectError> {
-    let args = with_constraint(&["-all", "-totals", "-json"], queue);
+async fn totals(queue: &Queue, schedd: &Schedd, cx: &Context) -> Result<Count, CollectError> {
+    let args = args(schedd, &["-all", "-totals", "-json"], queue);
     let mut ads = query(cx, "condor_q", &args, cx.limits.silence).await?;
     let mut sum: Option<Count> = None;
     // One object for each schedd that was asked.
@@ -161,9 +200,14 @@ impl Allocated {
     }
 }
 
-async fn allocated(queue: &Queue, cx: &Context) -> Result<Allocated, CollectError> {
+async fn allocated(
+    queue: &Queue,
+    schedd: &Schedd,
+    cx: &Context,
+) -> Result<Allocated, CollectError> {
     const ATTRIBUTES: &str = "CpusProvisioned,MemoryProvisioned,JobStatus";
-    let args = with_constraint(&["-all", "-run", "-json", "-attributes", ATTRIBUTES], queue);
+    let asked = ["-all", "-run", "-json", "-attributes", ATTRIBUTES];
+    let args = args(schedd, &asked, queue);
     let mut ads = query(cx, "condor_q", &args, cx.limits.silence).await?;
     let mut sum = Allocated::default();
     while let Some(job) = ads.next(Ok::<Running, _>).await? {

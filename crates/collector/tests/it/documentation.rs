@@ -273,8 +273,9 @@ fn documents_name_only_flags_that_exist() {
         .filter_map(|arg| arg.get_long().map(|long| format!("--{long}")))
         .chain(flags_of_the_receiver())
         .collect();
-    // Cargo's, clap's own, an abbreviation, kubectl's, the demo's, curl's, systemctl's, useradd's.
+    // Cargo's, clap's own, an abbreviation, kubectl's, the demo's, curl's, systemctl's, useradd's, squeue's.
     let others = [
+        "--local",
         "--system",
         "--user-group",
         "--no-create-home",

@@ -21,6 +21,7 @@ mod output;
 mod power_cut;
 mod programs;
 mod schedd;
+mod schedds;
 mod slurm;
 mod slurm_tools;
 mod spool_commands;

@@ -64,6 +64,19 @@ fn slurm_job(account: Option<&str>, tasks: Option<u64>) -> Document {
     }
 }
 
+fn condor_job(has_details: bool) -> Document {
+    Document::CondorJob {
+        users: user("canary-1"),
+        id: "174100.63".to_owned(),
+        runtime: 177,
+        state: JOB_STATES[4],
+        schedd: has_details.then(host),
+        cores: has_details.then_some(8),
+        memory: has_details.then_some(4096),
+        hold_reason_code: has_details.then_some(1),
+    }
+}
+
 fn samples() -> Vec<Document> {
     let users = vec![user("canary-1"), user("canary-2")];
     vec![
@@ -80,12 +93,8 @@ fn samples() -> Vec<Document> {
             jupyter_user_count: 2,
             users,
         },
-        Document::CondorJob {
-            users: user("canary-1"),
-            id: "174100.63".to_owned(),
-            runtime: 177,
-            state: JOB_STATES[4],
-        },
+        condor_job(true),
+        condor_job(false),
         Document::CondorQueue {
             queue: "all".to_owned(),
             idle: 1,
@@ -265,6 +274,19 @@ fn a_round_is_written_as_the_receiver_reads_it() {
     assert_eq!(
         serde_json::to_string(&document).unwrap(),
         r#"{"kind":"round","login_node":"login01.canary.example","version":"0.1.0","duration":1.0,"collectors":{"ssh":{"result":"ok","documents":1,"duration":0.0}}}"#
+    );
+}
+
+/// Dashboards know it: what was added changes nothing where nobody asked for it.
+#[test]
+fn a_job_without_details_is_written_as_ever() {
+    assert_eq!(
+        serde_json::to_string(&condor_job(false)).unwrap(),
+        r#"{"kind":"condorjob","users":"canary-1","Id":"174100.63","Runtime":177,"state":"finished"}"#
+    );
+    assert_eq!(
+        serde_json::to_string(&condor_job(true)).unwrap(),
+        r#"{"kind":"condorjob","users":"canary-1","Id":"174100.63","Runtime":177,"state":"finished","schedd":"login01.canary.example","cores":8,"memory":4096,"hold_reason_code":1}"#
     );
 }
 

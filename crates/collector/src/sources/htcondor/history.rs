@@ -62,6 +62,13 @@ pub enum Record {
     Twice,
 }
 
+impl Cursor {
+    /// Whether the history of the schedd of this name was read.
+    pub fn knows(&self, name: Option<&str>) -> bool {
+        name.is_some_and(|name| self.schedds.contains_key(&key_of(name)))
+    }
+}
+
 /// One reading of the history.
 #[derive(Debug)]
 pub struct Reading<'a> {
@@ -101,8 +108,11 @@ struct Known {
 
 /// The schedd that a key names, short; the key is `NAME#CLUSTER.PROC#TIME`.
 fn schedd(key: &str) -> String {
-    let name = key.split_once('#').map_or("", |(name, _)| name);
-    format!("{:016x}", hash(name))
+    key_of(key.split_once('#').map_or("", |(name, _)| name))
+}
+
+fn key_of(schedd: &str) -> String {
+    format!("{:016x}", hash(schedd))
 }
 
 impl Known {

@@ -7,6 +7,8 @@ use afmetrics_document::kinds::{JOB_STATES, UNKNOWN_STATE};
 use serde::Deserialize;
 use tracing::debug;
 
+use super::options::Options;
+use super::schedd::Schedd;
 use super::{Number, Text};
 use crate::context::Context;
 use crate::documents::Documents;
@@ -19,6 +21,27 @@ pub const WINDOW: Duration = Duration::from_secs(360);
 
 const REMOVED: usize = 3;
 const COMPLETED: usize = 4;
+const HELD: usize = 5;
+/// Running, transferring_output, suspended: a run goes on.
+const IN_A_RUN: [usize; 3] = [2, 6, 7];
+
+/// What live run times take of a job that is in the queue; ServerTime is the schedd's clock.
+const OF_THE_RUN: &str = ",JobCurrentStartDate,ShadowBday,ServerTime";
+const OF_DETAILS: &str =
+    ",CpusProvisioned,MemoryProvisioned,RequestCpus,RequestMemory,HoldReasonCode";
+
+/// The attributes to ask for: these, and what the options take beyond them. `is_queue`: of jobs that may
+/// be running.
+pub fn attributes(always: &str, options: &Options, is_queue: bool) -> String {
+    let mut attributes = always.to_owned();
+    if options.live_runtime && is_queue {
+        attributes.push_str(OF_THE_RUN);
+    }
+    if options.job_details {
+        attributes.push_str(OF_DETAILS);
+    }
+    attributes
+}
 /// How a job is called that did what it was to do.
 pub const FINISHED: &str = JOB_STATES[COMPLETED];
 
@@ -26,18 +49,30 @@ pub const FINISHED: &str = JOB_STATES[COMPLETED];
 pub struct Reporter<'a> {
     program: &'static str,
     excluded_owners: &'a [String],
+    options: &'a Options,
+    schedd: &'a Schedd,
     cx: &'a Context,
     without_runtime: u64,
+    without_start: u64,
 }
 
 impl<'a> Reporter<'a> {
     /// `program`: the tool that lists the jobs.
-    pub fn new(program: &'static str, excluded_owners: &'a [String], cx: &'a Context) -> Self {
+    pub fn new(
+        program: &'static str,
+        excluded_owners: &'a [String],
+        options: &'a Options,
+        schedd: &'a Schedd,
+        cx: &'a Context,
+    ) -> Self {
         Self {
             program,
             excluded_owners,
+            options,
+            schedd,
             cx,
             without_runtime: 0,
+            without_start: 0,
         }
     }
 
@@ -74,17 +109,41 @@ impl<'a> Reporter<'a> {
         let Some(users) = self.cx.names.publish(&job.owner).await? else {
             return Ok(None);
         };
-        self.without_runtime += u64::from(job.runtime.is_none());
+        let details = self.options.job_details.then_some(&job.details);
+        let schedd = details.and(job.schedd().or(self.schedd.name()));
         Ok(Some(Document::CondorJob {
             users,
             id: job.id.clone(),
-            runtime: job.runtime.unwrap_or(0),
+            runtime: self.runtime(job),
             state,
+            schedd: schedd.map(|name| self.cx.names.schedd(name)),
+            cores: details.and_then(|details| details.cores),
+            memory: details.and_then(|details| details.memory),
+            hold_reason_code: details.and_then(|details| details.hold_reason_code),
         }))
+    }
+
+    /// Of past runs, and if it is wanted of the one that goes on. In seconds.
+    fn runtime(&mut self, job: &Job) -> i64 {
+        self.without_runtime += u64::from(job.runtime.is_none());
+        let past = job.runtime.unwrap_or(0);
+        if !self.options.live_runtime || !job.is_in_a_run() {
+            return past;
+        }
+        let now = job.server_time.unwrap_or_else(|| self.cx.unix_seconds());
+        self.without_start += u64::from(job.started.is_none());
+        let this_run = job.started.map_or(0, |started| now.saturating_sub(started));
+        past.saturating_add(i64::try_from(this_run).unwrap_or(i64::MAX))
     }
 
     /// Says what the documents do not.
     pub fn end(self) {
+        if self.without_start > 0 {
+            debug!(
+                "{}: {} running jobs have neither JobCurrentStartDate nor ShadowBday; their Runtime is that of past runs",
+                self.program, self.without_start
+            );
+        }
         if self.without_runtime > 0 {
             debug!(
                 "{}: {} jobs have no RemoteWallClockTime; their Runtime is 0",
@@ -106,6 +165,14 @@ pub struct Ad {
     completion_date: Number,
     job_finished_hook_done: Number,
     entered_current_status: Number,
+    job_current_start_date: Number,
+    shadow_bday: Number,
+    server_time: Number,
+    cpus_provisioned: Number,
+    memory_provisioned: Number,
+    request_cpus: Number,
+    request_memory: Number,
+    hold_reason_code: Number,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -122,6 +189,20 @@ pub struct Job {
     completed: Option<u64>,
     /// When it ended, in whatever way.
     pub ended: Option<u64>,
+    /// When the run began that goes on, and what time the schedd had when it said so, in seconds since
+    /// 1970; `None` where they were not asked for.
+    started: Option<u64>,
+    server_time: Option<u64>,
+    details: Details,
+}
+
+/// The optional fields of a job's document, of those attributes that were asked for.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Details {
+    cores: Option<i64>,
+    /// MiB.
+    memory: Option<i64>,
+    hold_reason_code: Option<i64>,
 }
 
 impl Job {
@@ -129,6 +210,16 @@ impl Job {
         self.status
             .and_then(|status| JOB_STATES.get(status).copied())
             .unwrap_or(UNKNOWN_STATE)
+    }
+
+    /// The schedd that its key names; `None` where there is only a number.
+    fn schedd(&self) -> Option<&str> {
+        let (name, _) = self.key.split_once('#')?;
+        (!name.is_empty()).then_some(name)
+    }
+
+    fn is_in_a_run(&self) -> bool {
+        self.status.is_some_and(|status| IN_A_RUN.contains(&status))
     }
 
     /// Whether it is done, as far as the queue goes.
@@ -168,6 +259,11 @@ fn is_before(at: u64, now: SystemTime, window: Duration) -> Option<bool> {
 
 impl Ad {
     pub fn job(self) -> Result<Job, &'static str> {
+        let status = self
+            .job_status
+            .0
+            .and_then(|status| usize::try_from(status).ok());
+        let details = self.details(status);
         let owner = self.owner.0.ok_or("a job without Owner")?;
         let (Some(cluster), Some(proc)) = (self.cluster_id.0, self.proc_id.0) else {
             return Err("a job without ClusterId and ProcId");
@@ -179,15 +275,31 @@ impl Ad {
             id,
             // Clock steps on the schedd can make it negative.
             runtime: self.remote_wall_clock_time.0.map(|seconds| seconds.max(0)),
-            status: self
-                .job_status
-                .0
-                .and_then(|status| usize::try_from(status).ok()),
+            status,
             completed: time(self.completion_date),
             ended: time(self.job_finished_hook_done)
                 .or(time(self.completion_date))
                 .or(time(self.entered_current_status)),
+            // A crash of the schedd sets ShadowBday anew, in the middle of a run.
+            started: time(self.job_current_start_date).or(time(self.shadow_bday)),
+            server_time: time(self.server_time),
+            details,
         })
+    }
+
+    /// What a job was given stays in its ad when the run is over: it is that of a job that runs or has
+    /// ended; one that waits has what it asks for. That may be an expression, which is no number.
+    fn details(&self, status: Option<usize>) -> Details {
+        let has_run = |status| IN_A_RUN.contains(&status) || [REMOVED, COMPLETED].contains(&status);
+        let given_or_asked = |given: Number, asked: Number| {
+            let given = given.0.filter(|_| status.is_some_and(has_run));
+            given.or(asked.0).filter(|value| *value >= 0)
+        };
+        Details {
+            cores: given_or_asked(self.cpus_provisioned, self.request_cpus),
+            memory: given_or_asked(self.memory_provisioned, self.request_memory),
+            hold_reason_code: self.hold_reason_code.0.filter(|_| status == Some(HELD)),
+        }
     }
 }
 
@@ -201,6 +313,9 @@ fn time(attribute: Number) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
+    use super::super::list::tests::value;
     use super::*;
 
     fn job(rest: &str) -> Job {
@@ -256,9 +371,115 @@ mod tests {
     }
 
     #[test]
+    fn cores_and_memory_are_what_it_was_given_or_asks_for() {
+        let asks = r#""RequestCpus": 8, "RequestMemory": 2000"#;
+        let given = r#""CpusProvisioned": 2.0, "MemoryProvisioned": 1536"#;
+        for (rest, cores, memory) in [
+            (
+                format!(r#""JobStatus": 2, {asks}, {given}"#),
+                Some(2),
+                Some(1536),
+            ),
+            (
+                format!(r#""JobStatus": 7, {asks}, {given}"#),
+                Some(2),
+                Some(1536),
+            ),
+            (
+                format!(r#""JobStatus": 4, {asks}, {given}"#),
+                Some(2),
+                Some(1536),
+            ),
+            (
+                format!(r#""JobStatus": 3, {asks}, {given}"#),
+                Some(2),
+                Some(1536),
+            ),
+            // From an earlier run.
+            (
+                format!(r#""JobStatus": 1, {asks}, {given}"#),
+                Some(8),
+                Some(2000),
+            ),
+            (
+                format!(r#""JobStatus": 5, {asks}, {given}"#),
+                Some(8),
+                Some(2000),
+            ),
+            (
+                format!(r#""JobStatus": null, {asks}, {given}"#),
+                Some(8),
+                Some(2000),
+            ),
+            // Local universe.
+            (format!(r#""JobStatus": 2, {asks}"#), Some(8), Some(2000)),
+            (
+                r#""JobStatus": 1, "RequestCpus": "\/Expr(100 + 28)\/", "RequestMemory": -1"#
+                    .to_owned(),
+                None,
+                None,
+            ),
+        ] {
+            let details = job(&rest).details;
+            assert_eq!((details.cores, details.memory), (cores, memory), "{rest}");
+        }
+    }
+
+    #[test]
+    fn a_hold_has_its_code_only_while_it_lasts() {
+        for (status, code) in [(5, Some(26)), (1, None), (2, None), (3, None)] {
+            let job = job(&format!(r#""JobStatus": {status}, "HoldReasonCode": 26"#));
+            assert_eq!(job.details.hold_reason_code, code, "{status}");
+        }
+    }
+
+    #[test]
+    fn the_run_that_goes_on_began_when_the_job_did() {
+        for (rest, started) in [
+            (r#""JobCurrentStartDate": 5, "ShadowBday": 9"#, Some(5)),
+            (r#""JobCurrentStartDate": 0, "ShadowBday": 9"#, Some(9)),
+            (r#""ShadowBday": null"#, None),
+        ] {
+            assert_eq!(job(rest).started, started, "{rest}");
+        }
+    }
+
+    proptest! {
+        /// Whatever stands in an ad: no panic, nothing below 0, and a number only where there is one.
+        #[test]
+        fn any_ad_makes_a_job_of_its_numbers(
+            values in prop::collection::vec(
+                prop_oneof![any::<i64>().prop_map(serde_json::Value::from), value()],
+                9,
+            ),
+            status in 0_i64..9,
+        ) {
+            let names = "GlobalJobId,RemoteWallClockTime,JobCurrentStartDate,ServerTime,CpusProvisioned,MemoryProvisioned,RequestCpus,RequestMemory,HoldReasonCode";
+            let mut ad: serde_json::Map<_, _> =
+                names.split(',').map(str::to_owned).zip(values.iter().cloned()).collect();
+            for (name, value) in [("ClusterId", 1), ("ProcId", 0), ("JobStatus", status)] {
+                ad.insert(name.to_owned(), value.into());
+            }
+            ad.insert("Owner".to_owned(), "canary-1".into());
+            let text = serde_json::Value::Object(ad).to_string();
+            let job = serde_json::from_str::<Ad>(&text).unwrap().job().unwrap();
+            prop_assert!(job.runtime.is_none_or(|runtime| runtime >= 0));
+            let numbers: Vec<Option<i64>> = values.iter().map(serde_json::Value::as_i64).collect();
+            let is_one_of = |value: Option<i64>, at: [usize; 2]| {
+                value.is_none_or(|value| value >= 0 && at.iter().any(|at| numbers[*at] == Some(value)))
+            };
+            prop_assert!(is_one_of(job.details.cores, [4, 6]));
+            prop_assert!(is_one_of(job.details.memory, [5, 7]));
+            prop_assert_eq!(job.details.hold_reason_code, numbers[8].filter(|_| status == 5));
+        }
+    }
+
+    #[test]
     fn a_job_without_global_id_goes_by_its_number() {
         assert_eq!(job(r#""JobStatus": 4"#).key, "1.0");
-        assert_eq!(job(r#""GlobalJobId": "a#1.0#7""#).key, "a#1.0#7");
+        assert_eq!(job(r#""JobStatus": 4"#).schedd(), None);
+        assert_eq!(job(r##""GlobalJobId": "a#1.0#7""##).key, "a#1.0#7");
+        assert_eq!(job(r##""GlobalJobId": "b@a#1.0#7""##).schedd(), Some("b@a"));
         // `printf %s 1.0 | sha256sum`
         assert_eq!(hash("1.0"), 0xd0ff_5974_b6aa_52cf);
     }

@@ -24,6 +24,9 @@ pub mod completed;
 pub mod history;
 pub mod jobs;
 mod list;
+pub mod options;
+pub mod pool;
+pub mod schedd;
 mod values;
 
 use std::marker::PhantomData;

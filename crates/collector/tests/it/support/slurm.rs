@@ -19,6 +19,8 @@ use super::program::{Run, World};
 const PATIENCE: Duration = Duration::from_secs(90);
 /// Says where its folder is.
 const VARIABLE: &str = "AFMETRICS_TEST_SLURM";
+/// Slurm takes no operator without an account.
+const ACCOUNT: &str = "operators";
 
 /// A running Slurm. It has one queue, so one test at a time uses it.
 pub struct Slurm {
@@ -198,32 +200,66 @@ impl Slurm {
     /// Lets a daemon hang until what is returned is dropped.
     #[must_use]
     pub fn with_hung(&self, daemon: &str) -> Hung<'_> {
-        let pid = fs::read_to_string(self.path(&format!("run/{daemon}.pid"))).unwrap();
-        let pid = Pid::from_raw(pid.trim().parse().unwrap());
+        let pid = self.pid(daemon);
         kill(pid, Signal::SIGSTOP).unwrap();
         Hung { slurm: self, pid }
     }
 
-    /// Adds a line to a file of the configuration until what is returned is dropped.
+    /// Hides jobs from other users, by `slurm.conf` (in the queue) or `slurmdbd.conf` (in the accounts), until
+    /// what is returned is dropped.
     #[must_use]
-    pub fn with_setting(&self, file: &str, line: &str) -> Setting<'_> {
-        let path = self.path(file);
-        let before = fs::read_to_string(&path).unwrap();
-        fs::write(&path, format!("{before}{line}\n")).unwrap();
-        let setting = Setting {
+    pub fn with_private_jobs(&self, file: &'static str) -> Private<'_> {
+        let before = fs::read_to_string(self.path(file)).unwrap();
+        fs::write(self.path(file), format!("{before}PrivateData=jobs\n")).unwrap();
+        let private = Private {
             slurm: self,
-            path,
+            file,
             before,
         };
-        self.reads_its_configuration();
-        setting
+        self.reads_again(file, "jobs");
+        private
     }
 
-    fn reads_its_configuration(&self) {
-        let pid = fs::read_to_string(self.path("run/slurmdbd.pid")).unwrap();
-        kill(Pid::from_raw(pid.trim().parse().unwrap()), Signal::SIGHUP).unwrap();
-        self.says("scontrol", &["reconfigure"]);
+    /// Waits until the daemon whose file it is has read it.
+    fn reads_again(&self, file: &str, private: &str) {
+        let (tool, daemon) = match file {
+            "slurm.conf" => ("scontrol", "slurmctld"),
+            _ => ("sacctmgr", "slurmdbd"),
+        };
+        kill(self.pid(daemon), Signal::SIGHUP).unwrap();
+        let has_read = || {
+            // sacctmgr shows both files, that of slurmdbd last.
+            let config = self.says(tool, &["show", "config"]);
+            let lines = config.lines().filter_map(|line| line.split_once('='));
+            let values = lines.filter(|(name, _)| name.trim() == "PrivateData");
+            values
+                .last()
+                .is_some_and(|(_, value)| value.trim() == private)
+        };
+        assert!(within(PATIENCE, has_read), "{daemon} does not read {file}");
         assert!(within(PATIENCE, || self.is_up()));
+    }
+
+    /// Makes a user who is nobody special an operator, until what is returned is dropped.
+    #[must_use]
+    pub fn with_operator(&self, name: &'static str) -> Operator<'_> {
+        let manage = |words: &[&str]| self.says("sacctmgr", &[&["--immediate"], words].concat());
+        manage(&["add", "account", ACCOUNT]);
+        let operator = Operator { slurm: self, name };
+        let account = format!("account={ACCOUNT}");
+        manage(&["add", "user", name, &account, "adminlevel=operator"]);
+        let users = format!("users={name}");
+        let is_known = || {
+            self.says("scontrol", &["show", "assoc_mgr", &users, "flags=users"])
+                .contains("AdminLevel=Operator")
+        };
+        assert!(within(PATIENCE, is_known), "slurmctld hears nothing of it");
+        operator
+    }
+
+    fn pid(&self, daemon: &str) -> Pid {
+        let pid = fs::read_to_string(self.path(&format!("run/{daemon}.pid"))).unwrap();
+        Pid::from_raw(pid.trim().parse().unwrap())
     }
 
     /// Whether all daemons answer.
@@ -276,17 +312,33 @@ impl Drop for Hung<'_> {
 }
 
 /// A setting that is taken back when this is dropped.
-pub struct Setting<'a> {
+pub struct Private<'a> {
     slurm: &'a Slurm,
-    path: PathBuf,
+    file: &'static str,
     before: String,
 }
 
-impl Drop for Setting<'_> {
+impl Drop for Private<'_> {
     fn drop(&mut self) {
-        let _ = fs::write(&self.path, &self.before);
+        let _ = fs::write(self.slurm.path(self.file), &self.before);
         if !std::thread::panicking() {
-            self.slurm.reads_its_configuration();
+            self.slurm.reads_again(self.file, "none");
+        }
+    }
+}
+
+/// An operator, who is none any more when this is dropped.
+pub struct Operator<'a> {
+    slurm: &'a Slurm,
+    name: &'static str,
+}
+
+impl Drop for Operator<'_> {
+    fn drop(&mut self) {
+        for what in [["user", self.name], ["account", ACCOUNT]] {
+            let delete = ["--immediate", "delete", what[0], what[1]];
+            // What fails here fails the next time one is made.
+            let _ = Run::of(self.slurm.tool("sacctmgr", &delete));
         }
     }
 }

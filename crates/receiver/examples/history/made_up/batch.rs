@@ -191,6 +191,10 @@ impl Job {
                 State::Held(_) => "held",
                 State::Ended(how) => how,
             },
+            schedd: None,
+            cores: None,
+            memory: None,
+            hold_reason_code: None,
         }
     }
 }

@@ -1,0 +1,311 @@
+//! Rounds that ask several schedds: each stands or falls alone, goes on where it was, and none is named where
+//! names are hidden.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::time::{Duration, Instant, SystemTime};
+
+use serde_json::Value;
+
+use crate::support::endpoint::{Endpoint, Protocol, Reply};
+use crate::support::program::{Run, TOKEN, World};
+
+/// By what `-name` says, a tool does what the script of that schedd says; without it that of `local`.
+const BY_NAME: &str = r#"
+schedd=local
+[ "$1" != -name ] || schedd="$2"
+. "./$TOOL@$schedd"
+"#;
+
+/// A node with three schedds, whose queues and histories are empty.
+fn node() -> World {
+    let mut world = World::new();
+    for tool in ["condor_q", "condor_history"] {
+        world.program(tool, &BY_NAME.replace("$TOOL", tool));
+    }
+    for schedd in [
+        "local",
+        "a1.canary.example",
+        "b2.canary.example",
+        "canary-1@c3.canary.example",
+    ] {
+        does(&world, "condor_q", schedd, ":");
+        does(&world, "condor_history", schedd, "echo '['; echo ']'");
+    }
+    world
+}
+
+fn does(world: &World, tool: &str, schedd: &str, script: &str) {
+    fs::write(world.path(&format!("cwd/{tool}@{schedd}")), script).unwrap();
+}
+
+/// What a tool lists; `jobs`: the number, and the status.
+fn lists(world: &World, tool: &str, schedd: &str, jobs: &[(u64, u64)]) {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the program that is tested looks at the same clock"
+    )]
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
+    let ads: Vec<String> = jobs
+        .iter()
+        .map(|(job, status)| {
+            format!(
+                "{{\n  \"ClusterId\": {job},\n  \"CompletionDate\": {now},\n  \"GlobalJobId\": \"{schedd}#{job}.0#7\",\n  \
+                 \"JobStatus\": {status},\n  \"Owner\": \"canary-2\",\n  \"ProcId\": 0\n}}\n"
+            )
+        })
+        .collect();
+    let list = format!("[\n{}]\n", ads.join(",\n"));
+    does(
+        world,
+        tool,
+        schedd,
+        &format!("/usr/bin/cat <<'LIST'\n{list}LIST"),
+    );
+}
+
+const A: &str = "a1.canary.example";
+const B: &str = "b2.canary.example";
+const C: &str = "canary-1@c3.canary.example";
+const BOTH: [&str; 5] = ["-b", "--schedd", A, "--schedd", B];
+
+fn ids(run: &Run) -> Vec<String> {
+    let documents = run.documents();
+    let id = |document: &Value| document["Id"].as_str().unwrap().to_owned();
+    documents.iter().map(id).collect()
+}
+
+#[test]
+fn a_schedd_that_hangs_costs_its_own_jobs_and_its_share_of_the_time() {
+    let world = node();
+    for tool in ["condor_q", "condor_history"] {
+        does(&world, tool, A, "exec /usr/bin/sleep 60");
+        lists(
+            &world,
+            tool,
+            B,
+            &[(if tool == "condor_q" { 1 } else { 2 }, 4)],
+        );
+    }
+    let begun = Instant::now();
+    let run = world.print(&[&BOTH[..], &["--deadline", "4"]].concat());
+    let run = run.exits(1);
+    assert!(begun.elapsed() < Duration::from_secs(30));
+    let why = "schedd a1.canary.example: not done within 1.9 s, its share of --deadline; given up";
+    for collector in ["condor_jobs", "condor_history"] {
+        assert_eq!(
+            run.lines_with(&format!("ERROR {collector}: {why}")),
+            1,
+            "{}",
+            run.stderr
+        );
+    }
+    assert_eq!(ids(&run), ["1.0", "2.0"]);
+}
+
+#[test]
+fn schedds_are_asked_one_after_the_other() {
+    let world = node();
+    let alone = "/usr/bin/mkdir running || echo $1 >> together; /usr/bin/sleep 0.1; /usr/bin/rmdir running; echo \"$2\" >> asked; echo '['; echo ']'";
+    for tool in ["condor_q", "condor_history"] {
+        for schedd in [A, B, C] {
+            does(&world, tool, schedd, alone);
+        }
+    }
+    world
+        .print(&[&BOTH[..], &["--schedd", C]].concat())
+        .exits(0);
+    assert!(!world.path("cwd/together").exists());
+    let asked = fs::read_to_string(world.path("cwd/asked")).unwrap();
+    assert_eq!(asked.lines().collect::<Vec<_>>(), [A, B, C, A, B, C]);
+}
+
+/// Where a round with one schedd is followed by one with two, of which one fails in every other round.
+#[test]
+fn each_schedd_goes_on_where_it_was_whatever_becomes_of_the_others() {
+    let world = node();
+    let endpoint = Endpoint::start(Protocol::Http1, |_, _| Reply::ok());
+    let round = |args: &[&str]| {
+        let ca = endpoint.ca.path().to_str().unwrap();
+        let to = ["-t", TOKEN, "-u", &endpoint.url, "--ca-file", ca];
+        world.run(&[&to[..], args].concat())
+    };
+    // The local one is A, and has a job that is done and stays.
+    lists(&world, "condor_q", "local", &[(9, 4)]);
+    lists(&world, "condor_history", "local", &[(1, 4)]);
+    // Its keys name A.
+    for tool in ["condor_q", "condor_history"] {
+        let path = world.path(&format!("cwd/{tool}@local"));
+        let list = fs::read_to_string(&path)
+            .unwrap()
+            .replace("local#", &format!("{A}#"));
+        fs::write(path, list).unwrap();
+    }
+    round(&["-b"]).exits(0);
+    let mut left = vec![(1, 4)];
+    for number in 0..4 {
+        left.insert(0, (10 + number, 4));
+        lists(&world, "condor_q", A, &[(9, 4)]);
+        lists(&world, "condor_history", A, &left);
+        match number % 2 {
+            0 => lists(&world, "condor_history", B, &left),
+            _ => does(&world, "condor_history", B, "echo '['; exit 1"),
+        }
+        let run = round(&BOTH).exits(i32::from(number % 2 == 1));
+        assert_eq!(run.lines_with("WARN"), 0, "{}", run.stderr);
+    }
+    // The one that stayed leaves.
+    left.insert(0, (9, 4));
+    lists(&world, "condor_q", A, &[]);
+    for schedd in [A, B] {
+        lists(&world, "condor_history", schedd, &left);
+    }
+    round(&BOTH).exits(0);
+    let mut times: BTreeMap<String, usize> = BTreeMap::new();
+    for document in endpoint
+        .requests()
+        .iter()
+        .flat_map(|request| request.documents())
+    {
+        *times
+            .entry(document["Id"].as_str().unwrap().to_owned())
+            .or_default() += 1;
+    }
+    // Once of A and once of B, whose history has the same numbers.
+    let wanted = [1, 9, 10, 11, 12, 13].map(|job| (format!("{job}.0"), 2));
+    assert_eq!(times, BTreeMap::from(wanted));
+    for file in world.names("state/cursors") {
+        assert!(!file.contains("canary"), "{file}");
+    }
+}
+
+#[test]
+fn a_schedd_is_named_as_other_hosts_and_users_are() {
+    let world = node();
+    lists(&world, "condor_q", A, &[(1, 1)]);
+    lists(&world, "condor_q", C, &[(2, 1)]);
+    does(
+        &world,
+        "condor_q",
+        B,
+        "echo 'canary-1 at b2.canary.example' >&2; exit 1",
+    );
+    let args = [&BOTH[..], &["--schedd", C, "--job-details"]].concat();
+    for (hidden, a, b, c) in [
+        (&[][..], A, B, C),
+        (&["-o"], A, B, "6495518e@c3.canary.example"),
+        (
+            &["-O", "x.invalid"],
+            "atlas1.x.invalid",
+            "atlas2.x.invalid",
+            "atlas13.x.invalid",
+        ),
+        (
+            &["-o", "-O", "x.invalid"],
+            "atlas1.x.invalid",
+            "atlas2.x.invalid",
+            "atlas13.x.invalid",
+        ),
+    ] {
+        let run = world.print(&[&args[..], hidden].concat()).exits(1);
+        let named: Vec<_> = run
+            .documents()
+            .iter()
+            .map(|document| document["schedd"].clone())
+            .collect();
+        assert_eq!(named, [a, c]);
+        let why = format!("ERROR condor_jobs: schedd {b}: condor_q ended with exit status 1");
+        assert_eq!(run.lines_with(&why), 1, "{}", run.stderr);
+        if hidden.contains(&"-O") {
+            assert!(!(run.stdout + &run.stderr).contains(".canary.example"));
+        }
+    }
+}
+
+/// A queue of any length, counted: its schedd is not asked at all.
+#[test]
+fn a_queue_can_be_counted_without_asking_its_schedd() {
+    let mut world = node();
+    world.program("condor_q", "echo asked >> asked; exit 97");
+    world.program(
+        "condor_status",
+        "[ \"$1\" = -schedd ] || exit 0\n/usr/bin/cat <<LIST\n[\n{\n  \"LastHeardFrom\": $(/usr/bin/date +%s),\n  \"Name\": \"a1.canary.example\",\n  \
+         \"TotalFlockedJobs\": 0,\n  \"TotalHeldJobs\": 7,\n  \"TotalIdleJobs\": 500000,\n  \"TotalRunningJobs\": 0\n}\n]\nLIST",
+    );
+    lists(&world, "condor_history", A, &[(1, 4)]);
+    let args = [
+        "-b",
+        "-q",
+        "all:",
+        "--schedd",
+        A,
+        "--queue-totals",
+        "schedd-ad",
+        "--no-queued-jobs",
+    ];
+    let run = world.print(&args).exits(0);
+    let [queue, job] = &run.documents()[..] else {
+        panic!("{}", run.stdout);
+    };
+    let (idle, held) = (&queue["idle"], &queue["held"]);
+    assert_eq!((idle.as_u64(), held.as_u64()), (Some(500_000), Some(7)));
+    assert_eq!(job["state"], "finished");
+    assert!(!world.path("cwd/asked").exists());
+}
+
+#[test]
+fn what_cannot_be_meant_is_one_sentence_and_names_no_host() {
+    let world = node();
+    for (args, why) in [
+        (
+            &["--schedd", A, "--schedd", "A1.canary.example"][..],
+            "the same name is there twice",
+        ),
+        (&["--schedd", ""], "--schedd and --pool need a name"),
+        (&["--pool", A], "--pool needs --schedd NAME"),
+        (
+            &["--queue-totals", "schedd-ad", "-q", "all:"],
+            "--queue-totals schedd-ad needs --schedd NAME",
+        ),
+        (
+            &[
+                "--schedd",
+                A,
+                "--queue-totals",
+                "schedd-ad",
+                "-q",
+                "all:",
+                "-q",
+                "short:x",
+            ],
+            "-q short: has a constraint",
+        ),
+        (
+            &[
+                "--schedd",
+                A,
+                "--schedd",
+                "b1.canary.example",
+                "-q",
+                "all:",
+                "-O",
+                "x.invalid",
+            ],
+            "two of the schedds have one name under -O",
+        ),
+    ] {
+        let run = world.print(&[&["-b"], args].concat()).exits(2);
+        assert_eq!(run.stdout, "");
+        let run = run.says(why);
+        assert!(
+            !run.stderr.to_ascii_lowercase().contains(".canary.example"),
+            "{}",
+            run.stderr
+        );
+    }
+    let run = world.print(&["--heartbeat", "--job-details"]).exits(0);
+    run.says("WARN --schedd, --pool, --queue-totals, --no-queued-jobs, --runtime and --job-details have no effect without -b");
+}
