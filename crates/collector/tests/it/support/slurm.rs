@@ -231,9 +231,9 @@ impl Slurm {
             // sacctmgr shows both files, that of slurmdbd last.
             let config = self.says(tool, &["show", "config"]);
             let lines = config.lines().filter_map(|line| line.split_once('='));
-            let values = lines.filter(|(name, _)| name.trim() == "PrivateData");
+            let mut values = lines.filter(|(name, _)| name.trim() == "PrivateData");
             values
-                .last()
+                .next_back()
                 .is_some_and(|(_, value)| value.trim() == private)
         };
         assert!(within(PATIENCE, has_read), "{daemon} does not read {file}");
