@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Read as _;
-use std::net::{IpAddr, Ipv4Addr, TcpListener, ToSocketAddrs as _};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs as _};
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
@@ -17,6 +17,7 @@ pub struct Folder {
     folder: TempDir,
     /// Of slurmctld, slurmd and slurmdbd.
     ports: [u16; 3],
+    here: Here,
 }
 
 impl Folder {
@@ -30,6 +31,7 @@ impl Folder {
         let this = Self {
             folder,
             ports: free_ports()?,
+            here: Here::find()?,
         };
         this.fill()?;
         Ok(this)
@@ -73,9 +75,9 @@ impl Folder {
             .and_then(|mut random| random.read_exact(&mut key))
             .context("/dev/urandom")?;
         self.file("munge/key", key, "munge", 0o400)?;
-        self.file("slurm.conf", self.slurm_conf_text()?, "root", 0o644)?;
+        self.file("slurm.conf", self.slurm_conf_text(), "root", 0o644)?;
         // slurmdbd takes it from nobody else than the user it becomes.
-        self.file("slurmdbd.conf", self.slurmdbd_conf_text()?, "slurm", 0o600)?;
+        self.file("slurmdbd.conf", self.slurmdbd_conf_text(), "slurm", 0o600)?;
         self.file("cgroup.conf", cgroup_conf_text()?, "root", 0o644)
     }
 
@@ -87,12 +89,15 @@ impl Folder {
 
     /// One node that claims more cores than there may be, as the jobs of the tests only sleep. What Slurm
     /// does now and then, this one does every second or two.
-    fn slurm_conf_text(&self) -> Result<String> {
-        let (host, address) = here()?;
+    fn slurm_conf_text(&self) -> String {
+        let Here {
+            host,
+            address,
+            listens,
+        } = &self.here;
         let folder = self.path().display();
         let [slurmctld, slurmd, slurmdbd] = self.ports;
-        let listens = listens(address);
-        Ok(format!(
+        format!(
             "ClusterName={CLUSTER}
 SlurmctldHost={host}({address})
 SlurmctldPort={slurmctld}
@@ -129,15 +134,16 @@ PartitionName=batch Nodes={host} Default=YES MaxTime=1-00:00:00 DefaultTime=01:0
 PartitionName=long Nodes={host} MaxTime=INFINITE DefaultTime=7-00:00:00 State=UP
 PartitionName=spare Nodes={host} State=UP
 "
-        ))
+        )
     }
 
-    fn slurmdbd_conf_text(&self) -> Result<String> {
-        let (_, address) = here()?;
+    fn slurmdbd_conf_text(&self) -> String {
+        let Here {
+            address, listens, ..
+        } = &self.here;
         let folder = self.path().display();
         let port = self.ports[2];
-        let listens = listens(address);
-        Ok(format!(
+        format!(
             "AuthType=auth/munge
 AuthInfo=socket={folder}/munge/socket
 DbdHost=localhost
@@ -152,7 +158,7 @@ StorageLoc=slurm_acct_db
 PidFile={folder}/state/slurmdbd.pid
 LogFile={folder}/log/slurmdbd.log
 "
-        ))
+        )
     }
 }
 
@@ -175,26 +181,48 @@ fn cgroup_conf_text() -> Result<&'static str> {
     })
 }
 
-/// This host's name without its domain, and the address that the daemons have. They take connections only
-/// there, which Slurm can do for the address of the host's own name alone.
-fn here() -> Result<(String, IpAddr)> {
-    let host = nix::unistd::gethostname()?.to_string_lossy().into_owned();
-    let host = host.split('.').next().unwrap_or_default().to_owned();
-    let own = (host.as_str(), 0)
-        .to_socket_addrs()
-        .ok()
-        .and_then(|mut addresses| addresses.find(std::net::SocketAddr::is_ipv4))
-        .map(|address| address.ip());
-    Ok((host, own.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))))
+/// Where the daemons are, and who may reach them.
+struct Here {
+    /// This host's name without its domain.
+    host: String,
+    address: IpAddr,
+    /// What Slurm listens on is the address of the host's name, or all addresses.
+    listens: &'static str,
 }
 
-/// Only on the address of the host's name. Where that is no loopback address, on all: a client must have
-/// the key of our munge in any case.
-fn listens(address: IpAddr) -> &'static str {
-    match address.is_loopback() {
-        true => "CommunicationParameters=NoInAddrAny,NoCtldInAddrAny",
-        false => "",
+impl Here {
+    /// Where the host's name is no loopback address, this thread and what it starts get another name, if that may be.
+    /// Otherwise Slurm listens on all addresses: who would talk to it needs the key of our munge in any case.
+    fn find() -> Result<Self> {
+        let mut name = hostname()?;
+        if !is_loopback(&name)
+            && nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWUTS).is_ok()
+            && nix::unistd::sethostname("localhost").is_ok()
+        {
+            name = hostname()?;
+        }
+        Ok(Self {
+            host: name.split('.').next().unwrap_or_default().to_owned(),
+            address: address(&name).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            listens: match is_loopback(&name) {
+                true => "CommunicationParameters=NoInAddrAny,NoCtldInAddrAny",
+                false => "",
+            },
+        })
     }
+}
+
+fn hostname() -> Result<String> {
+    Ok(nix::unistd::gethostname()?.to_string_lossy().into_owned())
+}
+
+fn address(name: &str) -> Option<IpAddr> {
+    let mut addresses = (name, 0).to_socket_addrs().ok()?;
+    Some(addresses.find(SocketAddr::is_ipv4)?.ip())
+}
+
+fn is_loopback(name: &str) -> bool {
+    address(name).is_some_and(|address| address.is_loopback())
 }
 
 /// Ports that nobody has, all at once. Somebody may take one before the daemon does: then it does not start.
