@@ -86,9 +86,11 @@ function element(name, { text, className, ...rest } = {}, children = []) {
 
 const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-/** States, doors and kinds have their own colours, so that they look the same everywhere. */
+/** States, doors and systems have their own colours, so that they look the same everywhere. */
 const NAMED = new Map([
-    ["running", 0], ["idle", 1], ["finished", 2], ["completed", 2], ["held", 3], ["removed", 5],
+    ["running", 0], ["idle", 1], ["finished", 2], ["completed", 2], ["held", 3], ["removed", 5], ["unknown", 4],
+    ["failed", 11], ["timed out", 7], ["out of memory", 8], ["suspended", 6], ["configuring", 9], ["completing", 10],
+    ["HTCondor", 0], ["Slurm", 1],
     ["ssh", 0], ["jupyter", 1], ["batch", 2], ["together", 4], ["the rest", 4],
 ]);
 const COLOURS = 12;
@@ -101,7 +103,10 @@ function colours(names) {
         if (number !== undefined && ![...own.values()].includes(number)) own.set(name, number);
     }
     const taken = new Set(own.values());
-    const free = Array.from({ length: COLOURS }, (_, number) => number).filter((number) => !taken.has(number));
+    const all = Array.from({ length: COLOURS }, (_, number) => number);
+    const left = all.filter((number) => !taken.has(number));
+    // Where named ones have them all, the others share theirs.
+    const free = left.length ? left : all;
     let next = 0;
     return new Map(names.map((name) => [name, style(`--series-${own.get(name) ?? free[next++ % free.length]}`)]));
 }

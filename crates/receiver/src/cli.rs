@@ -245,7 +245,7 @@ pub struct Export {
     /// Only of this facility; may be given more than once
     #[arg(long, value_name = "NAME")]
     pub facility: Vec<String>,
-    /// Only of this kind, such as condorjob; may be given more than once, but not with --csv
+    /// Only of this kind, such as condorjob or slurmjob; may be given more than once, but not with --csv
     #[arg(long, value_name = "KIND")]
     pub kind: Vec<String>,
     /// From this time on: 2026-11-23T00:00:00Z, a date (UTC), now, or a time ago such as -24h or -7d

@@ -6,7 +6,8 @@
 //! - 40 nodes; 500 users, some there almost daily and most of them seldom, by ssh, notebooks and batch; thirty are
 //!   new, others have left;
 //! - batch jobs with run times from minutes to two days, idle, running and held, and their queues; 800 jobs that
-//!   one user sends at once, 10 days ago;
+//!   one user sends at once, 10 days ago. `made-up-1` has HTCondor and, smaller, Slurm, with queues of the same
+//!   names; `made-up-2` has Slurm, with partitions and arrays; `made-up-3` has HTCondor;
 //! - `made-up-1`: its `/data` is full in two weeks; `/scratch` of its worker nodes is cleaned every ten days;
 //! - `made-up-2`: nothing for half a day, 24 days ago; its `/data` was cleaned 20 days ago;
 //! - `made-up-3`: silent for three days; `node-07` of `made-up-1`: for five hours;

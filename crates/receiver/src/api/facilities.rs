@@ -6,10 +6,14 @@ use super::asked::{Asked, FACILITY, FORMAT, FROM, TO};
 use super::numbers;
 use super::refused::Refused;
 use super::reply::{Datum, Rows, Ty};
-use super::{How, Question, field};
+use super::span::Span;
+use super::{How, Question, field, systems};
 use crate::documents::Metric;
 use crate::documents::time::{DAY_MS, SLOT_MS};
 use crate::store::slots::{self, Day};
+
+/// Before a span, in which a batch system was heard of that a silent facility still has.
+const LATELY_MS: i64 = 31 * DAY_MS;
 
 pub const QUESTION: Question = Question {
     path: "facilities",
@@ -35,6 +39,11 @@ pub const QUESTION: Question = Question {
             Ty::Int,
             "Nodes that were heard of in the last `--keep-documents` days.",
         ),
+        field(
+            "systems",
+            Ty::MaybeTexts,
+            "The batch systems that were heard of in the span or the 31 days before it: HTCondor, Slurm, or both; null: none. In CSV with `;` between them.",
+        ),
     ],
     answer: How::Rows(answer),
 };
@@ -56,12 +65,21 @@ fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
                 "SELECT count(DISTINCT node) FROM latest WHERE facility = ? AND node != ''",
             )?
             .query_row([facility.id], |row| row.get(0))?;
+        let lately = Span {
+            from: (asked.span.from - LATELY_MS).max(0),
+            ..asked.span
+        };
+        let systems: Vec<String> = systems::heard(store, facility.id, lately)?
+            .into_iter()
+            .map(str::to_owned)
+            .collect();
         rows.push(vec![
             facility.name.into(),
             first.map(Datum::Time).into(),
             last(store, facility.id)?.map(Datum::Time).into(),
             count(documents),
             nodes.into(),
+            (!systems.is_empty()).then_some(systems).into(),
         ])?;
     }
     Ok(rows)

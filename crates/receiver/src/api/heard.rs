@@ -9,8 +9,9 @@ use super::numbers::{self, Series};
 use super::refused::Refused;
 use super::seen::DOORS;
 use super::span::{Span, Step};
-use crate::documents::Metric;
+use super::systems;
 use crate::documents::time::DAY_MS;
+use crate::documents::{Metric, System};
 use crate::store::slots;
 
 /// Days before a span in which a source that goes on was heard of.
@@ -74,7 +75,12 @@ pub fn any(
     door: usize,
     span: Span,
 ) -> Result<bool, Refused> {
-    for series in series(store, facilities, door)? {
+    is_any(store, &series(store, facilities, door)?, span)
+}
+
+/// Whether any of these series has something in a span.
+pub fn is_any(store: &Connection, all: &[Series], span: Span) -> Result<bool, Refused> {
+    for series in all {
         if numbers::has_any(store, series.id, span)? {
             return Ok(true);
         }
@@ -83,7 +89,8 @@ pub fn any(
 }
 
 /// Whether a span can be compared with the one before it, `earlier`, of the same length: each facility whose door
-/// was heard of in one of them was heard of before both, too. A younger source's numbers are of a part only.
+/// was heard of in one of them was heard of before both, too; of batch, each of its systems. A younger source's
+/// numbers are of a part only.
 pub fn since(
     store: &Connection,
     facilities: &[Facility],
@@ -92,8 +99,12 @@ pub fn since(
 ) -> Result<bool, Refused> {
     for facility in facilities {
         let all = series(store, std::slice::from_ref(facility), door)?;
-        if !is_known_before(store, &all, earlier)? {
-            return Ok(false);
+        // What is of no batch has no mark of one, and is all of the first system's.
+        for system in System::ALL {
+            let own = systems::of_system(all.clone(), system);
+            if !is_known_before(store, &own, earlier)? {
+                return Ok(false);
+            }
         }
     }
     Ok(true)

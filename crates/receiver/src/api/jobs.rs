@@ -4,18 +4,18 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use rusqlite::Connection;
 
-use super::asked::{self, Asked, FACILITY, FORMAT, FROM, Form, Param, STEP, TO};
+use super::asked::{self, Asked, FACILITY, FORMAT, FROM, Facility, Form, Param, STEP, TO};
 use super::numbers::{self, Series, Steps};
 use super::refused::Refused;
 use super::reply::{self, Datum, Rows, Ty};
 use super::span::Span;
-use super::{How, Question, field};
-use crate::documents::Metric;
+use super::{How, Question, field, systems};
+use crate::documents::{Metric, System};
 
 pub const QUESTION: Question = Question {
     path: "jobs",
     summary: "Batch jobs by state over time",
-    about: "A job counts once in five minutes, in the state it was last reported in. A step of an hour or a day has the mean over those of its five minutes in which anything was heard of a facility's jobs; a state that was not reported then is 0. A step in which nothing was heard is left out. Facilities are added up.",
+    about: "A job counts once in five minutes, in the state it was last reported in. What stands for the waiting tasks of an array counts as so many jobs. A step of an hour or a day has the mean over those of its five minutes in which anything was heard of a batch system's jobs at a facility; a state that was not reported then is 0. A step in which nothing was heard is left out. Batch systems and facilities are added up.",
     params: &[
         FACILITY,
         FROM,
@@ -23,7 +23,7 @@ pub const QUESTION: Question = Question {
         STEP,
         Param {
             name: "by",
-            form: Form::OneOf(&["state", "user", "facility"]),
+            form: Form::OneOf(&["state", "user", "facility", "system"]),
             about: "What else to split by.",
         },
         asked::param_text("user", "Only this user's jobs: `by` does not count."),
@@ -49,20 +49,35 @@ pub const QUESTION: Question = Question {
         ),
         field("state", Ty::Text, "The state (`state` in documents)."),
         field("jobs", Ty::Number, "Jobs in that state, a mean."),
+        field(
+            "system",
+            Ty::MaybeText,
+            "The batch system, with `by=system`: HTCondor or Slurm.",
+        ),
     ],
     answer: How::Rows(answer),
 };
 
-/// A line of the chart: facility, user, state. The rest, as nobody, is the last.
-type Line = (Option<String>, (bool, Option<String>), String);
+/// What is added up: a facility (`None`: all) and a batch system (`None`: both).
+type Group = (Option<String>, Option<&'static str>);
+/// A line of the chart: group, user, state. The rest, as nobody, is the last.
+type Line = (Group, (bool, Option<String>), String);
 
-/// Lines over time, and when anything was heard, by facility (`None`: all).
+/// Lines over time, and when anything was heard, by group.
 #[derive(Default)]
 struct Chart {
     lines: BTreeMap<Line, BTreeMap<i64, f64>>,
-    times: BTreeMap<Option<String>, BTreeSet<i64>>,
+    times: BTreeMap<Group, BTreeSet<i64>>,
     /// Rows that this will be, at least.
     rows: usize,
+}
+
+/// The jobs of a batch system at a facility: what is heard of together.
+struct Source {
+    group: Group,
+    system: System,
+    all: Vec<Series>,
+    heard: BTreeMap<i64, u32>,
 }
 
 fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
@@ -78,36 +93,17 @@ fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
     };
     let mut chart = Chart::default();
     for facility in &facilities {
-        let name = (by == "facility").then(|| facility.name.clone());
-        let all = numbers::series(store, facility.id, Metric::Jobs)?;
-        let heard = numbers::heard(store, &all, asked.span, asked.step)?;
-        chart
-            .times
-            .entry(name.clone())
-            .or_default()
-            .extend(heard.keys());
-        let mut rest: BTreeMap<String, Steps> = BTreeMap::new();
-        for series in &all {
-            rest.insert(
-                series.part.clone(),
-                numbers::steps(store, series.id, asked.span, asked.step)?,
-            );
-        }
-        for series in top.get(&facility.id).into_iter().flatten() {
-            let steps = numbers::steps(store, series.id, asked.span, asked.step)?;
-            subtract(rest.get_mut(&series.part), &steps);
-            let line = (
-                None,
-                (false, Some(series.label.clone())),
-                series.part.clone(),
-            );
-            chart.add(line, &steps, &heard)?;
-        }
-        for (state, steps) in rest {
-            // Counts are whole numbers.
-            let is_some = steps.values().any(|cell| cell.sum >= 0.5);
-            if is_some || cut > 0 || by != "user" {
-                chart.add((name.clone(), (true, None), state), &steps, &heard)?;
+        let own = top.get(&facility.id).map_or(&[][..], Vec::as_slice);
+        for source in sources(store, asked, facility, by)? {
+            chart.heard(&source);
+            let rest = of_top(store, asked, &source, own, &mut chart)?;
+            for (state, steps) in rest {
+                // Counts are whole numbers.
+                let is_some = steps.values().any(|cell| cell.sum >= 0.5);
+                if is_some || cut > 0 || by != "user" {
+                    let line = (source.group.clone(), (true, None), state);
+                    chart.add(line, &steps, &source.heard)?;
+                }
             }
         }
     }
@@ -116,28 +112,92 @@ fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
     Ok(rows)
 }
 
+/// A facility's batch systems of which jobs were ever heard.
+fn sources(
+    store: &Connection,
+    asked: &Asked,
+    facility: &Facility,
+    by: &str,
+) -> Result<Vec<Source>, Refused> {
+    let mut sources = Vec::new();
+    for system in System::ALL {
+        let all = systems::series(store, facility.id, Metric::Jobs, system)?;
+        let heard = numbers::heard(store, &all, asked.span, asked.step)?;
+        if all.is_empty() {
+            continue;
+        }
+        sources.push(Source {
+            group: (
+                (by == "facility").then(|| facility.name.clone()),
+                (by == "system").then(|| system.name()),
+            ),
+            system,
+            all,
+            heard,
+        });
+    }
+    Ok(sources)
+}
+
+/// Adds the lines of the users with most jobs; what is left, by state, are the others'.
+fn of_top(
+    store: &Connection,
+    asked: &Asked,
+    source: &Source,
+    top: &[Series],
+    chart: &mut Chart,
+) -> Result<BTreeMap<String, Steps>, Refused> {
+    let mut rest: BTreeMap<String, Steps> = BTreeMap::new();
+    for series in &source.all {
+        rest.insert(
+            series.part.clone(),
+            numbers::steps(store, series.id, asked.span, asked.step)?,
+        );
+    }
+    for series in systems::of_system(top.to_vec(), source.system) {
+        let steps = numbers::steps(store, series.id, asked.span, asked.step)?;
+        subtract(rest.get_mut(&series.part), &steps);
+        let line = (
+            source.group.clone(),
+            (false, Some(series.label)),
+            series.part,
+        );
+        chart.add(line, &steps, &source.heard)?;
+    }
+    Ok(rest)
+}
+
 /// One user's jobs by state: where anybody's were heard of, none of a state is 0.
 fn of_user(store: &Connection, asked: &Asked, user: &str) -> Result<Rows, Refused> {
     let mut chart = Chart::default();
-    let line = |state: &str| (None, (false, Some(user.to_owned())), state.to_owned());
+    let line = |state: &str| {
+        let group = (None, None);
+        (group, (false, Some(user.to_owned())), state.to_owned())
+    };
     // A user without jobs has these.
     for state in ["idle", "running"] {
         chart.lines.entry(line(state)).or_default();
     }
     for facility in asked.facilities(store)? {
-        let all = numbers::series(store, facility.id, Metric::Jobs)?;
-        let heard = numbers::heard(store, &all, asked.span, asked.step)?;
-        chart.times.entry(None).or_default().extend(heard.keys());
-        for series in numbers::of_label(store, facility.id, Metric::JobsOfUser, user)? {
-            let steps = numbers::steps(store, series.id, asked.span, asked.step)?;
-            chart.add(line(&series.part), &steps, &heard)?;
+        let own = numbers::of_label(store, facility.id, Metric::JobsOfUser, user)?;
+        for source in sources(store, asked, &facility, "user")? {
+            chart.heard(&source);
+            for series in systems::of_system(own.clone(), source.system) {
+                let steps = numbers::steps(store, series.id, asked.span, asked.step)?;
+                chart.add(line(&series.part), &steps, &source.heard)?;
+            }
         }
     }
     rows(&chart)
 }
 
 impl Chart {
-    /// Adds a facility's sums to a line, as means.
+    fn heard(&mut self, source: &Source) {
+        let times = self.times.entry(source.group.clone()).or_default();
+        times.extend(source.heard.keys());
+    }
+
+    /// Adds a source's sums to a line, as means.
     ///
     /// # Errors
     /// 400: the answer gets too long.
@@ -237,18 +297,20 @@ fn rows(chart: &Chart) -> Result<Rows, Refused> {
     let all: BTreeSet<i64> = chart.times.values().flatten().copied().collect();
     let mut rows = Rows::default();
     for time in all {
-        for ((facility, (_, user), state), line) in &chart.lines {
+        for ((group, (_, user), state), line) in &chart.lines {
             if chart
                 .times
-                .get(facility)
+                .get(group)
                 .is_some_and(|times| times.contains(&time))
             {
+                let (facility, system) = group;
                 rows.push(vec![
                     Datum::Time(time),
                     facility.clone().into(),
                     user.clone().into(),
                     state.as_str().into(),
                     line.get(&time).copied().unwrap_or(0.0).into(),
+                    system.map(str::to_owned).into(),
                 ])?;
             }
         }

@@ -24,6 +24,7 @@ pub mod seen;
 pub mod sessions;
 pub mod shares;
 pub mod span;
+pub mod systems;
 pub mod users;
 pub mod viewer;
 pub mod wrong_tokens;

@@ -9,22 +9,22 @@ use super::numbers;
 use super::refused::Refused;
 use super::reply::{Datum, Rows, Ty};
 use super::{How, Question, field};
-use crate::documents::Metric;
+use crate::documents::{Metric, System};
 
 pub const QUESTION: Question = Question {
     path: "queues",
     summary: "Batch queues over time",
-    about: "Means of what was reported in a step. A step in which nothing was heard of a queue is left out.",
+    about: "Means of what was reported in a step. Two batch systems of a facility may have queues of the same name: each is one of its own. A step in which nothing was heard of a queue is left out.",
     params: &[
         FACILITY,
         FROM,
         TO,
         STEP,
-        asked::param_text("queue", "Only the queue of this name."),
+        asked::param_text("queue", "Only queues of this name."),
         asked::limit(
             100,
             1000,
-            "At most so many queues of which something was heard in the span, in the order of facility and name.",
+            "At most so many queues of which something was heard in the span, in the order of facility, name and batch system.",
         ),
         FORMAT,
     ],
@@ -42,6 +42,11 @@ pub const QUESTION: Question = Question {
             Ty::MaybeNumber,
             "Memory of the running jobs, in MiB.",
         ),
+        field(
+            "system",
+            Ty::Text,
+            "The queue's batch system: HTCondor or Slurm, whose queues are its partitions, and one named all.",
+        ),
     ],
     answer: How::Rows(answer),
 };
@@ -55,22 +60,21 @@ const METRICS: [Metric; 5] = [
 ];
 
 fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
-    let mut queues: BTreeMap<(String, String), Vec<(usize, i64)>> = BTreeMap::new();
+    let mut queues: BTreeMap<(String, String, System), Vec<(usize, i64)>> = BTreeMap::new();
     for facility in asked.facilities(store)? {
         for (at, metric) in METRICS.into_iter().enumerate() {
             for series in numbers::series(store, facility.id, metric)? {
-                if asked.word("queue").is_none_or(|queue| queue == series.part) {
-                    let queue = queues
-                        .entry((facility.name.clone(), series.part))
-                        .or_default();
-                    queue.push((at, series.id));
+                let (system, name) = System::of_part(&series.part);
+                if asked.word("queue").is_none_or(|queue| queue == name) {
+                    let queue = (facility.name.clone(), name.to_owned(), system);
+                    queues.entry(queue).or_default().push((at, series.id));
                 }
             }
         }
     }
     let mut rows = Rows::default();
     let mut places = asked.limit();
-    for ((facility, queue), all) in queues {
+    for ((facility, queue, system), all) in queues {
         if places == 0 {
             rows.cut += usize::from(any(store, asked, &all)?);
             continue;
@@ -88,7 +92,9 @@ fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
                 facility.as_str().into(),
                 queue.as_str().into(),
             ];
-            rows.push(names.into_iter().chain(means.map(Datum::from)).collect())?;
+            let system = [system.name().into()];
+            let means = means.map(Datum::from);
+            rows.push(names.into_iter().chain(means).chain(system).collect())?;
         }
     }
     Ok(rows)

@@ -10,7 +10,7 @@ use super::numbers::{self, Steps};
 use super::refused::Refused;
 use super::reply::{self, Datum, Rows, Ty};
 use super::{How, Question, field};
-use crate::documents::Metric;
+use crate::documents::{Metric, System};
 use crate::store::slots::Cell;
 
 pub const QUESTION: Question = Question {
@@ -24,8 +24,8 @@ pub const QUESTION: Question = Question {
         STEP,
         Param {
             name: "by",
-            form: Form::OneOf(&["user", "length", "state"]),
-            about: "What to split by: the user; the run time, by powers of two; how the job ended.",
+            form: Form::OneOf(&["user", "length", "state", "system"]),
+            about: "What to split by: the user; the run time, by powers of two; how the job ended; the batch system.",
         },
         Param {
             name: "over",
@@ -59,13 +59,18 @@ pub const QUESTION: Question = Question {
         field(
             "state",
             Ty::MaybeText,
-            "How they ended, with `by=state`: finished or removed.",
+            "How they ended, with `by=state`: finished or removed; of Slurm also failed, timeout, out_of_memory and the like.",
         ),
         field("jobs", Ty::Int, "Jobs that ended."),
         field(
             "seconds",
             Ty::Number,
             "Their run time together, in seconds.",
+        ),
+        field(
+            "system",
+            Ty::MaybeText,
+            "The batch system, with `by=system`: HTCondor or Slurm.",
         ),
     ],
     answer: How::Rows(answer),
@@ -77,6 +82,7 @@ enum Of {
     User(String),
     Length(u32),
     State(String),
+    System(System),
     Rest,
 }
 
@@ -87,7 +93,10 @@ fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
             Of::Length(label.parse().unwrap_or(63))
         })?,
         "state" => lines(store, asked, Metric::Ended, |_, part| {
-            Of::State(part.to_owned())
+            Of::State(System::of_part(part).1.to_owned())
+        })?,
+        "system" => lines(store, asked, Metric::Ended, |_, part| {
+            Of::System(System::of_part(part).0)
         })?,
         _ => {
             let (lines, cut) = by_user(store, asked)?;
@@ -110,12 +119,14 @@ fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
         });
     }
     for (time, of, cell) in all.into_iter().filter(|(.., cell)| cell.n > 0) {
-        let (user, below, state) = match of {
-            Of::User(user) => (Some(user.as_str()), None, None),
-            Of::Length(power) => (None, Some(1_i64 << power.min(&62)), None),
-            Of::State(state) => (None, None, Some(state.as_str())),
-            Of::Rest => (None, None, None),
-        };
+        let (mut user, mut below, mut state, mut system) = (None, None, None, None);
+        match of {
+            Of::User(name) => user = Some(name.as_str()),
+            Of::Length(power) => below = Some(1_i64 << power.min(&62)),
+            Of::State(word) => state = Some(word.as_str()),
+            Of::System(of) => system = Some(of.name()),
+            Of::Rest => {}
+        }
         rows.push(vec![
             time.map(Datum::Time).into(),
             user.into(),
@@ -123,6 +134,7 @@ fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
             state.into(),
             i64::from(cell.n).into(),
             cell.sum.into(),
+            system.into(),
         ])?;
     }
     Ok(rows)

@@ -13,7 +13,7 @@ use crate::documents::time::{DAY_MS, HOUR_MS};
 pub const DOORS: [(&str, &[&str]); 3] = [
     ("ssh", &["ssh"]),
     ("jupyter", &["jupyter-ml", "jupyter-coffea"]),
-    ("batch", &["condorjob"]),
+    ("batch", &["condorjob", "slurmjob"]),
 ];
 /// Where Jupyter and batch are among them.
 pub const JUPYTER: usize = 1;

@@ -3,11 +3,12 @@
 /// A number over time. Names are stored, so they stay as they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Metric {
-    /// Jobs by state; each job counts once in five minutes, in the state it was last reported in.
+    /// Jobs by state (part, as [`super::System::part`] has it); each job counts once in five minutes, in the
+    /// state it was last reported in.
     Jobs,
     /// The same by user (label) and state (part).
     JobsOfUser,
-    /// Jobs that ended: how many (n), and their run time in seconds. By state (part).
+    /// Jobs that ended: how many (n), and their run time in seconds. By state (part; the same).
     Ended,
     /// The same by user (label).
     EndedOfUser,
@@ -15,7 +16,7 @@ pub enum Metric {
     EndedByLength,
     /// Users who are there, by kind (label) and node (part).
     UsersPresent,
-    /// Jobs and what they have, by queue (part).
+    /// Jobs and what they have, by queue (part; the same).
     QueueIdle,
     QueueRunning,
     QueueHeld,

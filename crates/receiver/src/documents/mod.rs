@@ -6,6 +6,7 @@ pub mod facts;
 pub mod fields;
 pub mod metric;
 pub mod shape;
+pub mod system;
 pub mod taking;
 pub mod time;
 
@@ -17,6 +18,7 @@ use indexmap::IndexSet;
 
 use facts::Facts;
 pub use metric::Metric;
+pub use system::System;
 pub use taking::{Form, Taking, read_again};
 
 /// A document that is longer than this is refused: 64 kB, as stored.

@@ -6,12 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::cell::Unit;
-use super::{number, place, value};
+use super::{number, place, states, value};
 use crate::api::Question;
 use crate::api::reply::{Datum, Rows};
 use crate::api::span::{Span, Step};
 
-const FACILITY: &str = "facility";
+/// What is left out of names where all rows are of one.
+const PLACES: [&str; 2] = ["facility", "system"];
+const STATE: &str = "state";
 /// Steps that a chart of one node may have: it has few series.
 const STEPS_OF_ONE: i64 = 300;
 
@@ -48,7 +50,8 @@ pub struct Chart {
     pub shape: Shape,
     pub unit: Unit,
     /// The fields whose values together name a row's series; nulls are left out, and a row with nulls only is of
-    /// the rest. Rows of the same series and step are added up. A facility is left out where all rows are of one.
+    /// the rest. Rows of the same series and step are added up. A facility or batch system is left out where all
+    /// rows are of one, unless it is the only field. States come in an order of their own.
     pub split: &'static [&'static str],
     /// The fields that are drawn, and what a series of each is called.
     pub values: &'static [(&'static str, &'static str)],
@@ -98,24 +101,33 @@ impl Chart {
             .collect()
     }
 
-    /// The fields that tell series apart: not the facility, where all rows are of one.
+    /// The fields that tell series apart: not the facility or batch system, where all rows are of one.
     fn telling(&self, question: &Question, rows: &Rows) -> Vec<&'static str> {
-        let facilities = rows.list().iter().map(|row| value(question, row, FACILITY));
-        let is_one = is_all_the_same(facilities);
+        let is_one = |field: &str| {
+            let all = rows.list().iter().map(|row| value(question, row, field));
+            PLACES.contains(&field) && is_all_the_same(all)
+        };
         let all = self.split.iter().copied();
-        all.filter(|field| self.split.len() == 1 || *field != FACILITY || !is_one)
+        all.filter(|field| self.split.len() == 1 || !is_one(field))
             .collect()
     }
 
     /// What a series is called.
-    fn name(&self, key: &Key) -> String {
+    fn name(&self, key: &Key, split: &[&str]) -> String {
         let (texts, at) = key;
-        let mut parts: Vec<&str> = texts.iter().flatten().map(String::as_str).collect();
+        let said = split.iter().zip(texts).filter_map(|(field, text)| {
+            let text = text.as_deref()?;
+            Some(match *field {
+                STATE => states::title(text),
+                _ => text.to_owned(),
+            })
+        });
+        let mut parts: Vec<String> = said.collect();
         if parts.is_empty() && !texts.is_empty() {
-            parts.push("the rest");
+            parts.push("the rest".to_owned());
         }
         if texts.is_empty() || self.values.len() > 1 {
-            parts.push(self.values[*at].1);
+            parts.push(self.values[*at].1.to_owned());
         }
         parts.join(" ")
     }
@@ -170,6 +182,9 @@ pub fn data(chart: &Chart, question: &Question, rows: &Rows, span: Span, step: S
             }
         }
     }
+    if let Some(state) = split.iter().position(|field| *field == STATE) {
+        order.sort_by_key(|(texts, _)| texts[state].as_deref().map(states::rank));
+    }
     let has_step = question.has("step");
     if has_step {
         times.extend(steps(span, step));
@@ -182,7 +197,7 @@ pub fn data(chart: &Chart, question: &Question, rows: &Rows, span: Span, step: S
                 .iter()
                 .map(|time| values.get(time).copied().map(rounded))
                 .collect(),
-            name: chart.name(&key),
+            name: chart.name(&key, &split),
         }
     });
     Data {
@@ -245,6 +260,7 @@ mod tests {
             user,
             state.into(),
             jobs.into(),
+            Datum::Null,
         ]
     }
 
@@ -262,9 +278,9 @@ mod tests {
         let data = data(&STATES, &QUESTION, &rows, span, Step::Hour);
         assert_eq!(data.times, [0, 3_600, 7_200]);
         assert_eq!(data.step, Some(3_600));
-        assert_eq!(data.series[0].name, "running");
-        assert_eq!(data.series[0].values, [Some(3.0), None, Some(0.33333)]);
-        assert_eq!(data.series[1].values, [None, None, Some(0.0)]);
+        assert_eq!(data.series[0].values, [None, None, Some(0.0)]);
+        assert_eq!(data.series[1].name, "running");
+        assert_eq!(data.series[1].values, [Some(3.0), None, Some(0.33333)]);
     }
 
     #[test]
@@ -312,6 +328,45 @@ mod tests {
                 ("the rest", &[Some(2.0)]),
                 ("the rest", &[Some(2.0)]),
             ]
+        );
+    }
+
+    #[test]
+    fn states_have_names_and_an_order() {
+        let mut rows = Rows::default();
+        for state in ["idle", "node_fail", "odd_one", "running", "finished"] {
+            rows.push(row(0, None, state, 1.0)).unwrap();
+        }
+        let span = Span { from: 0, to: HOUR };
+        let data = data(&STATES, &QUESTION, &rows, span, Step::Hour);
+        let names: Vec<&str> = data.series.iter().map(|one| &*one.name).collect();
+        assert_eq!(
+            names,
+            ["finished", "node failed", "odd one", "idle", "running"]
+        );
+    }
+
+    #[test]
+    fn a_system_is_named_where_there_are_two() {
+        let by = Chart {
+            split: &["facility", "system", "user"],
+            ..STATES
+        };
+        let names = |systems: [&str; 2]| -> Vec<String> {
+            let mut rows = Rows::default();
+            for system in systems {
+                let mut row = row(0, Some("canary-1"), "idle", 1.0);
+                row[5] = system.into();
+                rows.push(row).unwrap();
+            }
+            let span = Span { from: 0, to: HOUR };
+            let data = data(&by, &QUESTION, &rows, span, Step::Hour);
+            data.series.into_iter().map(|one| one.name).collect()
+        };
+        assert_eq!(names(["Slurm", "Slurm"]), ["canary-1"]);
+        assert_eq!(
+            names(["HTCondor", "Slurm"]),
+            ["HTCondor canary-1", "Slurm canary-1"]
         );
     }
 

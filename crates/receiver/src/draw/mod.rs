@@ -3,6 +3,7 @@
 
 pub mod cell;
 pub mod chart;
+pub mod states;
 pub mod table;
 pub mod tiles;
 

@@ -10,7 +10,7 @@ use crate::api::numbers::{self, Steps};
 use crate::api::refused::Refused;
 use crate::api::reply::{Datum, Rows, Ty};
 use crate::api::{How, Question, field};
-use crate::documents::Metric;
+use crate::documents::{Metric, System};
 use crate::draw::Draw;
 use crate::draw::cell::Unit;
 use crate::draw::chart::{Chart, Shape};
@@ -21,7 +21,7 @@ pub const PANEL: Panel = Panel {
     name: "finished",
     page: &BATCH,
     title: "Jobs that ended",
-    about: "How many ended in each step, by how; a step is an hour where a day is shown. A job counts once, when it was first reported as ended.",
+    about: "How many ended in each step, by how; a step is an hour where a day is shown. A job counts once, when it was first reported as ended; of one that Slurm put back into the queue, each run.",
     is_wide: false,
     question: &QUESTION,
     fixed: &[],
@@ -37,12 +37,16 @@ pub const PANEL: Panel = Panel {
 pub const QUESTION: Question = Question {
     path: "finished",
     summary: "Jobs that ended, step by step",
-    about: "A job that ended counts once, when it was first reported as ended. In a step in which jobs were heard of and none ended, 0 ended; a step in which no jobs were heard of is left out. Facilities are added up.",
+    about: "A job that ended counts once, when it was first reported as ended. In a step in which jobs were heard of and none ended, 0 ended; a step in which no jobs were heard of is left out. Batch systems and facilities are added up.",
     params: &[FACILITY, FROM, TO, STEP, FORMAT],
     head: &[],
     fields: &[
         field("time", Ty::Time, "The beginning of the step."),
-        field("state", Ty::Text, "How they ended: finished or removed."),
+        field(
+            "state",
+            Ty::Text,
+            "How they ended: finished or removed; of Slurm also failed, timeout, out_of_memory and the like.",
+        ),
         field("jobs", Ty::Int, "Jobs that ended."),
         field(
             "seconds",
@@ -63,7 +67,8 @@ fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
         for series in numbers::series(store, facility.id, Metric::Ended)? {
             let steps = numbers::steps(store, series.id, asked.span, asked.step)?;
             heard.extend(steps.keys());
-            let state = states.entry(series.part).or_default();
+            let (_, state) = System::of_part(&series.part);
+            let state = states.entry(state.to_owned()).or_default();
             for (time, cell) in steps {
                 numbers::add(state, time, cell);
             }

@@ -1,6 +1,8 @@
 //! How many jobs there are: by state now, and ended in the span.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use rusqlite::Connection;
 
@@ -11,14 +13,16 @@ use crate::api::refused::Refused;
 use crate::api::reply::{Datum, Rows, Ty};
 use crate::api::seen::BATCH;
 use crate::api::span::{Span, Step};
-use crate::api::{How, Question, field, heard, numbers};
-use crate::documents::Metric;
+use crate::api::{How, Question, field, heard, numbers, systems};
 use crate::documents::time::{DAY_MS, SLOT_MS};
-use crate::draw::Draw;
+use crate::documents::{Metric, System};
 use crate::draw::cell::{self, Unit};
 use crate::draw::tiles::Tiles;
+use crate::draw::{Draw, states};
 use crate::pages::OVERVIEW;
 use crate::store::slots::Cell;
+
+const FAILED: &str = "Failed in the span";
 
 /// States that are shown, and how a title calls them.
 const STATES: [(&str, &str); 3] = [("running", "Running"), ("idle", "Idle"), ("held", "Held")];
@@ -27,7 +31,7 @@ pub const PANEL: Panel = Panel {
     name: "jobs-now",
     page: &OVERVIEW,
     title: "Batch jobs",
-    about: "Now: the last five minutes in which jobs were heard of, if that is not longer ago than 15 minutes; those that are not over yet only if the ones before are missing. The span is compared with the one before, of the same length, if the store knows that. Run time is of jobs that ended in the span, by wall clock: cores are not known.",
+    about: "Now: the last five minutes in which jobs were heard of, if that is not longer ago than 15 minutes; those that are not over yet only if the ones before are missing; each batch system for itself. Failed are all that ended otherwise than finished or removed, where any such is known: Slurm tells them apart, HTCondor does not. The span is compared with the one before, of the same length, if the store knows that. Run time is of jobs that ended in the span, by wall clock: cores are not known.",
     is_wide: true,
     question: &QUESTION,
     fixed: &[],
@@ -70,35 +74,81 @@ fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
     now(store, asked.now, &facilities, &mut rows)?;
     let earlier = users_now::before(asked.span);
     let is_older = heard::since(store, &facilities, BATCH, earlier)?;
-    for (title, unit, part) in [
-        ("Finished in the span", Unit::Count, Some("finished")),
-        ("Removed in the span", Unit::Count, Some("removed")),
+    let others = others(store, &facilities)?;
+    let others: Vec<&str> = others.iter().map(String::as_str).collect();
+    for (title, unit, states) in [
+        ("Finished in the span", Unit::Count, Some(&["finished"][..])),
+        ("Removed in the span", Unit::Count, Some(&["removed"])),
+        (FAILED, Unit::Count, Some(&others)),
         ("Run time of ended jobs", Unit::Seconds, None),
     ] {
+        if states.is_some_and(<[_]>::is_empty) {
+            continue;
+        }
         let of = |span| -> Result<Option<f64>, Refused> {
-            let ended = ended(store, &facilities, part, span)?;
+            let ended = ended(store, &facilities, states, span)?;
             Ok(ended.map(|ended| match unit {
                 Unit::Count => f64::from(ended.n),
                 _ => ended.sum,
             }))
         };
         let before = if is_older { of(earlier)? } else { None };
+        let note = match title {
+            FAILED => how(store, &facilities, &others, asked.span)?,
+            _ => None,
+        };
         rows.push(vec![
             title.into(),
             of(asked.span)?.into(),
             before.into(),
             unit.word().into(),
-            Datum::Null,
+            note.into(),
         ])?;
     }
     Ok(rows)
 }
 
-/// Jobs that ended in a span, in this state or any. `None`: nothing was heard of jobs.
+/// How many ended in each of these states, most first; `None`: none did.
+fn how(
+    store: &Connection,
+    facilities: &[Facility],
+    states: &[&str],
+    span: Span,
+) -> Result<Option<String>, Refused> {
+    let mut all = Vec::new();
+    for state in states {
+        let jobs = ended(store, facilities, Some(&[state]), span)?.map_or(0, |ended| ended.n);
+        if jobs > 0 {
+            all.push((jobs, states::title(state)));
+        }
+    }
+    all.sort_by_key(|(jobs, _)| Reverse(*jobs));
+    let said: Vec<String> = all
+        .into_iter()
+        .map(|(jobs, title)| format!("{} {title}", Unit::Count.text(f64::from(jobs))))
+        .collect();
+    Ok((!said.is_empty()).then(|| said.join(", ")))
+}
+
+/// The states besides finished and removed in which any job is known to have ended.
+fn others(store: &Connection, facilities: &[Facility]) -> Result<BTreeSet<String>, Refused> {
+    let mut others = BTreeSet::new();
+    for facility in facilities {
+        for series in numbers::series(store, facility.id, Metric::Ended)? {
+            let (_, state) = System::of_part(&series.part);
+            if !["finished", "removed"].contains(&state) {
+                others.insert(state.to_owned());
+            }
+        }
+    }
+    Ok(others)
+}
+
+/// Jobs that ended in a span, in one of these states or any. `None`: nothing was heard of jobs.
 fn ended(
     store: &Connection,
     facilities: &[Facility],
-    part: Option<&str>,
+    states: Option<&[&str]>,
     span: Span,
 ) -> Result<Option<Cell>, Refused> {
     if !heard::any(store, facilities, BATCH, span)? {
@@ -110,7 +160,8 @@ fn ended(
     };
     for facility in facilities {
         for series in numbers::series(store, facility.id, Metric::Ended)? {
-            if part.is_none_or(|part| part == series.part)
+            let (_, state) = System::of_part(&series.part);
+            if states.is_none_or(|states| states.contains(&state))
                 && let Some(total) = numbers::total(store, series.id, span)?
             {
                 ended.n += total.n;
@@ -133,51 +184,93 @@ fn newest(heard: &BTreeMap<i64, u32>, now: i64) -> Option<i64> {
     }
 }
 
-/// Adds a row for each state, of the facilities that were heard of.
+/// What is known of now: the jobs of each batch system by state, of when they are, and who is silent.
+#[derive(Default)]
+struct Now {
+    sums: BTreeMap<System, [f64; STATES.len()]>,
+    oldest: Option<i64>,
+    silent: Vec<String>,
+}
+
+impl Now {
+    /// Adds a facility's batch systems.
+    fn add(&mut self, store: &Connection, now: i64, facility: &Facility) -> Result<(), Refused> {
+        let recent = Span {
+            from: (now - SILENT_MS).div_euclid(SLOT_MS) * SLOT_MS,
+            // A document may be some minutes ahead.
+            to: now + DAY_MS,
+        };
+        let mut silent = Vec::new();
+        let mut known = 0;
+        for system in System::ALL {
+            let all = systems::series(store, facility.id, Metric::Jobs, system)?;
+            if all.is_empty() {
+                continue;
+            }
+            known += 1;
+            let heard = numbers::heard(store, &all, recent, Step::FiveMinutes)?;
+            let Some(last) = newest(&heard, now) else {
+                silent.push(system);
+                continue;
+            };
+            self.oldest = Some(self.oldest.map_or(last, |oldest| oldest.min(last)));
+            let sums = self.sums.entry(system).or_default();
+            for ((state, _), sum) in STATES.iter().zip(sums) {
+                for series in all.iter().filter(|series| series.part == *state) {
+                    let steps = numbers::steps(store, series.id, recent, Step::FiveMinutes)?;
+                    *sum += steps.get(&last).map_or(0.0, |cell| cell.sum);
+                }
+            }
+        }
+        match silent.len() == known {
+            true if known == 0 => {}
+            true => self.silent.push(facility.name.clone()),
+            false => self.silent.extend(
+                silent
+                    .iter()
+                    .map(|system| format!("{} of {}", system.name(), facility.name)),
+            ),
+        }
+        Ok(())
+    }
+
+    /// Of when the numbers are, what is not in them, and of two batch systems how many each has.
+    fn note(&self, state: usize) -> Option<String> {
+        let mut note = format!("{} UTC", cell::minute(self.oldest?));
+        if !self.silent.is_empty() {
+            let _ = write!(note, ", without {} (silent)", self.silent.join(" and "));
+        }
+        if self.sums.len() > 1 {
+            for (at, (system, sums)) in self.sums.iter().enumerate() {
+                let before = if at == 0 { "; " } else { ", " };
+                let jobs = Unit::Count.text(sums[state]);
+                let _ = write!(note, "{before}{} {jobs}", system.name());
+            }
+        }
+        Some(note)
+    }
+}
+
+/// Adds a row for each state, of what was heard of.
 fn now(
     store: &Connection,
     now: i64,
     facilities: &[Facility],
     rows: &mut Rows,
 ) -> Result<(), Refused> {
-    let mut sums: Option<[f64; STATES.len()]> = None;
-    let mut oldest: Option<i64> = None;
-    let mut silent = Vec::new();
+    let mut found = Now::default();
     for facility in facilities {
-        let all = numbers::series(store, facility.id, Metric::Jobs)?;
-        if all.is_empty() {
-            continue;
-        }
-        let recent = Span {
-            from: (now - SILENT_MS).div_euclid(SLOT_MS) * SLOT_MS,
-            // A document may be some minutes ahead.
-            to: now + DAY_MS,
-        };
-        let heard = numbers::heard(store, &all, recent, Step::FiveMinutes)?;
-        let Some(last) = newest(&heard, now) else {
-            silent.push(facility.name.as_str());
-            continue;
-        };
-        oldest = Some(oldest.map_or(last, |oldest: i64| oldest.min(last)));
-        let sums = sums.get_or_insert_default();
-        for ((state, _), sum) in STATES.iter().zip(sums) {
-            for series in all.iter().filter(|series| series.part == *state) {
-                let steps = numbers::steps(store, series.id, recent, Step::FiveMinutes)?;
-                *sum += steps.get(&last).map_or(0.0, |cell| cell.sum);
-            }
-        }
+        found.add(store, now, facility)?;
     }
-    let mut note = oldest.map(|time| format!("{} UTC", cell::minute(time)));
-    if let (Some(note), false) = (&mut note, silent.is_empty()) {
-        note.push_str(&format!(", without {} (silent)", silent.join(" and ")));
-    }
+    let is_heard = !found.sums.is_empty();
     for (at, (_, title)) in STATES.iter().enumerate() {
+        let jobs: f64 = found.sums.values().map(|sums| sums[at]).sum();
         rows.push(vec![
             format!("{title} now").into(),
-            sums.map(|sums| sums[at]).into(),
+            is_heard.then_some(jobs).into(),
             Datum::Null,
             Unit::Count.word().into(),
-            note.clone().into(),
+            found.note(at).into(),
         ])?;
     }
     Ok(())

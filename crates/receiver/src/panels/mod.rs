@@ -14,6 +14,7 @@ mod heat;
 mod intake;
 mod intake_by_facility;
 mod jobs_by_state;
+mod jobs_by_system;
 mod jobs_by_user;
 mod jobs_now;
 mod late;
@@ -28,7 +29,9 @@ mod notebooks;
 mod overview_jobs;
 mod owners;
 mod queue_cores;
+mod queue_idle;
 mod queue_memory;
+mod queue_running;
 mod queues;
 mod refused;
 mod refused_reasons;
@@ -87,11 +90,14 @@ pub const ALL: &[&Panel] = &[
     &user_run_times::PANEL,
     &jobs_by_state::PANEL,
     &jobs_by_user::PANEL,
+    &jobs_by_system::PANEL,
     &finished::PANEL,
     &finished_time::PANEL,
     &run_times::PANEL,
     &run_times_by_user::PANEL,
     &queues::PANEL,
+    &queue_running::PANEL,
+    &queue_idle::PANEL,
     &queue_cores::PANEL,
     &queue_memory::PANEL,
     &owners::PANEL,

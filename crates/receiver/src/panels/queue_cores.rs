@@ -18,7 +18,7 @@ pub const PANEL: Panel = Panel {
     draw: Draw::Chart(Chart {
         shape: Shape::Lines,
         unit: Unit::Cores,
-        split: &["facility", "queue"],
+        split: &["facility", "system", "queue"],
         values: &[("cores", "cores")],
         steps: 200,
     }),

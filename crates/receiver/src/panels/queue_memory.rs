@@ -18,7 +18,7 @@ pub const PANEL: Panel = Panel {
     draw: Draw::Chart(Chart {
         shape: Shape::Lines,
         unit: Unit::Mebibytes,
-        split: &["facility", "queue"],
+        split: &["facility", "system", "queue"],
         values: &[("memory", "memory")],
         steps: 200,
     }),

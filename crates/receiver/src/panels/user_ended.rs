@@ -21,7 +21,7 @@ pub const PANEL: Panel = Panel {
     name: "user-ended",
     page: &USER,
     title: "Jobs that ended",
-    about: "Finished or removed; each counts once, when it was first reported as ended.",
+    about: "However they ended; each counts once, when it was first reported as ended.",
     is_wide: false,
     question: &QUESTION,
     fixed: &[],

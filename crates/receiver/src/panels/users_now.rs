@@ -11,8 +11,9 @@ use crate::api::refused::Refused;
 use crate::api::reply::{Datum, Rows, Ty};
 use crate::api::seen::{self, BATCH, DOORS};
 use crate::api::span::Span;
-use crate::api::{How, Question, field, heard, sessions};
+use crate::api::{How, Question, field, heard, sessions, systems};
 use crate::documents::time::{DAY_MS, SLOT_MS, day};
+use crate::documents::{Metric, System};
 use crate::draw::Draw;
 use crate::draw::cell::Unit;
 use crate::draw::tiles::Tiles;
@@ -232,34 +233,38 @@ fn now(
     ])
 }
 
-/// Users with a job in the last ten minutes, by the five minutes in which numbers of jobs are kept.
+/// Users with a job in the last 15 minutes, by the five minutes in which numbers of jobs are kept. Each batch
+/// system is a source.
 fn batch(
     store: &Connection,
     now: i64,
     facility: &Facility,
     door: &mut Door,
 ) -> Result<(), Refused> {
-    let own = std::slice::from_ref(facility);
-    if heard::series(store, own, BATCH)?.is_empty() {
-        return Ok(());
-    }
-    door.sources += 1;
     let last = Span {
         from: (now - SILENT_MS).div_euclid(SLOT_MS) * SLOT_MS,
         // A document may be some minutes ahead.
         to: now + DAY_MS,
     };
-    if !heard::any(store, own, BATCH, last)? {
-        door.silent += 1;
-        return Ok(());
-    }
     let mut read = store.prepare_cached(
         "SELECT users.name FROM seen JOIN users ON users.id = user JOIN kinds ON kinds.id = kind
-         WHERE facility = ? AND day >= ? AND kinds.name = 'condorjob' AND last >= ?",
+         WHERE facility = ? AND day >= ? AND kinds.name = ? AND last >= ?",
     )?;
-    let mut found = read.query(params![facility.id, day(last.from), last.from])?;
-    while let Some(row) = found.next()? {
-        door.users.insert(row.get(0)?);
+    for system in System::ALL {
+        let series = systems::series(store, facility.id, Metric::Jobs, system)?;
+        if series.is_empty() {
+            continue;
+        }
+        door.sources += 1;
+        if !heard::is_any(store, &series, last)? {
+            door.silent += 1;
+            continue;
+        }
+        let kind = system.job_kind();
+        let mut found = read.query(params![facility.id, day(last.from), kind, last.from])?;
+        while let Some(row) = found.next()? {
+            door.users.insert(row.get(0)?);
+        }
     }
     Ok(())
 }

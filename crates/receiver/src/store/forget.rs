@@ -15,7 +15,7 @@ use super::writer::Writer;
 use crate::documents::facts::Facts;
 use crate::documents::metric::Metric;
 use crate::documents::time::{self, DAY_MS};
-use crate::documents::{Names, read_again};
+use crate::documents::{Names, System, read_again};
 
 /// What was found of a user.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -280,8 +280,9 @@ enum Without {
     Nothing,
 }
 
-/// A document without a user: the name is taken out of a list `users` and out of its count; a document
-/// that has the name in any other field that may be a user's goes.
+/// A document without a user: the name is taken out of a list `users` and out of its count, and an `account` that
+/// is called so, as many are one user's own; a document that has the name in any other field that may be a user's
+/// goes.
 fn without(line: &str, user: &str) -> Result<Without> {
     let mut document: Map<String, Value> =
         serde_json::from_str(line).context("a stored document is no JSON")?;
@@ -298,6 +299,14 @@ fn without(line: &str, user: &str) -> Result<Without> {
                 *count = n.saturating_sub(gone as u64).into();
             }
         }
+    }
+    if document.get("kind").and_then(Value::as_str) == Some(System::Slurm.job_kind())
+        && document
+            .get("account")
+            .is_some_and(|account| account == user)
+    {
+        document.remove("account");
+        is_changed = true;
     }
     let names_the_user = match document
         .get("kind")
@@ -367,7 +376,10 @@ fn has(value: &Value, user: &str) -> bool {
 fn in_order(line: &str, changed: &Map<String, Value>) -> Result<String> {
     let fields: crate::documents::fields::Fields = serde_json::from_str(line)?;
     let mut text = String::from("{");
-    for (at, (name, raw)) in fields.iter().enumerate() {
+    let left = fields
+        .iter()
+        .filter(|(name, _)| changed.contains_key(*name));
+    for (at, (name, raw)) in left.enumerate() {
         if at > 0 {
             text.push(',');
         }

@@ -34,15 +34,35 @@ pub struct OpenSlots {
 
 #[derive(Debug, Default)]
 struct Slot {
-    jobs: HashMap<u64, Where>,
+    /// User and state of each.
+    jobs: HashMap<u64, (Name, Name)>,
+    /// How many jobs those are that are not one: few, so that the others need no room for it.
+    tasks: HashMap<u64, u32>,
     used: u64,
 }
 
-/// Under what a job counts.
+impl Slot {
+    /// Puts a job under what it is reported as; returns under what it was.
+    fn put(&mut self, job: &Job) -> Option<Where> {
+        let before = self.jobs.insert(job.job, (job.user, job.state));
+        let tasks = match job.tasks {
+            1 => self.tasks.remove(&job.job),
+            many => self.tasks.insert(job.job, many),
+        };
+        before.map(|(user, state)| Where {
+            user,
+            state,
+            tasks: tasks.unwrap_or(1),
+        })
+    }
+}
+
+/// Under what a job counts, and as how many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Where {
     pub user: Name,
     pub state: Name,
+    pub tasks: u32,
 }
 
 /// How the counts change by one report.
@@ -53,7 +73,7 @@ pub struct Change {
 }
 
 impl OpenSlots {
-    /// A job is reported; `None`: it counts already under this state. `before`: blocks from this one on are
+    /// A job is reported; `None`: it counts already so. `before`: blocks from this one on are
     /// not counted yet.
     ///
     /// # Errors
@@ -80,8 +100,9 @@ impl OpenSlots {
         let into = Where {
             user: job.user,
             state: job.state,
+            tasks: job.tasks,
         };
-        let out_of = slot.jobs.insert(job.job, into);
+        let out_of = slot.put(job);
         self.jobs += usize::from(out_of.is_none());
         Ok((out_of != Some(into)).then_some(Change { out_of, into }))
     }
@@ -153,11 +174,7 @@ fn load(
                 continue;
             };
             if (from..to).contains(&time) {
-                let at = Where {
-                    user: job.user,
-                    state: job.state,
-                };
-                found.jobs.insert(job.job, at);
+                found.put(&job);
             }
         }
     }
@@ -181,6 +198,7 @@ mod tests {
                 user,
                 state,
                 job,
+                tasks: 1,
                 ended: None,
                 runtime: 0,
             };

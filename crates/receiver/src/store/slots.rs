@@ -20,9 +20,14 @@ pub struct Cell {
 
 impl Cell {
     pub fn one(number: f64) -> Self {
+        Self::of(1, number)
+    }
+
+    /// The same number so many times.
+    pub fn of(times: u32, number: f64) -> Self {
         Self {
-            n: 1,
-            sum: number,
+            n: times,
+            sum: f64::from(times) * number,
             min: number,
             max: number,
         }

@@ -15,7 +15,7 @@ use super::slots::{self, Cell, Day};
 use crate::documents::facts::{Facts, Job};
 use crate::documents::metric::Metric;
 use crate::documents::time::{SLOTS, day, hour, slot};
-use crate::documents::{Name, Names};
+use crate::documents::{Name, Names, System};
 
 /// A document that came later than this after its time was late.
 pub(super) const LATE_MS: i64 = 5 * 60_000;
@@ -76,6 +76,7 @@ struct Ended {
     user: Name,
     state: Name,
     runtime: i64,
+    tasks: u32,
 }
 
 /// Row ids that were looked up.
@@ -154,9 +155,10 @@ impl Summaries {
                 self.newest(&document, *node, *part);
             }
             Facts::Round { node, saw_jobs } => {
-                if *saw_jobs {
+                let all = System::ALL.into_iter().zip(saw_jobs);
+                for (system, _) in all.filter(|(_, saw)| **saw) {
                     for state in ["idle", "running", "held"] {
-                        let state = self.words.of(state);
+                        let state = self.words.of(&system.part(state));
                         self.add(&document, Metric::Jobs, nothing, state, 0.0);
                     }
                 }
@@ -170,7 +172,12 @@ impl Summaries {
     /// Adds to a count that no document says ([`Metric::is_of_no_document`]), in the five minutes of this time.
     pub fn note(&mut self, (facility, metric): (i64, Metric), label: Name, time: i64, times: u32) {
         let key = (facility, metric, label, self.words.of(""));
-        add(&mut self.series, key, slot(time), f64::from(times));
+        add(
+            &mut self.series,
+            key,
+            slot(time),
+            Cell::one(f64::from(times)),
+        );
     }
 
     /// These without what documents say: that can be added up again.
@@ -202,6 +209,7 @@ impl Summaries {
                 user: job.user,
                 state: job.state,
                 runtime: job.runtime,
+                tasks: job.tasks,
             });
         }
         let which = (document.facility, document.kind, document.time);
@@ -209,8 +217,9 @@ impl Summaries {
             .open
             .report(store, which, job, document.block, &mut self.words)?;
         if let Some(change) = change {
-            for (place, by) in [(change.out_of, -1.0), (Some(change.into), 1.0)] {
+            for (place, sign) in [(change.out_of, -1.0), (Some(change.into), 1.0)] {
                 if let Some(place) = place {
+                    let by = sign * f64::from(place.tasks);
                     self.add(document, Metric::Jobs, nothing, place.state, by);
                     self.add(document, Metric::JobsOfUser, place.user, place.state, by);
                 }
@@ -221,7 +230,7 @@ impl Summaries {
 
     fn add(&mut self, document: &Counted<'_>, metric: Metric, label: Name, part: Name, by: f64) {
         let key = (document.facility, metric, label, part);
-        add(&mut self.series, key, slot(document.time), by);
+        add(&mut self.series, key, slot(document.time), Cell::one(by));
     }
 
     fn saw(&mut self, document: &Counted<'_>, user: Name) {
@@ -315,7 +324,8 @@ impl Summaries {
                 let is_known = is_known.exists(params![facility, day - 1, day, day + 1, job])?;
                 // One that counts on the day before is kept for this day, too, as the next report may be of
                 // the day after.
-                keep.execute(params![facility, day, job, !is_known])?;
+                let counts = if is_known { 0 } else { report.tasks };
+                keep.execute(params![facility, day, job, counts])?;
                 if is_known {
                     continue;
                 }
@@ -327,12 +337,9 @@ impl Summaries {
                     (Metric::EndedOfUser, report.user, nothing),
                     (Metric::EndedByLength, length, nothing),
                 ] {
-                    add(
-                        &mut series,
-                        (*facility, metric, label, part),
-                        slot(report.time),
-                        seconds,
-                    );
+                    let cell = Cell::of(report.tasks, seconds);
+                    let key = (*facility, metric, label, part);
+                    add(&mut series, key, slot(report.time), cell);
                 }
             }
         }
@@ -375,13 +382,13 @@ impl Summaries {
     }
 }
 
-fn add(series: &mut Series, key: (i64, Metric, Name, Name), slot: i64, by: f64) {
+fn add(series: &mut Series, key: (i64, Metric, Name, Name), slot: i64, by: Cell) {
     series
         .entry(key)
         .or_default()
         .entry(slot)
-        .and_modify(|cell| cell.add(Cell::one(by), key.1.grain()))
-        .or_insert(Cell::one(by));
+        .and_modify(|cell| cell.add(by, key.1.grain()))
+        .or_insert(by);
 }
 
 /// The power of two that a run time (s) stays below: 0 for less than 1 s, 10 for 512 to 1023 s.

@@ -41,6 +41,7 @@ enum Says {
         id: u8,
         state: u8,
         runtime: u8,
+        of: Of,
     },
     Users {
         node: u8,
@@ -52,7 +53,49 @@ enum Says {
     },
 }
 
-const STATES: [&str; 5] = ["idle", "running", "held", "removed", "finished"];
+/// The batch system of a job, and of how many tasks it is where it says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Of {
+    HtCondor,
+    Slurm,
+    Array(u8),
+}
+
+impl Of {
+    fn kind(self) -> &'static str {
+        match self {
+            Of::HtCondor => "condorjob",
+            Of::Slurm | Of::Array(_) => "slurmjob",
+        }
+    }
+
+    /// An Id that both systems may have at a time, or that of an array of which some tasks wait.
+    fn id(self, id: u8) -> String {
+        match self {
+            Of::HtCondor | Of::Slurm => format!("{id}"),
+            Of::Array(tasks) => format!("{id}_[1-{tasks}]"),
+        }
+    }
+
+    /// How many jobs it is.
+    fn tasks(self) -> u8 {
+        match self {
+            Of::HtCondor | Of::Slurm => 1,
+            Of::Array(tasks) => tasks,
+        }
+    }
+
+    /// As a series has it.
+    fn part(self, state: u8) -> String {
+        let state = STATES[usize::from(state)];
+        match self {
+            Of::HtCondor => state.to_owned(),
+            Of::Slurm | Of::Array(_) => format!("slurm/{state}"),
+        }
+    }
+}
+
+const STATES: [&str; 6] = ["idle", "running", "held", "removed", "finished", "timeout"];
 
 impl Document {
     /// Around midnight.
@@ -71,8 +114,16 @@ impl Document {
                 id,
                 state,
                 runtime,
-            } => json!({"kind": "condorjob", "users": name(*user), "Id": format!("{id}.0"),
-                "Runtime": runtime, "state": STATES[usize::from(*state)]}),
+                of,
+            } => {
+                let state = STATES[usize::from(*state)];
+                let mut job = json!({"kind": of.kind(), "users": name(*user), "Id": of.id(*id),
+                    "Runtime": runtime, "state": state, "partition": "all", "cores": 1});
+                if let Of::Array(tasks) = of {
+                    job["tasks"] = (*tasks).into();
+                }
+                job
+            }
             Says::Users { node, users } => {
                 let users: Vec<String> = users.iter().map(|user| name(*user)).collect();
                 json!({"kind": "ssh", "login_node": format!("login{node}"), "ssh_user_count": users.len(),
@@ -92,10 +143,18 @@ fn name(user: u8) -> String {
     format!("canary-{user}")
 }
 
+fn of() -> impl Strategy<Value = Of> {
+    prop_oneof![
+        2 => Just(Of::HtCondor),
+        1 => Just(Of::Slurm),
+        1 => (1..9_u8).prop_map(Of::Array),
+    ]
+}
+
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let says = prop_oneof![
-        6 => (0..3_u8, 0..3_u8, 0..5_u8, 0..2_u8)
-            .prop_map(|(user, id, state, runtime)| Says::Job { user, id, state, runtime }),
+        6 => (0..3_u8, 0..3_u8, 0..6_u8, 0..2_u8, of())
+            .prop_map(|(user, id, state, runtime, of)| Says::Job { user, id, state, runtime, of }),
         1 => (0..2_u8, prop::collection::btree_set(0..3_u8, 0..3))
             .prop_map(|(node, users)| Says::Users { node, users }),
         1 => (0..2_u8, 0..9_u8).prop_map(|(node, load)| Says::Load { node, load }),
@@ -136,7 +195,8 @@ impl Tables {
     /// What these documents, in the order in which they came, have to add up to.
     fn of(documents: &[&Document]) -> Self {
         let mut tables = Self::default();
-        // Which state counts for which job: by facility, slot, user and id the last one.
+        // Which state counts for which job: by facility, slot, kind, user and id the last one; of an array's
+        // waiting tasks the last of each state.
         let mut jobs = BTreeMap::new();
         let mut ended = BTreeSet::new();
         for document in documents {
@@ -149,13 +209,18 @@ impl Tables {
                     id,
                     state,
                     runtime,
+                    of,
                 } => {
                     tables.saw(document, &kind, *user);
-                    jobs.insert((facility.clone(), slot, *user, *id), *state);
-                    if *state >= 3 && ended.insert((facility.clone(), *user, *id, *runtime)) {
+                    let waiting = matches!(of, Of::Array(_)).then_some(*state);
+                    let job = (facility.clone(), slot, of.kind(), *user, *id, waiting);
+                    jobs.insert(job, (*of, *state));
+                    let how = (*of != Of::HtCondor).then_some(*state);
+                    let end = (facility.clone(), *user, (*of, *id), *runtime, how);
+                    if *state >= 3 && ended.insert(end) {
                         let of_facility = tables.ended.entry(facility).or_default();
-                        of_facility.0 += 1;
-                        of_facility.1 += f64::from(*runtime);
+                        of_facility.0 += u32::from(of.tasks());
+                        of_facility.1 += f64::from(*runtime) * f64::from(of.tasks());
                     }
                 }
                 Says::Users { node, users } => {
@@ -184,10 +249,12 @@ impl Tables {
                 }
             }
         }
-        for ((facility, slot, user, _), state) in jobs {
-            let state = STATES[usize::from(state)];
-            tables.count(&facility, "jobs", "", state, slot);
-            tables.count(&facility, "jobs_of_user", &name(user), state, slot);
+        for ((facility, slot, _, user, ..), (of, state)) in jobs {
+            let part = of.part(state);
+            for _ in 0..of.tasks() {
+                tables.count(&facility, "jobs", "", &part, slot);
+                tables.count(&facility, "jobs_of_user", &name(user), &part, slot);
+            }
         }
         tables
     }
@@ -375,6 +442,9 @@ proptest! {
         }
         writer.settle().unwrap();
         prop_assert_eq!(Tables::stored(&writer.store), Tables::of(&documents));
+        let mut findings = Vec::new();
+        super::check::check(&mut writer.store, true, &mut |line| findings.push(line)).unwrap();
+        prop_assert_eq!(findings, [""; 0]);
     }
 }
 
@@ -403,6 +473,7 @@ fn job(minute: u8, state: u8) -> Document {
             id: 0,
             state,
             runtime: 1,
+            of: Of::HtCondor,
         },
     }
 }

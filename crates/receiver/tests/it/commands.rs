@@ -156,13 +156,14 @@ fn csv_has_columns_by_kind_and_no_formulas() {
     let mut document = job("", "=canary-1", "1.0", "running", 5);
     document["timestamp"] = json!("2026-03-01T00:00:00.000Z");
     document["schedd"] = json!("schedd01");
+    document["rack"] = json!(7);
     std::fs::write(world.path().join("in"), document.to_string()).unwrap();
     world.done(&["import", "in"]);
     let csv = world.done(&["export", "--csv", "--kind", "condorjob"]);
     assert_eq!(
         csv,
-        "timestamp,cluster,kind,users,Id,Runtime,state,other\n\
-         2026-03-01T00:00:00.000Z,UC-AF,condorjob,'=canary-1,1.0,5,running,\"{\"\"schedd\"\":\"\"schedd01\"\"}\"\n"
+        "timestamp,cluster,kind,users,Id,Runtime,state,schedd,cores,memory,hold_reason_code,other\n\
+         2026-03-01T00:00:00.000Z,UC-AF,condorjob,'=canary-1,1.0,5,running,schedd01,,,,\"{\"\"rack\"\":7}\"\n"
     );
     assert_eq!(world.run(&["export", "--csv"]).status.code(), Some(2));
 }

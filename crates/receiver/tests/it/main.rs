@@ -24,6 +24,7 @@ mod page;
 mod panels_batch;
 mod panels_people;
 mod panels_quality;
+mod panels_systems;
 mod parser;
 mod siege;
 mod support;

@@ -46,6 +46,9 @@ fn sound() -> impl Strategy<Value = Value> {
         (any::<String>(), any::<i64>(), any::<String>(), any::<i64>()).prop_map(|(user, id, schedd, time)| {
             json!({"kind": "condorjob", "users": user, "Id": format!("{id}"), "Runtime": time, "state": "finished", "schedd": schedd})
         }),
+        (any::<String>(), any::<String>(), any::<i64>(), any::<String>(), any::<i64>()).prop_map(|(user, id, time, state, tasks)| {
+            json!({"kind": "slurmjob", "users": user, "Id": id, "Runtime": time, "state": state, "partition": "a", "cores": time, "tasks": tasks})
+        }),
         (any::<String>(), any::<f64>()).prop_map(|(node, load)| json!({"kind": "CPU", "login_node": node, "load": load})),
         (any::<f64>(), any::<i64>(), any::<i64>()).prop_map(|(time, sent, received)| {
             json!({"kind": "NETWORK", "login_node": "a", "network": {"interval": time, "sent": sent, "received": received}})

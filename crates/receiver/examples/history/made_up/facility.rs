@@ -16,6 +16,8 @@ use super::request::Request;
 /// Of the rounds: those that are delivered later, and those whose answer was lost, so that they come twice.
 const LATE: f64 = 0.006;
 const TWICE: f64 = 0.004;
+/// Of the submissions, those that go to the second batch system, where there is one.
+const TO_THE_SECOND: f64 = 0.25;
 /// One user sends so many jobs at once, so long before the end.
 const BURST: usize = 800;
 const BURST_MS: i64 = 10 * DAY_MS + 9 * HOUR_MS;
@@ -30,7 +32,7 @@ pub struct Facility {
     sessions: Vec<Session>,
     /// The last local day that sessions were made for.
     day: i64,
-    batch: Batch,
+    batches: Vec<Batch>,
     nodes: Vec<Node>,
     /// What was collected and is still to be delivered.
     late: Vec<Request>,
@@ -48,7 +50,7 @@ impl Facility {
             people: own.cloned().collect(),
             sessions: Vec::new(),
             day: i64::MIN,
-            batch: Batch::new(plan),
+            batches: plan.pools.iter().map(Batch::new).collect(),
             nodes: nodes(plan),
             late: Vec::new(),
         }
@@ -60,18 +62,23 @@ impl Facility {
         self.begin_day(day(time + zone), zone);
         let age = self.wish.until - time;
         if self.number == 0 && age == BURST_MS {
-            self.submit(self.hungriest(), BURST);
+            self.submit(0, self.hungriest(), BURST);
         }
         let come = self.sessions.extract_if(.., |session| {
             session.door == Door::Batch && session.from <= time
         });
         for session in come.collect::<Vec<_>>() {
-            let jobs = self.people[session.person].appetite * self.plan.slots as f64;
+            let is_second = self.batches.len() > 1 && happens(&mut self.rng, TO_THE_SECOND);
+            let pool = usize::from(is_second);
+            let slots = self.plan.pools[pool].slots;
+            let jobs = self.people[session.person].appetite * slots as f64;
             let count = long_tailed(&mut self.rng, jobs, 0.9).clamp(1.0, 200.0);
-            self.submit(session.person, count as usize);
+            self.submit(pool, session.person, count as usize);
         }
         self.sessions.retain(|session| session.to > time);
-        self.batch.pass(&mut self.rng, time);
+        for batch in &mut self.batches {
+            batch.pass(&mut self.rng, time);
+        }
     }
 
     fn begin_day(&mut self, day: i64, zone: i64) {
@@ -90,9 +97,9 @@ impl Facility {
         }
     }
 
-    fn submit(&mut self, person: usize, count: usize) {
+    fn submit(&mut self, pool: usize, person: usize, count: usize) {
         let owner = self.people[person].name.clone();
-        self.batch.submit(&mut self.rng, &owner, count);
+        self.batches[pool].submit(&mut self.rng, &owner, count);
     }
 
     /// Who sends most jobs.
@@ -111,7 +118,9 @@ impl Facility {
         let age = self.wish.until - time;
         if !self.plan.is_heard(age, self.wish.days * DAY_MS) {
             // Nobody reads the list of what has ended meanwhile.
-            self.batch.ended();
+            self.batches
+                .iter_mut()
+                .for_each(|batch| drop(batch.ended()));
             return Ok(Vec::new());
         }
         let mut arrive: Vec<Request> = self.late.extract_if(.., |late| late.now <= time).collect();
@@ -141,16 +150,19 @@ impl Facility {
             request.push(&notebooks(name, self.present(time, door, None)))?;
         }
         besides.push(("jupyter", 2));
-        let ended = self.batch.ended();
-        besides.push(("condor_history", ended.len()));
-        besides.push(("condor_queue", self.plan.queues.len()));
-        let before = request.documents as usize;
-        for job in self.batch.jobs() {
-            request.push(&job)?;
-        }
-        besides.push(("condor_jobs", request.documents as usize - before));
-        for document in ended.into_iter().chain(self.batch.queues()) {
-            request.push(&document)?;
+        for batch in &mut self.batches {
+            let [history, queues, jobs] = batch.collectors();
+            let ended = batch.ended();
+            besides.push((history, ended.len()));
+            besides.push((queues, batch.queues().count()));
+            let before = request.documents as usize;
+            for job in batch.jobs(time) {
+                request.push(&job)?;
+            }
+            besides.push((jobs, request.documents as usize - before));
+            for document in ended.into_iter().chain(batch.queues()) {
+                request.push(&document)?;
+            }
         }
         self.collect_nodes(time, &besides, &mut request)?;
         Ok(request)
@@ -171,7 +183,7 @@ impl Facility {
             let now = Moment {
                 facility: self.number,
                 age,
-                busy: self.batch.busy(),
+                busy: self.busy(),
                 users: &users,
                 // One node asks for all that is no node's own.
                 besides: if at == 0 { besides } else { &[] },
@@ -179,6 +191,13 @@ impl Facility {
             node.say(&mut self.rng, &now, request)?;
         }
         Ok(())
+    }
+
+    /// The part of the places for jobs that is in use.
+    fn busy(&self) -> f64 {
+        let running: usize = self.batches.iter().map(Batch::running).sum();
+        let slots: usize = self.plan.pools.iter().map(|pool| pool.slots).sum();
+        running as f64 / slots as f64
     }
 
     /// Who is there, each once.

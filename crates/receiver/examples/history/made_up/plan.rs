@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use afmetrics_receiver::documents::System;
 use afmetrics_receiver::documents::time::{DAY_MS, HOUR_MS, hour};
 
 /// A facility that does not exist.
@@ -13,14 +14,22 @@ pub struct Plan {
     /// The numbers of its nodes; the first ones are login nodes.
     pub nodes: Range<usize>,
     pub login_nodes: usize,
-    /// Jobs that run at a time.
-    pub slots: usize,
-    /// The first has all jobs; a job is also in the one that its length or its needs put it in.
-    pub queues: &'static [&'static str],
+    /// One for each of its batch systems; most jobs go to the first.
+    pub pools: &'static [Pool],
     /// Of all users, those who are at home here (0 to 1).
     pub share: f64,
     /// Nothing comes from this age to that one, in milliseconds before the end.
     pub gap: (i64, i64),
+}
+
+/// What a batch system has.
+#[derive(Debug)]
+pub struct Pool {
+    pub system: System,
+    /// Jobs that run at a time.
+    pub slots: usize,
+    /// The first has all jobs; a job is also in the one that its length or its needs put it in.
+    pub queues: &'static [&'static str],
 }
 
 pub const PLANS: [Plan; 3] = [
@@ -29,8 +38,18 @@ pub const PLANS: [Plan; 3] = [
         last_hour: 14,
         nodes: 1..21,
         login_nodes: 4,
-        slots: 150,
-        queues: &["all", "long", "gpu"],
+        pools: &[
+            Pool {
+                system: System::HtCondor,
+                slots: 150,
+                queues: &["all", "long", "gpu"],
+            },
+            Pool {
+                system: System::Slurm,
+                slots: 40,
+                queues: &["all", "batch", "gpu"],
+            },
+        ],
         share: 0.5,
         gap: (-1, -1),
     },
@@ -39,8 +58,11 @@ pub const PLANS: [Plan; 3] = [
         last_hour: 21,
         nodes: 21..33,
         login_nodes: 3,
-        slots: 100,
-        queues: &["all", "long"],
+        pools: &[Pool {
+            system: System::Slurm,
+            slots: 100,
+            queues: &["all", "batch", "long", "gpu"],
+        }],
         share: 0.32,
         gap: (24 * DAY_MS + 12 * HOUR_MS, 24 * DAY_MS),
     },
@@ -49,8 +71,11 @@ pub const PLANS: [Plan; 3] = [
         last_hour: 5,
         nodes: 33..41,
         login_nodes: 2,
-        slots: 50,
-        queues: &["all"],
+        pools: &[Pool {
+            system: System::HtCondor,
+            slots: 50,
+            queues: &["all"],
+        }],
         share: 0.18,
         gap: (3 * DAY_MS, 0),
     },

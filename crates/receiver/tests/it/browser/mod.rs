@@ -14,6 +14,7 @@ mod pictures;
 mod site;
 mod span;
 mod summer_time;
+mod systems;
 mod tab;
 mod users;
 mod watch;

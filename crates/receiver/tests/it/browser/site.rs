@@ -1,5 +1,5 @@
-//! A receiver with two days of two facilities: people by three doors, jobs, nodes of which one fell silent,
-//! and two names that are made to do harm.
+//! A receiver with two days of two facilities: people by three doors, jobs of HTCondor and of Slurm, nodes of which
+//! one fell silent, and two names that are made to do harm.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -156,8 +156,8 @@ fn second(round: i32) -> Vec<Value> {
         &["canary-21".to_owned(), HOSTILE[1].to_owned()],
     );
     all.push(jupyter(&["canary-22".to_owned()]));
-    all.extend(jobs("canary-21", round));
-    all.push(queue(round + 5));
+    all.extend(slurm("canary-21", round));
+    all.extend(["all", "batch"].map(|name| partition(name, queue(round + 5))));
     all
 }
 
@@ -201,4 +201,31 @@ fn jobs(user: &str, round: i32) -> Vec<Value> {
 fn queue(round: i32) -> Value {
     let running = 20 + round % 30;
     json!({"kind": "condorqueue", "queue": "all", "idle": round % 12, "running": running, "held": 1, "allocated_cores": running * 4, "allocated_mem": running * 8_192})
+}
+
+/// The same of Slurm: how it ends differs, and what waits is an array.
+fn slurm(user: &str, round: i32) -> Vec<Value> {
+    let end =
+        ["finished", "failed", "timeout", "out_of_memory"][(round / 4 % 4).unsigned_abs() as usize];
+    let mut jobs = jobs(user, round);
+    for job in &mut jobs {
+        job["kind"] = "slurmjob".into();
+        job["partition"] = "batch".into();
+        job["cores"] = 4.into();
+        match job["state"].as_str() {
+            Some("finished") => job["state"] = end.into(),
+            Some("idle") => {
+                job["Id"] = format!("{}_[1-{}]", 200 + round / 4, 1 + round % 9).into();
+                job["tasks"] = (1 + round % 9).into();
+            }
+            _ => {}
+        }
+    }
+    jobs
+}
+
+fn partition(name: &str, mut queue: Value) -> Value {
+    queue["kind"] = "slurmqueue".into();
+    queue["queue"] = name.into();
+    queue
 }
