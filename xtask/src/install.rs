@@ -28,6 +28,18 @@ const NEEDED: [(&str, &str); 14] = [
     ("chromedriver", "chromium-driver"),
 ];
 
+/// The same for a Slurm of one node. The database is where it keeps its accounts.
+const SLURM: [(&str, &str); 8] = [
+    ("munged", "munge"),
+    ("mariadbd", "mariadb-server"),
+    ("mariadb-install-db", "mariadb-server"),
+    ("slurmdbd", "slurmdbd"),
+    ("slurmctld", "slurmctld"),
+    ("slurmd", "slurmd"),
+    ("squeue", "slurm-client"),
+    ("setpriv", "util-linux"),
+];
+
 /// Whether packages may start their services: this program says no (invoke-rc.d and
 /// deb-systemd-invoke ask it, and nothing else keeps the latter from starting them).
 const POLICY: &str = "/usr/sbin/policy-rc.d";
@@ -37,7 +49,21 @@ const MARK: &str = "# made by cargo xtask test, and of no effect when that has e
 /// Installs what is missing, if this is Debian and root; returns whether all is there. That some is
 /// not is a failure only where all tests are wanted.
 pub fn needed() -> Result<bool> {
-    let missing = missing();
+    are_there(&[&NEEDED[..], &SLURM].concat())
+}
+
+/// The same for a Slurm alone.
+pub fn slurm() -> Result<bool> {
+    are_there(&SLURM)
+}
+
+/// Whether a Slurm can be started without anything being installed.
+pub fn slurm_is_there() -> bool {
+    missing(&SLURM).is_empty()
+}
+
+fn are_there(needed: &[(&str, &'static str)]) -> Result<bool> {
+    let missing = missing(needed);
     if missing.is_empty() {
         return Ok(true);
     }
@@ -47,7 +73,7 @@ pub fn needed() -> Result<bool> {
             println!("{why:#}");
         }
     }
-    let missing = self::missing();
+    let missing = self::missing(needed);
     if !missing.is_empty() {
         let lack = format!(
             "for all tests, as root: apt-get install {}",
@@ -61,17 +87,18 @@ pub fn needed() -> Result<bool> {
     Ok(missing.is_empty())
 }
 
+/// Whether a test that cannot be run is a failure.
 #[expect(
     clippy::disallowed_methods,
     reason = "how the tests are run is said in the environment"
 )]
-fn all_are_wanted() -> bool {
+pub fn all_are_wanted() -> bool {
     std::env::var("AFMETRICS_TEST_ALL").is_ok_and(|value| value == "1")
 }
 
 /// The packages that bring what is not there.
-fn missing() -> Vec<&'static str> {
-    let mut packages: Vec<&str> = NEEDED
+fn missing(needed: &[(&str, &'static str)]) -> Vec<&'static str> {
+    let mut packages: Vec<&str> = needed
         .iter()
         .filter(|(program, _)| !has(program))
         .map(|(_, package)| *package)

@@ -6,6 +6,7 @@ mod demo;
 mod install;
 mod programs;
 mod screenshots;
+mod slurm;
 mod soak;
 mod test;
 
@@ -43,6 +44,11 @@ const COMMANDS: &[Command] = &[
         "screenshots",
         "takes pictures of every page of the dashboard, of made-up history; --keep DIR keeps that, or uses what DIR has",
         screenshots::run,
+    ),
+    (
+        "slurm",
+        "starts a Slurm of one node on loopback, says how to talk to it, and stops it at Ctrl-C or after --for 30s; as root",
+        slurm::run,
     ),
     (
         "soak",

@@ -7,6 +7,7 @@ use anyhow::Result;
 
 use crate::install;
 use crate::programs::{ends_well, program};
+use crate::slurm::{self, Slurm};
 
 pub fn run(words: &[String]) -> Result<()> {
     let all_is_there = install::needed()?;
@@ -16,7 +17,13 @@ pub fn run(words: &[String]) -> Result<()> {
     if all_is_there && install::is_root() {
         test.env("AFMETRICS_TEST_ALL", "1");
     }
-    ends_well(&mut test)
+    let slurm = slurm::for_tests()?;
+    if let Some(slurm) = &slurm {
+        test.env(slurm::VARIABLE, slurm.folder());
+    }
+    let tested = ends_well(&mut test);
+    let stopped = slurm.map_or(Ok(()), Slurm::stop);
+    tested.and(stopped)
 }
 
 /// `cargo test` of the whole workspace, with more threads than cores: most tests wait.

@@ -137,13 +137,13 @@ async fn rounds(
 }
 
 /// When the demo ends: at a time, or when somebody says so.
-struct End {
+pub struct End {
     at: Option<Instant>,
     signals: [tokio::signal::unix::Signal; 3],
 }
 
 impl End {
-    fn new(time: Option<Duration>) -> Result<Self> {
+    pub fn new(time: Option<Duration>) -> Result<Self> {
         Ok(Self {
             at: time.map(|time| Instant::now() + time),
             signals: [
@@ -154,7 +154,7 @@ impl End {
         })
     }
 
-    async fn wait_for(&mut self) {
+    pub async fn wait_for(&mut self) {
         let at = self.at;
         let time = async move {
             match at {
@@ -196,7 +196,7 @@ fn wish(words: &[String]) -> Result<Wish> {
 }
 
 /// `30s`, `5m`, `1h`, or seconds.
-fn duration(text: &str) -> Result<Duration> {
+pub fn duration(text: &str) -> Result<Duration> {
     let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
     let each = match &text[digits.len()..] {
         "" | "s" => 1,

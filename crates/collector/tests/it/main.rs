@@ -22,6 +22,7 @@ mod power_cut;
 mod programs;
 mod schedd;
 mod schedds;
+mod slurm;
 mod slurm_tools;
 mod spool_commands;
 mod sshd;

@@ -10,3 +10,4 @@ pub mod namespace;
 pub mod needs;
 pub mod program;
 pub mod proxy;
+pub mod slurm;
