@@ -31,7 +31,7 @@ pub const PANEL: Panel = Panel {
     name: "jobs-now",
     page: &OVERVIEW,
     title: "Batch jobs",
-    about: "Now: the last five minutes in which the queue was heard of, by a job in it or a round that read it, if that is not longer ago than 15 minutes; those that are not over yet only if the ones before are missing; each batch system for itself. Failed are all that ended otherwise than finished or removed, where any such is known: Slurm tells them apart, HTCondor does not. The span is compared with the one before, of the same length, if the store knows that. Run time is of jobs that ended in the span, by wall clock: cores are not known.",
+    about: "Now: the last five minutes in which the queue was heard of, by a job in it or a round that read it, if that is not longer ago than 15 minutes; those that are not over yet only if the ones before are missing; each batch system for itself. Failed are all that ended otherwise than finished or removed, where any such is known: Slurm tells them apart, HTCondor does not. The span is compared with the one before, of the same length, if the store knows that. Run time is of jobs that ended in the span, by wall clock, however many cores they had.",
     is_wide: true,
     question: &QUESTION,
     fixed: &[],
