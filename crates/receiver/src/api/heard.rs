@@ -7,7 +7,7 @@ use rusqlite::{Connection, params};
 use super::asked::Facility;
 use super::numbers::{self, Series};
 use super::refused::Refused;
-use super::seen::DOORS;
+use super::seen::{BATCH, DOORS};
 use super::span::{Span, Step};
 use super::systems;
 use crate::documents::time::DAY_MS;
@@ -66,6 +66,17 @@ pub fn steps(
     step: Step,
 ) -> Result<BTreeMap<i64, u32>, Refused> {
     numbers::heard(store, &series(store, facilities, door)?, span, step)
+}
+
+/// The same of batch jobs, where it takes the queue: who has only jobs in it is not known while it is not read.
+pub fn queue_steps(
+    store: &Connection,
+    facilities: &[Facility],
+    span: Span,
+    step: Step,
+) -> Result<BTreeMap<i64, u32>, Refused> {
+    let queue = systems::of_queue(&series(store, facilities, BATCH)?);
+    numbers::heard(store, &queue, span, step)
 }
 
 /// Whether a door's source was heard of in a span.

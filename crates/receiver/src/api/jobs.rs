@@ -15,7 +15,7 @@ use crate::documents::{Metric, System};
 pub const QUESTION: Question = Question {
     path: "jobs",
     summary: "Batch jobs by state over time",
-    about: "A job counts once in five minutes, in the state it was last reported in. What stands for the waiting tasks of an array counts as so many jobs. A step of an hour or a day has the mean over those of its five minutes in which anything was heard of a batch system's jobs at a facility; a state that was not reported then is 0. A step in which nothing was heard is left out. Batch systems and facilities are added up.",
+    about: "A job counts once in five minutes, in the state it was last reported in. What stands for the waiting tasks of an array counts as so many jobs. A step of an hour or a day has the mean over those of its five minutes in which a batch system's queue at a facility was heard of: by a job in it that has not ended, or a `round` that read it. A state that was not reported then is 0. A step in which no queue was heard of is left out, also where jobs are known to have ended in it: those are in `finished`. Batch systems and facilities are added up.",
     params: &[
         FACILITY,
         FROM,
@@ -77,7 +77,20 @@ struct Source {
     group: Group,
     system: System,
     all: Vec<Series>,
+    /// In how many five minutes of each step its queue was heard of.
     heard: BTreeMap<i64, u32>,
+    /// And in how many its jobs, in the queue or ended: ends are a mean over these.
+    heard_any: BTreeMap<i64, u32>,
+}
+
+impl Source {
+    /// The five minutes that a state is a mean over.
+    fn heard_of(&self, state: &str) -> &BTreeMap<i64, u32> {
+        match System::is_of_queue(state) {
+            true => &self.heard,
+            false => &self.heard_any,
+        }
+    }
 }
 
 fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
@@ -102,7 +115,7 @@ fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
                 let is_some = steps.values().any(|cell| cell.sum >= 0.5);
                 if is_some || cut > 0 || by != "user" {
                     let line = (source.group.clone(), (true, None), state);
-                    chart.add(line, &steps, &source.heard)?;
+                    chart.add(line, &steps, &source)?;
                 }
             }
         }
@@ -122,10 +135,12 @@ fn sources(
     let mut sources = Vec::new();
     for system in System::ALL {
         let all = systems::series(store, facility.id, Metric::Jobs, system)?;
-        let heard = numbers::heard(store, &all, asked.span, asked.step)?;
         if all.is_empty() {
             continue;
         }
+        let queue = systems::of_queue(&all);
+        let heard = numbers::heard(store, &queue, asked.span, asked.step)?;
+        let heard_any = numbers::heard(store, &all, asked.span, asked.step)?;
         sources.push(Source {
             group: (
                 (by == "facility").then(|| facility.name.clone()),
@@ -134,6 +149,7 @@ fn sources(
             system,
             all,
             heard,
+            heard_any,
         });
     }
     Ok(sources)
@@ -162,12 +178,12 @@ fn of_top(
             (false, Some(series.label)),
             series.part,
         );
-        chart.add(line, &steps, &source.heard)?;
+        chart.add(line, &steps, source)?;
     }
     Ok(rest)
 }
 
-/// One user's jobs by state: where anybody's were heard of, none of a state is 0.
+/// One user's jobs by state: where the queue was heard of, none of a state is 0.
 fn of_user(store: &Connection, asked: &Asked, user: &str) -> Result<Rows, Refused> {
     let mut chart = Chart::default();
     let line = |state: &str| {
@@ -184,7 +200,7 @@ fn of_user(store: &Connection, asked: &Asked, user: &str) -> Result<Rows, Refuse
             chart.heard(&source);
             for series in systems::of_system(own.clone(), source.system) {
                 let steps = numbers::steps(store, series.id, asked.span, asked.step)?;
-                chart.add(line(&series.part), &steps, &source.heard)?;
+                chart.add(line(&series.part), &steps, &source)?;
             }
         }
     }
@@ -201,12 +217,7 @@ impl Chart {
     ///
     /// # Errors
     /// 400: the answer gets too long.
-    fn add(
-        &mut self,
-        line: Line,
-        steps: &Steps,
-        heard: &BTreeMap<i64, u32>,
-    ) -> Result<(), Refused> {
+    fn add(&mut self, line: Line, steps: &Steps, source: &Source) -> Result<(), Refused> {
         if steps.is_empty() {
             return Ok(());
         }
@@ -216,6 +227,7 @@ impl Chart {
             self.rows += times;
         }
         reply::fits(self.rows)?;
+        let heard = source.heard_of(&line.2);
         let line = self.lines.entry(line).or_default();
         for (time, cell) in steps {
             if let Some(slots) = heard.get(time) {

@@ -30,6 +30,13 @@ pub fn of_system(all: Vec<Series>, system: System) -> Vec<Series> {
     all.into_iter().filter_map(own).collect()
 }
 
+/// Those of these series of jobs that have something whenever a queue was read: a job in it, or a round's zeros.
+/// Jobs that ended are known from the history, too, while the queue is not: they make no other state a zero.
+pub fn of_queue(all: &[Series]) -> Vec<Series> {
+    let is_of_queue = |series: &&Series| System::is_of_queue(System::of_part(&series.part).1);
+    all.iter().filter(is_of_queue).cloned().collect()
+}
+
 /// The systems of which a facility's documents, or that a queue was empty, were heard of in a span.
 pub fn heard(store: &Connection, facility: i64, span: Span) -> Result<Vec<&'static str>, Refused> {
     let documents = numbers::series(store, facility, Metric::Documents)?;

@@ -51,8 +51,8 @@ pub struct Job {
     /// Seconds.
     pub runtime: i64,
     /// For a job that has ended: what makes it the same when somebody else reports it too, a hash of
-    /// schedd (where given), user, Id and run time, and of Slurm's also system and state. It does not change
-    /// between versions.
+    /// schedd (where given), user, Id and run time (of HTCondor's removed ones the state in its place), and of
+    /// Slurm's also system and state. It does not change between versions.
     pub ended: Option<u128>,
 }
 
@@ -130,6 +130,8 @@ fn job(system: System, given: &Given<'_, '_>, fields: &Fields<'_>, names: &mut N
         tasks: tasks.map_or(1, at_least_one),
         runtime,
         ended: is_ended.then(|| match system {
+            // The queue says of it how long its runs before took, the history how long all.
+            System::HtCondor if state == "removed" => hash(&[&runs[..3], &[state]].concat()),
             System::HtCondor => hash(&runs),
             // Each run of a requeued job is one, and may be as long as another.
             System::Slurm => hash(&[&[system.job_kind(), state], &runs[..]].concat()),
@@ -340,13 +342,30 @@ mod tests {
         // As stores have them from before there was another system: schedd, user, Id, run time.
         let known = 0xdaf9_81f8_cb93_b2cb_b655_1840_549d_03d9;
         assert_eq!(ended("condorjob", "finished", ""), Some(known));
-        assert_eq!(ended("condorjob", "removed", ""), Some(known));
         let of_schedd = 0x22f2_bf9f_b15c_5759_1a49_b6cc_ce43_87dc;
         let schedd = r#","schedd":"s1""#;
         assert_eq!(ended("condorjob", "finished", schedd), Some(of_schedd));
         // Kind and state before them.
         let of_slurm = 0xec6d_d689_1747_ea19_4cfb_93af_cd0f_fbf0;
         assert_eq!(ended("slurmjob", "finished", ""), Some(of_slurm));
+    }
+
+    #[test]
+    fn a_job_that_was_removed_is_one_end_whatever_its_run_time() {
+        let ended = |state: &str, id: &str, runtime: i64| {
+            let line = format!(
+                r#""kind":"condorjob","users":"canary-1","Id":"{id}","Runtime":{runtime},"state":"{state}""#
+            );
+            match of(&line, &mut Names::default()) {
+                Facts::Job(job) => job.ended,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(ended("removed", "7.0", 0), ended("removed", "7.0", 500));
+        assert_ne!(ended("removed", "7.0", 0), ended("removed", "8.0", 0));
+        assert_ne!(ended("finished", "7.0", 0), ended("finished", "7.0", 500));
+        let known = 0x168e_0e32_76d6_3b5c_e9ae_b9db_0c5f_a65e;
+        assert_eq!(ended("removed", "7.0", 60), Some(known));
     }
 
     #[test]

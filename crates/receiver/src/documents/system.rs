@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use afmetrics_document::kinds;
+
 /// A batch system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum System {
@@ -15,6 +17,8 @@ const SLURM: &str = "slurm/";
 /// Stands before one of HTCondor's that would look like one with such a mark. All others have none: they are
 /// older than Slurm's.
 const HTCONDOR: &str = "htcondor/";
+/// No end, but said of a run by Slurm's accounting, too.
+const REQUEUED: &str = "requeued";
 
 impl System {
     pub const ALL: [System; 2] = [System::HtCondor, System::Slurm];
@@ -70,6 +74,12 @@ impl System {
             (None, None) => (System::HtCondor, part),
         }
     }
+
+    /// Whether only who read the queue can report a job in this state. Ends come from the history, which may
+    /// be read where the queue is not.
+    pub fn is_of_queue(state: &str) -> bool {
+        !kinds::END_STATES.contains(&state) && state != REQUEUED
+    }
 }
 
 #[cfg(test)]
@@ -96,5 +106,22 @@ mod tests {
         // As it was stored before there was another system.
         assert_eq!(System::HtCondor.part("running"), "running");
         assert_eq!(System::Slurm.part("running"), "slurm/running");
+    }
+
+    #[test]
+    fn what_ended_says_nothing_of_the_queue() {
+        for state in [
+            "running",
+            "idle",
+            "held",
+            "completing",
+            "unknown",
+            "suspended",
+        ] {
+            assert!(System::is_of_queue(state), "{state}");
+        }
+        for state in ["finished", "removed", "timeout", "requeued"] {
+            assert!(!System::is_of_queue(state), "{state}");
+        }
     }
 }

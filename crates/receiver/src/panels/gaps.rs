@@ -31,7 +31,7 @@ pub const PANEL: Panel = Panel {
     name: "gaps",
     page: &QUALITY,
     title: "Gaps",
-    about: "15 minutes or more in which nothing was heard that had been heard before: by kind, and, in spans of up to 8 days, by node for ssh and CPU where its gap is not that of all. Longest first. A kind with nothing to report, such as no job in the queue, is silent, too.",
+    about: "15 minutes or more in which nothing was heard that had been heard before: by kind, and, in spans of up to 8 days, by node for ssh and CPU where its gap is not that of all. Longest first. A kind with nothing to report, such as no job in the queue, is silent, too; one of jobs is not while jobs that end are reported, even if the queue is not read.",
     is_wide: true,
     question: &QUESTION,
     fixed: &[("limit", "100")],

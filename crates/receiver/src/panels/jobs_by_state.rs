@@ -11,7 +11,7 @@ pub const PANEL: Panel = Panel {
     name: "jobs-by-state",
     page: &BATCH,
     title: "Jobs by state",
-    about: "Each job counts once in five minutes, in the state it was last reported in; longer steps have the mean. Batch systems and facilities are added up: one that was not heard of in a step is not in it.",
+    about: "Each job counts once in five minutes, in the state it was last reported in; longer steps have the mean. Batch systems and facilities are added up: one whose queue was not read in a step is not in it.",
     is_wide: true,
     question: &jobs::QUESTION,
     fixed: &[("by", "state")],

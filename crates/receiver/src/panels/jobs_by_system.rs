@@ -11,7 +11,7 @@ pub const PANEL: Panel = Panel {
     name: "jobs-by-system",
     page: &BATCH,
     title: "Jobs by batch system",
-    about: "Jobs of all states together, those that wait included, by whose they are: HTCondor's or Slurm's. A system that was not heard of is not there; it is no zero.",
+    about: "Jobs of all states together, those that wait included, by whose they are: HTCondor's or Slurm's. A system whose queue was not read is not there; it is no zero.",
     is_wide: true,
     question: &jobs::QUESTION,
     fixed: &[("by", "system")],

@@ -11,7 +11,7 @@ pub const PANEL: Panel = Panel {
     name: "jobs-by-user",
     page: &BATCH,
     title: "Jobs by user",
-    about: "The ten users with most jobs in the span, and the rest; jobs of all states together, those that wait included. Batch systems and facilities are added up: one that was not heard of in a step is not in it.",
+    about: "The ten users with most jobs in the span, and the rest; jobs of all states together, those that wait included. Batch systems and facilities are added up: one whose queue was not read in a step is not in it.",
     is_wide: true,
     question: &jobs::QUESTION,
     fixed: &[("by", "user"), ("limit", "10")],

@@ -31,7 +31,7 @@ pub const PANEL: Panel = Panel {
     name: "jobs-now",
     page: &OVERVIEW,
     title: "Batch jobs",
-    about: "Now: the last five minutes in which jobs were heard of, if that is not longer ago than 15 minutes; those that are not over yet only if the ones before are missing; each batch system for itself. Failed are all that ended otherwise than finished or removed, where any such is known: Slurm tells them apart, HTCondor does not. The span is compared with the one before, of the same length, if the store knows that. Run time is of jobs that ended in the span, by wall clock: cores are not known.",
+    about: "Now: the last five minutes in which the queue was heard of, by a job in it or a round that read it, if that is not longer ago than 15 minutes; those that are not over yet only if the ones before are missing; each batch system for itself. Failed are all that ended otherwise than finished or removed, where any such is known: Slurm tells them apart, HTCondor does not. The span is compared with the one before, of the same length, if the store knows that. Run time is of jobs that ended in the span, by wall clock, however many cores they had.",
     is_wide: true,
     question: &QUESTION,
     fixed: &[],
@@ -190,6 +190,8 @@ struct Now {
     sums: BTreeMap<System, [f64; STATES.len()]>,
     oldest: Option<i64>,
     silent: Vec<String>,
+    /// Of which jobs that ended were heard of, and the queue was not.
+    unread: Vec<String>,
 }
 
 impl Now {
@@ -200,7 +202,7 @@ impl Now {
             // A document may be some minutes ahead.
             to: now + DAY_MS,
         };
-        let mut silent = Vec::new();
+        let (mut silent, mut unread) = (Vec::new(), Vec::new());
         let mut known = 0;
         for system in System::ALL {
             let all = systems::series(store, facility.id, Metric::Jobs, system)?;
@@ -208,37 +210,48 @@ impl Now {
                 continue;
             }
             known += 1;
-            let heard = numbers::heard(store, &all, recent, Step::FiveMinutes)?;
+            let queue = systems::of_queue(&all);
+            let heard = numbers::heard(store, &queue, recent, Step::FiveMinutes)?;
             let Some(last) = newest(&heard, now) else {
-                silent.push(system);
+                match heard::is_any(store, &all, recent)? {
+                    true => unread.push(system),
+                    false => silent.push(system),
+                }
                 continue;
             };
             self.oldest = Some(self.oldest.map_or(last, |oldest| oldest.min(last)));
             let sums = self.sums.entry(system).or_default();
             for ((state, _), sum) in STATES.iter().zip(sums) {
-                for series in all.iter().filter(|series| series.part == *state) {
+                for series in queue.iter().filter(|series| series.part == *state) {
                     let steps = numbers::steps(store, series.id, recent, Step::FiveMinutes)?;
                     *sum += steps.get(&last).map_or(0.0, |cell| cell.sum);
                 }
             }
         }
-        match silent.len() == known {
-            true if known == 0 => {}
-            true => self.silent.push(facility.name.clone()),
-            false => self.silent.extend(
-                silent
-                    .iter()
-                    .map(|system| format!("{} of {}", system.name(), facility.name)),
-            ),
+        for (all, systems) in [(&mut self.silent, silent), (&mut self.unread, unread)] {
+            match systems.len() == known {
+                true if known == 0 => {}
+                true => all.push(facility.name.clone()),
+                false => all.extend(
+                    systems
+                        .iter()
+                        .map(|system| format!("{} of {}", system.name(), facility.name)),
+                ),
+            }
         }
         Ok(())
     }
 
     /// Of when the numbers are, what is not in them, and of two batch systems how many each has.
     fn note(&self, state: usize) -> Option<String> {
-        let mut note = format!("{} UTC", cell::minute(self.oldest?));
-        if !self.silent.is_empty() {
-            let _ = write!(note, ", without {} (silent)", self.silent.join(" and "));
+        let Some(oldest) = self.oldest else {
+            return (!self.unread.is_empty()).then(|| "the queue was not read".into());
+        };
+        let mut note = format!("{} UTC", cell::minute(oldest));
+        for (all, why) in [(&self.silent, "silent"), (&self.unread, "queue not read")] {
+            if !all.is_empty() {
+                let _ = write!(note, ", without {} ({why})", all.join(" and "));
+            }
         }
         if self.sums.len() > 1 {
             for (at, (system, sums)) in self.sums.iter().enumerate() {

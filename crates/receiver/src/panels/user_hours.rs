@@ -9,7 +9,7 @@ use super::user_facts::WHO;
 use crate::api::asked::{Asked, FACILITY, FORMAT, FROM, Form, Param, TO};
 use crate::api::refused::Refused;
 use crate::api::reply::{Datum, Rows, Ty};
-use crate::api::seen::{self, DOORS};
+use crate::api::seen::{self, BATCH, DOORS};
 use crate::api::span::{Span, Step};
 use crate::api::{How, Question, field, heard};
 use crate::documents::time::{DAY_MS, HOUR_MS};
@@ -25,7 +25,7 @@ pub const PANEL: Panel = Panel {
     name: "user-hours",
     page: &USER,
     title: "Hours with the user",
-    about: "Dark: an hour (UTC) in which the user was seen through that door; beyond 62 days, a day, the darker the more hours. Striped: the door's source was not heard of.",
+    about: "Dark: an hour (UTC) in which the user was seen through that door; beyond 62 days, a day, the darker the more hours. Striped: the door's source was not heard of; of batch, the queue was not read.",
     is_wide: true,
     question: &QUESTION,
     fixed: &[],
@@ -83,7 +83,10 @@ fn answer(store: &Connection, asked: &Asked) -> Result<Rows, Refused> {
     let doors: BTreeSet<usize> = hours.keys().map(|(door, _)| *door).collect();
     let mut rows = Rows::default();
     for door in doors {
-        let heard = heard::steps(store, &facilities, door, span, step)?;
+        let heard = match door {
+            BATCH => heard::queue_steps(store, &facilities, span, step)?,
+            _ => heard::steps(store, &facilities, door, span, step)?,
+        };
         let mut time = span.from;
         while time < span.to {
             let day = time.div_euclid(DAY_MS);

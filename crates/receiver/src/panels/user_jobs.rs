@@ -11,7 +11,7 @@ pub const PANEL: Panel = Panel {
     name: "user-jobs",
     page: &USER,
     title: "Jobs by state",
-    about: "The user's jobs: each counts once in five minutes, in the state it was last reported in; longer steps have the mean.",
+    about: "The user's jobs: each counts once in five minutes, in the state it was last reported in; longer steps have the mean. A gap: no queue was read.",
     is_wide: true,
     question: &jobs::QUESTION,
     fixed: &[("by", "state")],

@@ -30,7 +30,7 @@ pub const PANEL: Panel = Panel {
     name: "users-now",
     page: &OVERVIEW,
     title: "Users",
-    about: "Now: who is in a list of users, or has a batch job that was reported, of the last 15 minutes. Together, a person who comes through two doors counts once. The span is compared with the one before, of the same length, if the store knows that and it is not more than 93 days; together only where the same doors were heard of.",
+    about: "Now: who is in a list of users, or has a batch job that was reported, of the last 15 minutes; of batch only where the queue was read in them. Together, a person who comes through two doors counts once. The span is compared with the one before, of the same length, if the store knows that and it is not more than 93 days; together only where the same doors were heard of.",
     is_wide: true,
     question: &QUESTION,
     fixed: &[],
@@ -162,12 +162,14 @@ fn count(store: &Connection, facilities: &[Facility], span: Span) -> Result<Coun
     Ok(counted)
 }
 
-/// Users of a door now, and how many of its sources are silent.
+/// Users of a door now, and how many of its sources are silent; of batch, also those of which only jobs that
+/// ended are heard of, and how many these are.
 #[derive(Default)]
 struct Door {
     users: HashSet<String>,
     sources: usize,
     silent: usize,
+    unread: usize,
 }
 
 impl Door {
@@ -179,6 +181,10 @@ impl Door {
         match (self.silent, self.sources) {
             (_, 0) => Some("nothing was heard of it".into()),
             (0, _) => None,
+            (silent, all) if silent == self.unread => Some(match all {
+                1 => "its queue was not read".into(),
+                _ => format!("{silent} of {all} queues were not read"),
+            }),
             (_, 1) => Some("its source is silent".into()),
             (silent, all) => Some(format!("{silent} of {all} sources are silent")),
         }
@@ -256,8 +262,9 @@ fn batch(
             continue;
         }
         door.sources += 1;
-        if !heard::is_any(store, &series, last)? {
+        if !heard::is_any(store, &systems::of_queue(&series), last)? {
             door.silent += 1;
+            door.unread += usize::from(heard::is_any(store, &series, last)?);
             continue;
         }
         let kind = system.job_kind();

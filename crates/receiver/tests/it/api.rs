@@ -657,7 +657,8 @@ fn csv_says_what_json_says() {
     ];
     let jobs: Vec<Value> = users
         .iter()
-        .map(|user| at(job(&token, user, "1.0", "finished", 60), day))
+        .flat_map(|user| [(user, "1.0", "finished"), (user, "2.0", "running")])
+        .map(|(user, id, state)| at(job(&token, user, id, state, 60), day))
         .collect();
     send(&running, &jobs);
     send(

@@ -68,6 +68,7 @@ fn a_viewer_of_one_facility_sees_nothing_of_another() {
         let node = format!("{user}.canary.example");
         [
             job(token, user, "1.0", "finished", 77),
+            job(token, user, "2.0", "running", 77),
             ssh(token, &node, &[user]),
             load(token, &node, 4.0),
         ]
@@ -344,6 +345,7 @@ fn answers_have_exactly_the_documented_fields() {
     let disk = json!({"token": token, "kind": "DISK", "cluster": FACILITY, "login_node": "login01.canary.example", "mount": "/home", "total": 100, "used": 75, "free": 25, "utilization": 0.75});
     let documents = [
         job(&token, "canary-1", "1.0", "finished", 7),
+        job(&token, "canary-1", "2.0", "running", 7),
         load(&token, "login01.canary.example", 1.0),
         ssh(&token, "login01.canary.example", &["canary-1"]),
         jupyter(&token, "jupyter-ml", &["canary-1"]),

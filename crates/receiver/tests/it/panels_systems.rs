@@ -611,3 +611,146 @@ fn a_user_is_forgotten_in_accounts_too() {
     );
     assert_eq!(job["partition"], "batch");
 }
+
+/// Jobs that ended are known from the history, also while nobody can read the queue.
+#[test]
+fn a_queue_that_was_not_read_is_not_empty() {
+    let world = World::new();
+    let (token, viewer) = (world.token(FACILITY), world.viewer());
+    let running = world.serve(&[]);
+    let day = midnight();
+    let five = |slots: i64| day + slots * 5 * MINUTE;
+    send(
+        &running,
+        &[
+            at(job(&token, "canary-1", "1.0", "running", 0), five(0)),
+            at(job(&token, "canary-1", "2.0", "finished", 9), five(0)),
+            // `condor_q` fails.
+            at(job(&token, "canary-1", "3.0", "finished", 9), five(1)),
+            at(slurm(&token, "canary-2", "7", "requeued", 9), five(1)),
+            at(slurm(&token, "canary-2", "8", "timeout", 9), five(1)),
+            // It is read again, and empty.
+            at(
+                round(&token, "node-1.canary.example", &["condor_jobs"]),
+                five(2),
+            ),
+            at(job(&token, "canary-1", "1.0", "finished", 9), five(2)),
+        ],
+    );
+    let ask = |step: &str, by: &str| {
+        let path = format!("/api/v1/jobs?step={step}&{by}&{}", span(day, day + HOUR_MS));
+        let fields = ["time", "state", "jobs"];
+        rows(&running.json(&path, &viewer), "jobs", &fields)
+    };
+    let time = |slot| time::text(five(slot));
+    assert_eq!(
+        ask("5m", "user=canary-1"),
+        json!([
+            [time(0), "finished", 1.0],
+            [time(0), "idle", 0.0],
+            [time(0), "running", 1.0],
+            [time(2), "finished", 1.0],
+            [time(2), "idle", 0.0],
+            [time(2), "running", 0.0],
+        ])
+    );
+    for by in ["by=state", "by=user", "by=system", "by=facility"] {
+        let all = ask("5m", by).to_string();
+        assert!(all.contains(&time(2)) && !all.contains(&time(1)), "{all}");
+    }
+    // What runs is a mean over two of the five minutes, what ended over all three.
+    let hour = ask("1h", "user=canary-1");
+    assert_eq!(hour[0], json!([time(0), "finished", 1.0]));
+    assert_eq!(hour[2], json!([time(0), "running", 0.5]));
+    // No end is lost.
+    let path = format!("/api/v1/finished?step=5m&{}", span(day, day + HOUR_MS));
+    let ended = rows(
+        &running.json(&path, &viewer),
+        "finished",
+        &["state", "jobs"],
+    );
+    let ended = ended.as_array().unwrap();
+    let finished = ended.iter().filter(|row| row[0] == "finished");
+    assert_eq!(finished.map(|row| &row[1]).collect::<Vec<_>>(), [1, 1, 1]);
+    assert!(ended.contains(&json!(["timeout", 1])), "{ended:?}");
+}
+
+#[test]
+fn a_number_of_now_is_null_where_only_ends_are_heard_of() {
+    let world = World::new();
+    let (token, viewer) = (world.token(FACILITY), world.viewer());
+    let running = world.serve(&[]);
+    let now = clock::now();
+    let ended = [
+        at(slurm(&token, "canary-1", "1", "finished", 9), now),
+        at(slurm(&token, "canary-1", "2", "requeued", 9), now),
+    ];
+    send(&running, &ended);
+    let jobs = || {
+        let tiles = running.json("/api/v1/workloads?from=-1h", &viewer);
+        rows(&tiles, "workloads", &["number", "value", "note"])
+    };
+    let not_read = "the queue was not read";
+    let tiles = jobs();
+    for (at_, number) in ["Running now", "Idle now", "Held now"].iter().enumerate() {
+        assert_eq!(tiles[at_], json!([number, null, not_read]));
+    }
+    assert_eq!(tiles[3][1], 1.0, "{tiles}");
+    let people = || {
+        let people = running.json("/api/v1/people?from=-1h", &viewer);
+        rows(&people, "people", &["number", "users", "note"])
+    };
+    let of_now = json!(["Batch now", null, "its queue was not read"]);
+    assert_eq!(people()[2], of_now);
+    // Who had a job that ended was there in the span.
+    let in_span = people();
+    assert!(
+        in_span.to_string().contains("[\"Batch in the span\",1,"),
+        "{in_span}"
+    );
+    let text = page(&running, &viewer, "/?from=-1h");
+    assert!(text.contains(not_read), "{text}");
+    let drawn = running.json("/panels/jobs-by-state?from=-1h", &viewer);
+    assert!(
+        drawn["series"].as_array().is_none_or(Vec::is_empty),
+        "{drawn}"
+    );
+
+    // The other system's queue is read: of that one its jobs are known, and whose are not.
+    send(
+        &running,
+        &[at(job(&token, "canary-2", "1.0", "running", 0), now)],
+    );
+    let running_now = &jobs()[0];
+    assert_eq!(running_now[1], 1.0);
+    let note = running_now[2].as_str().unwrap();
+    let without = ", without Slurm of UC-AF (queue not read)";
+    assert!(note.ends_with(without), "{note}");
+    assert_eq!(people()[2][1], 1);
+    // And a round read Slurm's: it is empty.
+    let both = round(&token, "node-1.canary.example", &["slurm_jobs"]);
+    send(&running, &[at(both, now)]);
+    let note = jobs()[0][2].as_str().unwrap().to_owned();
+    assert!(note.ends_with("; HTCondor 1, Slurm 0"), "{note}");
+}
+
+/// `condor_q` says of it how long its runs before took, `condor_history` how long all did.
+#[test]
+fn a_job_that_was_removed_counts_once() {
+    let world = World::new();
+    let (token, viewer) = (world.token(FACILITY), world.viewer());
+    let running = world.serve(&[]);
+    let day = midnight();
+    let removed = |seconds, ms| at(job(&token, "canary-1", "1.0", "removed", seconds), ms);
+    send(&running, &[removed(0, day)]);
+    send(&running, &[removed(500, day + 5 * MINUTE)]);
+    let path = format!("/api/v1/runtime?by=state&{}", span(day, day + HOUR_MS));
+    assert_eq!(
+        rows(
+            &running.json(&path, &viewer),
+            "runtime",
+            &["state", "jobs", "seconds"]
+        ),
+        json!([["removed", 1, 0.0]])
+    );
+}
