@@ -57,7 +57,7 @@ fn say_where(folder: &Path) {
     println!(
         "
   talk to it       export SLURM_CONF={folder}/slurm.conf
-                   squeue, sbatch --uid=games --wrap 'sleep 60', sacct -a, scontrol show config
+                   squeue, sbatch --uid=games -D /tmp -o /dev/null --wrap 'sleep 60', sacct -a, scontrol show config
   the tests on it  {VARIABLE}={folder} cargo test -p afmetrics-collector --test it slurm
   stop a daemon    touch {folder}/stopped/slurmctld      (or slurmdbd, slurmd, mariadbd, munged)
   start it again   rm {folder}/stopped/slurmctld

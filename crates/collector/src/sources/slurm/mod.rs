@@ -52,9 +52,9 @@ pub async fn query<'a>(
 /// Which of Slurm's daemons a tool complains about.
 fn meaning(said: &str) -> Option<Meaning> {
     const NO_CONFIGURATION: Meaning = Meaning::Failed(
-        "the configuration of Slurm is not there: SLURM_CONF names it, if it is not in its usual place",
+        "the configuration of Slurm is not there or cannot be read: SLURM_CONF names it, if it is not in its usual place",
     );
-    const MEANINGS: [(&str, Meaning); 8] = [
+    const MEANINGS: [(&str, Meaning); 11] = [
         (
             "accounting storage is disabled",
             Meaning::NotHere(
@@ -82,7 +82,15 @@ fn meaning(said: &str) -> Option<Meaning> {
             Meaning::Failed("slurmdbd is down, cannot be reached or has no database"),
         ),
         ("slurm.conf", NO_CONFIGURATION),
+        ("s_p_parse_file", NO_CONFIGURATION),
+        ("ClusterName needs", NO_CONFIGURATION),
         ("configuration source", NO_CONFIGURATION),
+        (
+            "permission denied",
+            Meaning::Failed(
+                "Slurm hides that from this user (PrivateData): run the round as root or SlurmUser, or make this user an operator",
+            ),
+        ),
     ];
     MEANINGS
         .iter()

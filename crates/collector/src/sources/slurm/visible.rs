@@ -100,7 +100,7 @@ async fn of_all(
 fn hidden(list: &str, file: &str, doubt: &str) -> CollectError {
     CollectError::Failed(format!(
         "{list} does not show this user everybody's jobs, as PrivateData in {file} hides them: run the round as root or SlurmUser, \
-         or make this user an operator (sacctmgr modify user NAME set adminlevel=operator){doubt}"
+         or make this user an operator (sacctmgr modify user NAME set adminlevel=operator; add user NAME account=ACCOUNT adminlevel=operator, if it has no account){doubt}"
     ))
 }
 
