@@ -41,6 +41,11 @@ fn does(world: &World, tool: &str, schedd: &str, script: &str) {
 
 /// What a tool lists; `jobs`: the number, and the status.
 fn lists(world: &World, tool: &str, schedd: &str, jobs: &[(u64, u64)]) {
+    does(world, tool, schedd, &list(schedd, jobs, 0));
+}
+
+/// The same of jobs that name this schedd and were done so many seconds ago.
+fn list(schedd: &str, jobs: &[(u64, u64)], ago: u64) -> String {
     #[expect(
         clippy::disallowed_methods,
         reason = "the program that is tested looks at the same clock"
@@ -48,7 +53,8 @@ fn lists(world: &World, tool: &str, schedd: &str, jobs: &[(u64, u64)]) {
     let now = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap()
-        .as_secs();
+        .as_secs()
+        - ago;
     let ads: Vec<String> = jobs
         .iter()
         .map(|(job, status)| {
@@ -59,12 +65,7 @@ fn lists(world: &World, tool: &str, schedd: &str, jobs: &[(u64, u64)]) {
         })
         .collect();
     let list = format!("[\n{}]\n", ads.join(",\n"));
-    does(
-        world,
-        tool,
-        schedd,
-        &format!("/usr/bin/cat <<'LIST'\n{list}LIST"),
-    );
+    format!("/usr/bin/cat <<'LIST'\n{list}LIST\n")
 }
 
 const A: &str = "a1.canary.example";
@@ -164,22 +165,85 @@ fn each_schedd_goes_on_where_it_was_whatever_becomes_of_the_others() {
         lists(&world, "condor_history", schedd, &left);
     }
     round(&BOTH).exits(0);
-    let mut times: BTreeMap<String, usize> = BTreeMap::new();
-    for document in endpoint
-        .requests()
-        .iter()
-        .flat_map(|request| request.documents())
-    {
-        *times
-            .entry(document["Id"].as_str().unwrap().to_owned())
-            .or_default() += 1;
-    }
     // Once of A and once of B, whose history has the same numbers.
     let wanted = [1, 9, 10, 11, 12, 13].map(|job| (format!("{job}.0"), 2));
-    assert_eq!(times, BTreeMap::from(wanted));
+    assert_eq!(times(&endpoint), BTreeMap::from(wanted));
     for file in world.names("state/cursors") {
         assert!(!file.contains("canary"), "{file}");
     }
+}
+
+/// How often each job was delivered.
+fn times(endpoint: &Endpoint) -> BTreeMap<String, usize> {
+    let requests = endpoint.requests();
+    let documents = requests.iter().flat_map(|request| request.documents());
+    documents.fold(BTreeMap::new(), |mut times, document| {
+        let id = document["Id"].as_str().unwrap().to_owned();
+        *times.entry(id).or_default() += 1;
+        times
+    })
+}
+
+/// Rounds without `--schedd` of two nodes that share a state folder, rounds with it, and with a pool, in turn.
+#[test]
+fn a_schedd_goes_on_where_it_was_with_a_name_a_pool_or_none() {
+    let world = node();
+    let endpoint = Endpoint::start(Protocol::Http1, |_, _| Reply::ok());
+    let ca = endpoint.ca.path().to_str().unwrap();
+    let to = ["-t", TOKEN, "-u", &endpoint.url, "--ca-file", ca];
+    let pool = [&BOTH[..], &["--pool", "cm.canary.example"]].concat();
+    let rounds: [(&[&str], &str); 8] = [
+        (&["-b"], A),
+        (&["-b"], B),
+        (&BOTH, A),
+        (&pool, A),
+        (&["-b"], A),
+        (&["-b"], B),
+        (&pool[..], B),
+        (&["-b"], A),
+    ];
+    let mut wanted = BTreeMap::new();
+    let mut of: BTreeMap<_, (Vec<_>, Vec<_>)> = BTreeMap::new();
+    for (number, (args, local)) in (0..).zip(rounds) {
+        for (schedd, first) in [(A, 100), (B, 300)] {
+            let (left, stay) = of.entry(schedd).or_default();
+            left.insert(0, (first + number, 4));
+            stay.push((first + 100 + number, 4));
+            lists(&world, "condor_history", schedd, left);
+            lists(&world, "condor_q", schedd, stay);
+            if local == schedd {
+                does(&world, "condor_history", "local", &list(schedd, left, 0));
+                does(&world, "condor_q", "local", &list(schedd, stay, 0));
+            }
+            let ids = [first + number, first + 100 + number];
+            wanted.extend(ids.map(|job| (format!("{job}.0"), 1)));
+        }
+        world.run(&[&to[..], args].concat()).exits(0);
+    }
+    // Those that stayed leave.
+    for (schedd, (mut left, stay)) in of {
+        left.splice(0..0, stay);
+        lists(&world, "condor_history", schedd, &left);
+        lists(&world, "condor_q", schedd, &[]);
+    }
+    world.run(&[&to[..], &pool].concat()).exits(0);
+    assert_eq!(times(&endpoint), wanted);
+}
+
+/// The first round with `--schedd` comes after a pause: the schedd is not new for that.
+#[test]
+fn a_job_that_was_done_in_a_pause_is_reported_though_its_schedd_has_a_name_now() {
+    let world = node();
+    let endpoint = Endpoint::start(Protocol::Http1, |_, _| Reply::ok());
+    let ca = endpoint.ca.path().to_str().unwrap();
+    let to = ["-t", TOKEN, "-u", &endpoint.url, "--ca-file", ca];
+    does(&world, "condor_history", "local", &list(A, &[(1, 4)], 0));
+    world.run(&[&to[..], &["-b"]].concat()).exits(0);
+    lists(&world, "condor_history", A, &[(1, 4)]);
+    does(&world, "condor_q", A, &list(A, &[(2, 4)], 900));
+    world.run(&[&to[..], &BOTH].concat()).exits(0);
+    let wanted = ["1.0", "2.0"].map(|job| (job.to_owned(), 1));
+    assert_eq!(times(&endpoint), BTreeMap::from(wanted));
 }
 
 #[test]
