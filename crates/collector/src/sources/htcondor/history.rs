@@ -504,7 +504,7 @@ mod tests {
         assert!(whole.knows("a.CANARY.example"));
         assert!(!whole.knows("a"));
         let before = whole.of("a.canary.example");
-        let list = jobs_of("a.canary.example", (0..5).rev());
+        let list = jobs_of("A.canary.example", (0..5).rev());
         let (new, _, reading) = read(&list, &before);
         assert_eq!(new, list[..2]);
         let b = whole.of("b");
