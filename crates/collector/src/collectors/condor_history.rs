@@ -121,8 +121,14 @@ impl CondorHistory {
             read(&mut reading, &mut passed, out).await?;
         }
         if reading.misses_all() {
+            let unread = match schedd.name() {
+                None => "rotated away unread (MAX_HISTORY_LOG, MAX_HISTORY_ROTATIONS)",
+                Some(_) => {
+                    "left unread, as the schedd looks at no more than HISTORY_HELPER_MAX_HISTORY, or rotated away (MAX_HISTORY_LOG, MAX_HISTORY_ROTATIONS)"
+                }
+            };
             warn!(
-                "condor_history: {label}no record that the last round read is there any more: others may have been rotated away unread (MAX_HISTORY_LOG, MAX_HISTORY_ROTATIONS)"
+                "condor_history: {label}no record that the last round read is there any more: others may have been {unread}"
             );
         }
         let recorded: Vec<u64> = reading.newest().to_vec();
@@ -173,7 +179,8 @@ impl CondorHistory {
     ) -> Result<(), CollectError> {
         let attributes = attributes(ATTRIBUTES, &self.options, false);
         let args = [&schedd.args()[..], &["-json", "-attributes", &attributes]].concat();
-        let mut jobs = query(cx, "condor_history", &args, cx.limits.total).await?;
+        let jobs = query(cx, "condor_history", &args, cx.limits.total).await?;
+        let mut jobs = jobs.labelled(schedd.label(cx));
         let owners = &self.excluded_owners;
         let mut reporter = Reporter::new("condor_history", owners, &self.options, schedd, cx);
         let mut last_known = out.mark();
@@ -182,6 +189,7 @@ impl CondorHistory {
                 Record::New if reported.contains(job.hash()) => {
                     passed.insert(job.hash());
                 }
+                Record::New if cx.sent.borrow().contains(&job.hash()) => {}
                 Record::New => {
                     if let Some(state) = self.reportable(&job) {
                         reporter.push_once(&job, state, out).await?;

@@ -97,7 +97,9 @@ impl CondorJobs {
         let attributes = attributes(ATTRIBUTES, &self.options, true);
         let asked = ["-all", "-json", "-attributes", &attributes];
         let args = [&schedd.args()[..], &asked].concat();
-        let mut jobs = query(cx, "condor_q", &args, cx.limits.silence).await?;
+        let jobs = query(cx, "condor_q", &args, cx.limits.silence).await?;
+        let mut jobs = jobs.labelled(schedd.label(cx));
+        let mut sent = Vec::new();
         let owners = &self.excluded_owners;
         let mut reporter = Reporter::new("condor_q", owners, &self.options, schedd, cx);
         while let Some(job) = jobs.next(Ad::job).await? {
@@ -108,6 +110,7 @@ impl CondorJobs {
                 && !(is_first && job.completed_before(cx.now, WINDOW))
             {
                 reporter.push_once(&job, FINISHED, out).await?;
+                sent.push(job.hash());
             }
         }
         reporter.end();
@@ -118,6 +121,7 @@ impl CondorJobs {
                 *self.shared.borrow_mut() = Some(cursor);
             }
         }
+        cx.sent.borrow_mut().extend(sent);
         Ok(())
     }
 }
