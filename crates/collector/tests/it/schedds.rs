@@ -107,6 +107,98 @@ fn a_schedd_that_hangs_costs_its_own_jobs_and_its_share_of_the_time() {
     assert_eq!(ids(&run), ["1.0", "2.0"]);
 }
 
+/// Many queues of a schedd that is slow at first, and another that waits for its turn.
+#[test]
+fn the_queues_of_a_schedd_share_its_time() {
+    let world = node();
+    for schedd in [A, B] {
+        let slow = match schedd {
+            A => "[ -e slept ] || { : > slept; /usr/bin/sleep 1.5; }; ",
+            _ => "",
+        };
+        let totals = r#"*totals*) echo '[{"Idle": 1, "Running": 0, "Held": 0}]';;"#;
+        let script = format!("{slow}case \"$*\" in {totals} esac");
+        does(&world, "condor_q", schedd, &script);
+    }
+    let queues = [
+        "-q", "a:", "-q", "b:", "-q", "c:", "-q", "d:", "-q", "e:", "-q", "f:",
+    ];
+    let args = [
+        &BOTH[..],
+        &queues,
+        &["--deadline", "12", "--no-queued-jobs"],
+    ]
+    .concat();
+    let run = world.print(&args).exits(0);
+    assert_eq!(run.documents().len(), 12);
+}
+
+/// The jobs are listed before all histories have been read, where that takes longer than `--silence`.
+#[test]
+fn a_job_that_leaves_between_the_two_lists_is_reported_once() {
+    let world = node();
+    let queue = list(B, &[(5, 4)], 0);
+    does(&world, "condor_q", B, &format!("{queue}\n: > listed"));
+    let waits = "for _ in 1 2 3 4 5 6 7 8 9; do [ -e listed ] || /usr/bin/sleep 1; done; /usr/bin/sleep 0.5; echo '['; echo ']'";
+    does(&world, "condor_history", A, waits);
+    lists(&world, "condor_history", B, &[(6, 4), (5, 4)]);
+    let run = world.print(&[&BOTH[..], &["--silence", "1"]].concat());
+    assert!(world.path("cwd/listed").exists());
+    let mut ids = ids(&run.exits(0));
+    ids.sort();
+    assert_eq!(ids, ["5.0", "6.0"]);
+}
+
+#[test]
+fn lines_of_the_log_name_the_schedd() {
+    let world = node();
+    let broken = list(A, &[(1, 2), (2, 2)], 0).replacen("Owner", "Nobody", 1);
+    for tool in ["condor_q", "condor_history"] {
+        does(&world, tool, A, &broken);
+    }
+    let run = world.print(&[&BOTH[..], &["-vv"]].concat()).exits(0);
+    run.says("WARN schedd a1.canary.example: 1 of 2 ads in the output of condor_q")
+        .says("WARN schedd a1.canary.example: 1 of 2 ads in the output of condor_history")
+        .says("DEBUG condor_q: schedd a1.canary.example: 1 jobs have no RemoteWallClockTime")
+        .says("INFO several --schedd without --job-details: jobs of two schedds with the same");
+    let run = world.print(&[&BOTH[..], &["-v", "--job-details"]].concat());
+    assert_eq!(run.lines_with("several --schedd"), 0, "{}", run.stderr);
+}
+
+#[test]
+fn a_history_that_ends_too_early_names_what_the_schedd_goes_by() {
+    let world = node();
+    let endpoint = Endpoint::start(Protocol::Http1, |_, _| Reply::ok());
+    for job in [1, 2] {
+        lists(&world, "condor_history", A, &[(job, 4)]);
+        let run = world.deliver(&endpoint, &["-b", "--schedd", A]).exits(0);
+        if job == 2 {
+            run.says("others may have been left unread, as the schedd looks at no more than HISTORY_HELPER_MAX_HISTORY");
+        }
+    }
+}
+
+/// A node of Slurm, and a cron line of HTCondor.
+#[test]
+fn what_is_of_htcondor_alone_does_not_become_slurm_in_silence() {
+    let mut world = World::new();
+    world.program("squeue", "echo asked >> asked; exit 97");
+    let run = world.print(&["-b", "--schedd", A]).exits(1);
+    run.says("condor_q");
+    assert!(!world.path("cwd/asked").exists());
+    for flags in [
+        &["--job-details"][..],
+        &["--no-queued-jobs"],
+        &["--runtime", "live"],
+    ] {
+        let run = world.print(&[&["-b"], flags].concat()).exits(1);
+        run.says("WARN --no-queued-jobs, --runtime and --job-details have no effect here: -b means Slurm on this node");
+    }
+    let run = world.print(&["-b"]).exits(1);
+    assert_eq!(run.lines_with("have no effect here"), 0, "{}", run.stderr);
+    assert!(world.path("cwd/asked").exists());
+}
+
 #[test]
 fn schedds_are_asked_one_after_the_other() {
     let world = node();
@@ -359,6 +451,18 @@ fn what_cannot_be_meant_is_one_sentence_and_names_no_host() {
                 "x.invalid",
             ],
             "two of the schedds have one name under -O",
+        ),
+        (
+            &[
+                "--schedd",
+                A,
+                "--schedd",
+                "b1.canary.example",
+                "--job-details",
+                "-O",
+                "x.invalid",
+            ],
+            "with its own -q and its own --state-dir",
         ),
     ] {
         let run = world.print(&[&["-b"], args].concat()).exits(2);

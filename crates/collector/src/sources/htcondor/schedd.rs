@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use afmetrics_document::PublishedHost;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
 use crate::context::Context;
 use crate::documents::Documents;
@@ -95,7 +95,7 @@ impl Schedds {
     }
 
     /// The same where each has to be asked several things, each of them a part. Where there are several
-    /// schedds, a part may take its share of the time that is left, so that one that hangs takes nothing
+    /// schedds, each may take its share of the time that is left, so that one that hangs takes nothing
     /// from the others.
     pub async fn each_of<T>(
         &self,
@@ -105,27 +105,28 @@ impl Schedds {
         read: impl AsyncFn(&Schedd, &T, &mut Documents) -> Result<(), CollectError>,
     ) -> Result<(), CollectError> {
         let begun = Instant::now();
-        let parts = self
-            .0
-            .iter()
-            .flat_map(|schedd| things.iter().map(move |thing| (schedd, thing)));
-        for ((schedd, thing), left) in parts.zip((1..=self.0.len() * things.len()).rev()) {
+        for (schedd, left) in self.0.iter().zip((1..=self.0.len()).rev()) {
             let rest = cx.limits.total.saturating_sub(begun.elapsed());
+            // Where there is one, the round itself watches the time.
             let share = schedd.is_one_of_several.then(|| share(rest, left));
-            out.part(async |out| {
-                let result = match share {
-                    // The round itself watches the time.
-                    None => read(schedd, thing, out).await,
-                    Some(share) => timeout(share, read(schedd, thing, out))
-                        .await
-                        .unwrap_or_else(|_| Err(took_too_long(share))),
-                };
-                result.map_err(|why| match schedd.published(cx) {
-                    Some(name) => why.of(&format!("schedd {}", name.as_str())),
-                    None => why,
+            let end = share.map(|share| (share, Instant::now() + share));
+            for thing in things {
+                out.part(async |out| {
+                    let result = match end {
+                        None => read(schedd, thing, out).await,
+                        // Not to be asked in vain.
+                        Some((share, end)) if Instant::now() >= end => Err(took_too_long(share)),
+                        Some((share, end)) => timeout_at(end, read(schedd, thing, out))
+                            .await
+                            .unwrap_or_else(|_| Err(took_too_long(share))),
+                    };
+                    result.map_err(|why| match schedd.published(cx) {
+                        Some(name) => why.of(&format!("schedd {}", name.as_str())),
+                        None => why,
+                    })
                 })
-            })
-            .await?;
+                .await?;
+            }
         }
         Ok(())
     }
