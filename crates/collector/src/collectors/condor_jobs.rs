@@ -84,7 +84,8 @@ impl CondorJobs {
         cx: &Context,
         out: &mut Documents,
     ) -> Result<(), CollectError> {
-        let name = schedd.cursor_name(CURSOR, schedd.shares_cursors(cx).await?);
+        let shares = schedd.shares_cursors(cx).await?;
+        let name = schedd.cursor_name(CURSOR, shares);
         let shared = self.shared.borrow().clone().filter(|_| name == CURSOR);
         let left = match shared {
             Some(cursor) => Left::Value(cursor),
@@ -92,7 +93,9 @@ impl CondorJobs {
         };
         let (is_first, mut completed) = match left {
             Left::Value(cursor) => (false, Completed::new(cursor)),
-            Left::Nothing | Left::Unusable => (true, Completed::default()),
+            // Earlier rounds may have read its history only (`--no-queued-jobs`).
+            Left::Nothing => (schedd.name().is_none() || !shares, Completed::default()),
+            Left::Unusable => (true, Completed::default()),
         };
         let attributes = attributes(ATTRIBUTES, &self.options, true);
         let asked = ["-all", "-json", "-attributes", &attributes];

@@ -325,17 +325,22 @@ fn a_schedd_goes_on_where_it_was_with_a_name_a_pool_or_none() {
 /// The first round with `--schedd` comes after a pause: the schedd is not new for that.
 #[test]
 fn a_job_that_was_done_in_a_pause_is_reported_though_its_schedd_has_a_name_now() {
-    let world = node();
     let endpoint = Endpoint::start(Protocol::Http1, |_, _| Reply::ok());
     let ca = endpoint.ca.path().to_str().unwrap();
     let to = ["-t", TOKEN, "-u", &endpoint.url, "--ca-file", ca];
-    does(&world, "condor_history", "local", &list(A, &[(1, 4)], 0));
-    world.run(&[&to[..], &["-b"]].concat()).exits(0);
-    lists(&world, "condor_history", A, &[(1, 4)]);
-    does(&world, "condor_q", A, &list(A, &[(2, 4)], 900));
-    world.run(&[&to[..], &BOTH].concat()).exits(0);
-    let wanted = ["1.0", "2.0"].map(|job| (job.to_owned(), 1));
-    assert_eq!(times(&endpoint), BTreeMap::from(wanted));
+    let mut wanted = BTreeMap::new();
+    // The cursor of the jobs is there, or that of the history only.
+    for (number, flags) in [(0, &["-b"][..]), (10, &["-b", "--no-queued-jobs"])] {
+        let world = node();
+        let left = [(number + 1, 4)];
+        does(&world, "condor_history", "local", &list(A, &left, 0));
+        world.run(&[&to[..], flags].concat()).exits(0);
+        lists(&world, "condor_history", A, &left);
+        does(&world, "condor_q", A, &list(A, &[(number + 2, 4)], 900));
+        world.run(&[&to[..], &BOTH].concat()).exits(0);
+        wanted.extend([1, 2].map(|job| (format!("{}.0", number + job), 1)));
+    }
+    assert_eq!(times(&endpoint), wanted);
 }
 
 #[test]
