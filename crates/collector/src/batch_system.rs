@@ -1,10 +1,10 @@
 //! What `-b` means on this node: HTCondor, as it always did, or Slurm where there is no `condor_q` but a
-//! `squeue`. Whether a program is on `PATH` is looked up, not tried: neither is run for it.
+//! `squeue` and no schedd of HTCondor is named. Whether a program is on `PATH` is looked up, not tried: neither is run for it.
 
 use std::ffi::OsStr;
 use std::os::unix::fs::PermissionsExt as _;
 
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::aside::aside;
 use crate::config::Config;
@@ -23,17 +23,31 @@ pub async fn settle(config: &mut Config) -> bool {
     if !config.batch {
         return false;
     }
-    let path = config.path.clone().unwrap_or_default();
+    if config.htcondor.schedds.names().next().is_some() {
+        // Then it is HTCondor that is meant, and a condor_q that is missing is an error.
+        return false;
+    }
+    // Without a PATH the system looks in these.
+    let path = config
+        .path
+        .clone()
+        .unwrap_or_else(|| "/bin:/usr/bin".into());
     let found = aside(config.limits.silence, move || find(&path)).await;
     match found.unwrap_or(Found::HtCondor) {
         Found::HtCondor => false,
         Found::Neither => !config.slurm,
         Found::Slurm => {
+            info!("-b means Slurm here: this node has squeue, and no condor_q on PATH");
             config.batch = false;
             config.slurm = true;
             if !config.queues.is_empty() {
                 warn!(
                     "-q has no effect here: -b means Slurm on this node, whose queues are its partitions"
+                );
+            }
+            if config.htcondor.changes_jobs() {
+                warn!(
+                    "--no-queued-jobs, --runtime and --job-details have no effect here: -b means Slurm on this node, and they are of HTCondor"
                 );
             }
             false

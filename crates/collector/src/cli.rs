@@ -194,8 +194,8 @@ pub struct Htcondor {
 pub enum QueueTotals {
     /// The schedd (`condor_q`)
     Jobs,
-    /// The ads of schedds and slots in the pool, up to 5 minutes old (`condor_status`): costs a schedd
-    /// nothing; needs --schedd, and queues without a constraint
+    /// The ads of schedds and slots in the pool, up to 5 minutes old, 11 where the schedd has died
+    /// (`condor_status`): costs a schedd nothing; needs --schedd, and queues without a constraint
     ScheddAd,
 }
 

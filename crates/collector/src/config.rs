@@ -321,6 +321,9 @@ impl Config {
             warnings.push("--schedd, --pool, --queue-totals, --no-queued-jobs, --runtime and --job-details have no effect without -b".to_owned());
         }
         let htcondor = Options::new(cli.htcondor, &queues, &publisher)?;
+        if cli.batch {
+            remarks.extend(htcondor.remark().map(str::to_owned));
+        }
 
         let target = if cli.debug {
             Target::Files

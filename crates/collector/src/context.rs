@@ -39,6 +39,9 @@ pub struct Context {
     /// The newest records that `condor_history` has met in this round, by the same hash: after a crash
     /// of the schedd such a job can be in the queue again.
     pub recorded: RefCell<HashSet<u64>>,
+    /// The jobs that `condor_jobs` has reported as done in this round, by the same hash: it begins before
+    /// `condor_history` has ended where that takes long, and one that leaves meanwhile is in both lists.
+    pub sent: RefCell<HashSet<u64>>,
     /// What `slurm_jobs` has counted in this round, if it could read the queue to its end.
     pub counted: RefCell<Option<Counts>>,
     /// The environment of Slurm's tools.

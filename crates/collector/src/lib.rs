@@ -281,6 +281,7 @@ async fn context(config: &Config) -> Result<Context, UnknownGroup> {
         state,
         passed: RefCell::default(),
         recorded: RefCell::default(),
+        sent: RefCell::default(),
         counted: RefCell::default(),
         for_slurm: config.for_slurm.clone(),
         has_no_batch_system: false,

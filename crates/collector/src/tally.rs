@@ -34,6 +34,11 @@ impl Tally {
 
     /// Judges the whole: some bad ones are worth a line, nothing but bad ones is a failure.
     pub fn verdict(self, program: &str, what: &str) -> Result<(), CollectError> {
+        self.verdict_of("", program, what)
+    }
+
+    /// The same; `label`: what stands before the line, where a program is asked about several of a kind.
+    pub fn verdict_of(self, label: &str, program: &str, what: &str) -> Result<(), CollectError> {
         let Some((line, why)) = self.first else {
             return Ok(());
         };
@@ -43,7 +48,7 @@ impl Tally {
             )));
         }
         warn!(
-            "{} of {} {what}s in the output of {program} could not be read and were left out; the first is on line {line}: {why}",
+            "{label}{} of {} {what}s in the output of {program} could not be read and were left out; the first is on line {line}: {why}",
             self.bad,
             self.bad + self.good
         );

@@ -197,7 +197,7 @@ pub const KINDS: &[Kind] = &[
                 "Runtime",
                 Type::Int,
                 "s",
-                "RemoteWallClockTime: the sum of the job's *past* runs, and so 0 for most running jobs, as the run that goes on is not in it; what went before the point is kept. With `--runtime live` a running, suspended or transferring_output job has the current run in it: the schedd's time less JobCurrentStartDate (or ShadowBday)",
+                "RemoteWallClockTime: the sum of the job's *past* runs, and so 0 for most running jobs, as the run that goes on is not in it; what went before the point is kept. With `--runtime live` a running, suspended or transferring_output job has the current run in it: the schedd's time less ShadowBday (JobCurrentStartDate where that is missing)",
             ),
             field(
                 "state",

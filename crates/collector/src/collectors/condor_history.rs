@@ -20,6 +20,7 @@
 //! that it ran for no time. So the whole list is asked for, and the tool is ended when all that is known
 //! has been met (`sources/htcondor/history.rs`): a few hundred records, 82 us each.
 
+use std::cell::RefCell;
 use std::collections::HashSet;
 
 use async_trait::async_trait;
@@ -30,7 +31,7 @@ use crate::context::Context;
 use crate::documents::Documents;
 use crate::error::CollectError;
 use crate::sources::htcondor::completed::{self, Completed};
-use crate::sources::htcondor::history::{Cursor, Reading, Record};
+use crate::sources::htcondor::history::{CURSOR, Cursor, Reading, Record};
 use crate::sources::htcondor::jobs::{Ad, FINISHED, Job, Reporter, attributes};
 use crate::sources::htcondor::options::Options;
 use crate::sources::htcondor::query;
@@ -50,6 +51,7 @@ pub const SPEC: Spec = Spec {
                 excluded_owners: config.excluded_owners.clone(),
                 removed: config.removed_jobs,
                 options: config.htcondor.clone(),
+                shared: RefCell::default(),
             }) as _
         })
     },
@@ -60,9 +62,10 @@ struct CondorHistory {
     /// Also jobs that somebody removed; the old script does not report them.
     removed: bool,
     options: Options,
+    /// The cursor of rounds without `--schedd`, as far as the schedds have been read that it knows.
+    shared: RefCell<Option<Cursor>>,
 }
 
-const CURSOR: &str = "condor_history";
 const ATTRIBUTES: &str = "GlobalJobId,Owner,ClusterId,ProcId,RemoteWallClockTime,JobStatus,CompletionDate,JobFinishedHookDone,EnteredCurrentStatus";
 
 #[async_trait(?Send)]
@@ -81,13 +84,18 @@ impl CondorHistory {
         cx: &Context,
         out: &mut Documents,
     ) -> Result<(), CollectError> {
-        let cursor = match schedd.cursor::<Cursor>(CURSOR, cx).await? {
-            (Left::Value(cursor), is_own) if is_own || cursor.knows(schedd.name()) => cursor,
-            _ => Cursor::default(),
-        };
-        let reported = match schedd.cursor(completed::CURSOR, cx).await? {
-            (Left::Value(cursor), _) => Completed::new(cursor),
-            (Left::Nothing | Left::Unusable, _) => Completed::default(),
+        let shares = schedd.shares_cursors(cx).await?;
+        let name = schedd.cursor_name(CURSOR, shares);
+        let mut cursor = self.cursor(&name, cx).await?;
+        let whole = (name == CURSOR).then(|| cursor.clone());
+        let among_others = schedd.name().zip(whole);
+        if let Some((schedd, whole)) = &among_others {
+            cursor = whole.of(schedd);
+        }
+        let reported = schedd.cursor_name(completed::CURSOR, shares);
+        let reported = match cx.cursor(&reported).await? {
+            Left::Value(cursor) => Completed::new(cursor),
+            Left::Nothing | Left::Unusable => Completed::default(),
         };
         let begin = out.mark();
         let label = schedd.label(cx);
@@ -113,20 +121,49 @@ impl CondorHistory {
             read(&mut reading, &mut passed, out).await?;
         }
         if reading.misses_all() {
+            let unread = match schedd.name() {
+                None => "rotated away unread (MAX_HISTORY_LOG, MAX_HISTORY_ROTATIONS)",
+                Some(_) => {
+                    "left unread, as the schedd looks at no more than HISTORY_HELPER_MAX_HISTORY, or rotated away (MAX_HISTORY_LOG, MAX_HISTORY_ROTATIONS)"
+                }
+            };
             warn!(
-                "condor_history: {label}no record that the last round read is there any more: others may have been rotated away unread (MAX_HISTORY_LOG, MAX_HISTORY_ROTATIONS)"
+                "condor_history: {label}no record that the last round read is there any more: others may have been {unread}"
             );
         }
         let recorded: Vec<u64> = reading.newest().to_vec();
         if cx.state.is_some()
             && let Some(cursor) = reading.cursor()
         {
-            out.advance(&schedd.cursor_name(CURSOR), &cursor)?;
+            let cursor = match among_others {
+                Some((schedd, mut whole)) => {
+                    whole.put(schedd, cursor);
+                    whole
+                }
+                None => cursor,
+            };
+            out.advance(&name, &cursor)?;
+            if name == CURSOR {
+                *self.shared.borrow_mut() = Some(cursor);
+            }
         }
         // Only now: had it failed, the next round would meet them again.
         cx.passed.borrow_mut().extend(passed);
         cx.recorded.borrow_mut().extend(recorded);
         Ok(())
+    }
+
+    /// The cursor of this name, as the schedds before this one have left it.
+    async fn cursor(&self, name: &str, cx: &Context) -> Result<Cursor, CollectError> {
+        if name == CURSOR
+            && let Some(cursor) = &*self.shared.borrow()
+        {
+            return Ok(cursor.clone());
+        }
+        Ok(match cx.cursor(name).await? {
+            Left::Value(cursor) => cursor,
+            Left::Nothing | Left::Unusable => Cursor::default(),
+        })
     }
 
     /// Reads as far as anything is new. The tool may be silent as long as it may take at all: where it
@@ -142,7 +179,8 @@ impl CondorHistory {
     ) -> Result<(), CollectError> {
         let attributes = attributes(ATTRIBUTES, &self.options, false);
         let args = [&schedd.args()[..], &["-json", "-attributes", &attributes]].concat();
-        let mut jobs = query(cx, "condor_history", &args, cx.limits.total).await?;
+        let jobs = query(cx, "condor_history", &args, cx.limits.total).await?;
+        let mut jobs = jobs.labelled(schedd.label(cx));
         let owners = &self.excluded_owners;
         let mut reporter = Reporter::new("condor_history", owners, &self.options, schedd, cx);
         let mut last_known = out.mark();
@@ -151,6 +189,7 @@ impl CondorHistory {
                 Record::New if reported.contains(job.hash()) => {
                     passed.insert(job.hash());
                 }
+                Record::New if cx.sent.borrow().contains(&job.hash()) => {}
                 Record::New => {
                     if let Some(state) = self.reportable(&job) {
                         reporter.push_once(&job, state, out).await?;

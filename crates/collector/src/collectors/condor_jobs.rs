@@ -20,13 +20,15 @@
 //! looks here whether it was sent. After a crash of the schedd it can be here again though the history
 //! has it: then it is kept in mind, and not sent.
 
+use std::cell::RefCell;
+
 use async_trait::async_trait;
 
 use super::{After, Collector, Spec};
 use crate::context::Context;
 use crate::documents::Documents;
 use crate::error::CollectError;
-use crate::sources::htcondor::completed::{CURSOR, Completed};
+use crate::sources::htcondor::completed::{CURSOR, Completed, Cursor};
 use crate::sources::htcondor::jobs::{Ad, FINISHED, Reporter, WINDOW, attributes};
 use crate::sources::htcondor::options::Options;
 use crate::sources::htcondor::query;
@@ -50,6 +52,7 @@ pub const SPEC: Spec = Spec {
             Box::new(CondorJobs {
                 excluded_owners: config.excluded_owners.clone(),
                 options: config.htcondor.clone(),
+                shared: RefCell::default(),
             }) as _
         })
     },
@@ -58,6 +61,8 @@ pub const SPEC: Spec = Spec {
 struct CondorJobs {
     excluded_owners: Vec<String>,
     options: Options,
+    /// The cursor of rounds without `--schedd`, as the schedds that it knows have left it.
+    shared: RefCell<Option<Cursor>>,
 }
 
 /// What every job has, and when it was done. A job that is not done has no CompletionDate, so this costs nothing.
@@ -79,15 +84,25 @@ impl CondorJobs {
         cx: &Context,
         out: &mut Documents,
     ) -> Result<(), CollectError> {
-        // One that is not its own names jobs that were reported, and does not say that it was read before.
-        let (is_first, mut completed) = match schedd.cursor(CURSOR, cx).await? {
-            (Left::Value(cursor), is_own) => (!is_own, Completed::new(cursor)),
-            (Left::Nothing | Left::Unusable, _) => (true, Completed::default()),
+        let shares = schedd.shares_cursors(cx).await?;
+        let name = schedd.cursor_name(CURSOR, shares);
+        let shared = self.shared.borrow().clone().filter(|_| name == CURSOR);
+        let left = match shared {
+            Some(cursor) => Left::Value(cursor),
+            None => cx.cursor(&name).await?,
+        };
+        let (is_first, mut completed) = match left {
+            Left::Value(cursor) => (false, Completed::new(cursor)),
+            // Earlier rounds may have read its history only (`--no-queued-jobs`).
+            Left::Nothing => (schedd.name().is_none() || !shares, Completed::default()),
+            Left::Unusable => (true, Completed::default()),
         };
         let attributes = attributes(ATTRIBUTES, &self.options, true);
         let asked = ["-all", "-json", "-attributes", &attributes];
         let args = [&schedd.args()[..], &asked].concat();
-        let mut jobs = query(cx, "condor_q", &args, cx.limits.silence).await?;
+        let jobs = query(cx, "condor_q", &args, cx.limits.silence).await?;
+        let mut jobs = jobs.labelled(schedd.label(cx));
+        let mut sent = Vec::new();
         let owners = &self.excluded_owners;
         let mut reporter = Reporter::new("condor_q", owners, &self.options, schedd, cx);
         while let Some(job) = jobs.next(Ad::job).await? {
@@ -98,13 +113,18 @@ impl CondorJobs {
                 && !(is_first && job.completed_before(cx.now, WINDOW))
             {
                 reporter.push_once(&job, FINISHED, out).await?;
+                sent.push(job.hash());
             }
         }
         reporter.end();
         if cx.state.is_some() {
             let cursor = completed.cursor(cx.unix_seconds(), &cx.passed.borrow());
-            out.advance(&schedd.cursor_name(CURSOR), &cursor)?;
+            out.advance(&name, &cursor)?;
+            if name == CURSOR && schedd.name().is_some() {
+                *self.shared.borrow_mut() = Some(cursor);
+            }
         }
+        cx.sent.borrow_mut().extend(sent);
         Ok(())
     }
 }

@@ -155,7 +155,8 @@ impl Totals {
 
 async fn totals(queue: &Queue, schedd: &Schedd, cx: &Context) -> Result<Count, CollectError> {
     let args = args(schedd, &["-all", "-totals", "-json"], queue);
-    let mut ads = query(cx, "condor_q", &args, cx.limits.silence).await?;
+    let ads = query(cx, "condor_q", &args, cx.limits.silence).await?;
+    let mut ads = ads.labelled(schedd.label(cx));
     let mut sum: Option<Count> = None;
     // One object for each schedd that was asked.
     while let Some(count) = ads.next(Totals::count).await? {
@@ -208,15 +209,18 @@ async fn allocated(
     const ATTRIBUTES: &str = "CpusProvisioned,MemoryProvisioned,JobStatus";
     let asked = ["-all", "-run", "-json", "-attributes", ATTRIBUTES];
     let args = args(schedd, &asked, queue);
-    let mut ads = query(cx, "condor_q", &args, cx.limits.silence).await?;
+    let ads = query(cx, "condor_q", &args, cx.limits.silence).await?;
+    let mut ads = ads.labelled(schedd.label(cx));
     let mut sum = Allocated::default();
     while let Some(job) = ads.next(Ok::<Running, _>).await? {
         sum.add(&job);
     }
     if sum.incomplete > 0 {
         debug!(
-            "queue {}: {} running jobs lack CpusProvisioned or MemoryProvisioned; what is missing counts 0",
-            queue.name, sum.incomplete
+            "{}queue {}: {} running jobs lack CpusProvisioned or MemoryProvisioned; what is missing counts 0",
+            schedd.label(cx),
+            queue.name,
+            sum.incomplete
         );
     }
     Ok(sum)

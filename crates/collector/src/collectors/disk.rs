@@ -314,6 +314,7 @@ tank/data /tank zfs rw 0 0
             state: None,
             passed: std::cell::RefCell::default(),
             recorded: std::cell::RefCell::default(),
+            sent: std::cell::RefCell::default(),
             counted: std::cell::RefCell::default(),
             for_slurm: Vec::new(),
             has_no_batch_system: false,

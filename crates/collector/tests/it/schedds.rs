@@ -41,6 +41,11 @@ fn does(world: &World, tool: &str, schedd: &str, script: &str) {
 
 /// What a tool lists; `jobs`: the number, and the status.
 fn lists(world: &World, tool: &str, schedd: &str, jobs: &[(u64, u64)]) {
+    does(world, tool, schedd, &list(schedd, jobs, 0));
+}
+
+/// The same of jobs that name this schedd and were done so many seconds ago.
+fn list(schedd: &str, jobs: &[(u64, u64)], ago: u64) -> String {
     #[expect(
         clippy::disallowed_methods,
         reason = "the program that is tested looks at the same clock"
@@ -48,7 +53,8 @@ fn lists(world: &World, tool: &str, schedd: &str, jobs: &[(u64, u64)]) {
     let now = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap()
-        .as_secs();
+        .as_secs()
+        - ago;
     let ads: Vec<String> = jobs
         .iter()
         .map(|(job, status)| {
@@ -59,12 +65,7 @@ fn lists(world: &World, tool: &str, schedd: &str, jobs: &[(u64, u64)]) {
         })
         .collect();
     let list = format!("[\n{}]\n", ads.join(",\n"));
-    does(
-        world,
-        tool,
-        schedd,
-        &format!("/usr/bin/cat <<'LIST'\n{list}LIST"),
-    );
+    format!("/usr/bin/cat <<'LIST'\n{list}LIST\n")
 }
 
 const A: &str = "a1.canary.example";
@@ -104,6 +105,98 @@ fn a_schedd_that_hangs_costs_its_own_jobs_and_its_share_of_the_time() {
         );
     }
     assert_eq!(ids(&run), ["1.0", "2.0"]);
+}
+
+/// Many queues of a schedd that is slow at first, and another that waits for its turn.
+#[test]
+fn the_queues_of_a_schedd_share_its_time() {
+    let world = node();
+    for schedd in [A, B] {
+        let slow = match schedd {
+            A => "[ -e slept ] || { : > slept; /usr/bin/sleep 1.5; }; ",
+            _ => "",
+        };
+        let totals = r#"*totals*) echo '[{"Idle": 1, "Running": 0, "Held": 0}]';;"#;
+        let script = format!("{slow}case \"$*\" in {totals} esac");
+        does(&world, "condor_q", schedd, &script);
+    }
+    let queues = [
+        "-q", "a:", "-q", "b:", "-q", "c:", "-q", "d:", "-q", "e:", "-q", "f:",
+    ];
+    let args = [
+        &BOTH[..],
+        &queues,
+        &["--deadline", "12", "--no-queued-jobs"],
+    ]
+    .concat();
+    let run = world.print(&args).exits(0);
+    assert_eq!(run.documents().len(), 12);
+}
+
+/// The jobs are listed before all histories have been read, where that takes longer than `--silence`.
+#[test]
+fn a_job_that_leaves_between_the_two_lists_is_reported_once() {
+    let world = node();
+    let queue = list(B, &[(5, 4)], 0);
+    does(&world, "condor_q", B, &format!("{queue}\n: > listed"));
+    let waits = "for _ in 1 2 3 4 5 6 7 8 9; do [ -e listed ] || /usr/bin/sleep 1; done; /usr/bin/sleep 0.5; echo '['; echo ']'";
+    does(&world, "condor_history", A, waits);
+    lists(&world, "condor_history", B, &[(6, 4), (5, 4)]);
+    let run = world.print(&[&BOTH[..], &["--silence", "1"]].concat());
+    assert!(world.path("cwd/listed").exists());
+    let mut ids = ids(&run.exits(0));
+    ids.sort();
+    assert_eq!(ids, ["5.0", "6.0"]);
+}
+
+#[test]
+fn lines_of_the_log_name_the_schedd() {
+    let world = node();
+    let broken = list(A, &[(1, 2), (2, 2)], 0).replacen("Owner", "Nobody", 1);
+    for tool in ["condor_q", "condor_history"] {
+        does(&world, tool, A, &broken);
+    }
+    let run = world.print(&[&BOTH[..], &["-vv"]].concat()).exits(0);
+    run.says("WARN schedd a1.canary.example: 1 of 2 ads in the output of condor_q")
+        .says("WARN schedd a1.canary.example: 1 of 2 ads in the output of condor_history")
+        .says("DEBUG condor_q: schedd a1.canary.example: 1 jobs have no RemoteWallClockTime")
+        .says("INFO several --schedd without --job-details: jobs of two schedds with the same");
+    let run = world.print(&[&BOTH[..], &["-v", "--job-details"]].concat());
+    assert_eq!(run.lines_with("several --schedd"), 0, "{}", run.stderr);
+}
+
+#[test]
+fn a_history_that_ends_too_early_names_what_the_schedd_goes_by() {
+    let world = node();
+    let endpoint = Endpoint::start(Protocol::Http1, |_, _| Reply::ok());
+    for job in [1, 2] {
+        lists(&world, "condor_history", A, &[(job, 4)]);
+        let run = world.deliver(&endpoint, &["-b", "--schedd", A]).exits(0);
+        if job == 2 {
+            run.says("others may have been left unread, as the schedd looks at no more than HISTORY_HELPER_MAX_HISTORY");
+        }
+    }
+}
+
+/// A node of Slurm, and a cron line of HTCondor.
+#[test]
+fn what_is_of_htcondor_alone_does_not_become_slurm_in_silence() {
+    let mut world = World::new();
+    world.program("squeue", "echo asked >> asked; exit 97");
+    let run = world.print(&["-b", "--schedd", A]).exits(1);
+    run.says("condor_q");
+    assert!(!world.path("cwd/asked").exists());
+    for flags in [
+        &["--job-details"][..],
+        &["--no-queued-jobs"],
+        &["--runtime", "live"],
+    ] {
+        let run = world.print(&[&["-b"], flags].concat()).exits(1);
+        run.says("WARN --no-queued-jobs, --runtime and --job-details have no effect here: -b means Slurm on this node");
+    }
+    let run = world.print(&["-b"]).exits(1);
+    assert_eq!(run.lines_with("have no effect here"), 0, "{}", run.stderr);
+    assert!(world.path("cwd/asked").exists());
 }
 
 #[test]
@@ -164,22 +257,90 @@ fn each_schedd_goes_on_where_it_was_whatever_becomes_of_the_others() {
         lists(&world, "condor_history", schedd, &left);
     }
     round(&BOTH).exits(0);
-    let mut times: BTreeMap<String, usize> = BTreeMap::new();
-    for document in endpoint
-        .requests()
-        .iter()
-        .flat_map(|request| request.documents())
-    {
-        *times
-            .entry(document["Id"].as_str().unwrap().to_owned())
-            .or_default() += 1;
-    }
     // Once of A and once of B, whose history has the same numbers.
     let wanted = [1, 9, 10, 11, 12, 13].map(|job| (format!("{job}.0"), 2));
-    assert_eq!(times, BTreeMap::from(wanted));
+    assert_eq!(times(&endpoint), BTreeMap::from(wanted));
     for file in world.names("state/cursors") {
         assert!(!file.contains("canary"), "{file}");
     }
+}
+
+/// How often each job was delivered.
+fn times(endpoint: &Endpoint) -> BTreeMap<String, usize> {
+    let requests = endpoint.requests();
+    let documents = requests.iter().flat_map(|request| request.documents());
+    documents.fold(BTreeMap::new(), |mut times, document| {
+        let id = document["Id"].as_str().unwrap().to_owned();
+        *times.entry(id).or_default() += 1;
+        times
+    })
+}
+
+/// Rounds without `--schedd` of two nodes that share a state folder, rounds with it, and with a pool, in turn.
+#[test]
+fn a_schedd_goes_on_where_it_was_with_a_name_a_pool_or_none() {
+    let world = node();
+    let endpoint = Endpoint::start(Protocol::Http1, |_, _| Reply::ok());
+    let ca = endpoint.ca.path().to_str().unwrap();
+    let to = ["-t", TOKEN, "-u", &endpoint.url, "--ca-file", ca];
+    let pool = [&BOTH[..], &["--pool", "cm.canary.example"]].concat();
+    let rounds: [(&[&str], &str); 8] = [
+        (&["-b"], A),
+        (&["-b"], B),
+        (&BOTH, A),
+        (&pool, A),
+        (&["-b"], A),
+        (&["-b"], B),
+        (&pool[..], B),
+        (&["-b"], A),
+    ];
+    let mut wanted = BTreeMap::new();
+    let mut of: BTreeMap<_, (Vec<_>, Vec<_>)> = BTreeMap::new();
+    for (number, (args, local)) in (0..).zip(rounds) {
+        for (schedd, first) in [(A, 100), (B, 300)] {
+            let (left, stay) = of.entry(schedd).or_default();
+            left.insert(0, (first + number, 4));
+            stay.push((first + 100 + number, 4));
+            lists(&world, "condor_history", schedd, left);
+            lists(&world, "condor_q", schedd, stay);
+            if local == schedd {
+                does(&world, "condor_history", "local", &list(schedd, left, 0));
+                does(&world, "condor_q", "local", &list(schedd, stay, 0));
+            }
+            let ids = [first + number, first + 100 + number];
+            wanted.extend(ids.map(|job| (format!("{job}.0"), 1)));
+        }
+        world.run(&[&to[..], args].concat()).exits(0);
+    }
+    // Those that stayed leave.
+    for (schedd, (mut left, stay)) in of {
+        left.splice(0..0, stay);
+        lists(&world, "condor_history", schedd, &left);
+        lists(&world, "condor_q", schedd, &[]);
+    }
+    world.run(&[&to[..], &pool].concat()).exits(0);
+    assert_eq!(times(&endpoint), wanted);
+}
+
+/// The first round with `--schedd` comes after a pause: the schedd is not new for that.
+#[test]
+fn a_job_that_was_done_in_a_pause_is_reported_though_its_schedd_has_a_name_now() {
+    let endpoint = Endpoint::start(Protocol::Http1, |_, _| Reply::ok());
+    let ca = endpoint.ca.path().to_str().unwrap();
+    let to = ["-t", TOKEN, "-u", &endpoint.url, "--ca-file", ca];
+    let mut wanted = BTreeMap::new();
+    // The cursor of the jobs is there, or that of the history only.
+    for (number, flags) in [(0, &["-b"][..]), (10, &["-b", "--no-queued-jobs"])] {
+        let world = node();
+        let left = [(number + 1, 4)];
+        does(&world, "condor_history", "local", &list(A, &left, 0));
+        world.run(&[&to[..], flags].concat()).exits(0);
+        lists(&world, "condor_history", A, &left);
+        does(&world, "condor_q", A, &list(A, &[(number + 2, 4)], 900));
+        world.run(&[&to[..], &BOTH].concat()).exits(0);
+        wanted.extend([1, 2].map(|job| (format!("{}.0", number + job), 1)));
+    }
+    assert_eq!(times(&endpoint), wanted);
 }
 
 #[test]
@@ -295,6 +456,18 @@ fn what_cannot_be_meant_is_one_sentence_and_names_no_host() {
                 "x.invalid",
             ],
             "two of the schedds have one name under -O",
+        ),
+        (
+            &[
+                "--schedd",
+                A,
+                "--schedd",
+                "b1.canary.example",
+                "--job-details",
+                "-O",
+                "x.invalid",
+            ],
+            "with its own -q and its own --state-dir",
         ),
     ] {
         let run = world.print(&[&["-b"], args].concat()).exits(2);

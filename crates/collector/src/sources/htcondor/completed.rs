@@ -16,7 +16,7 @@ const WAIT: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 /// What earlier rounds have seen. Keys are hashes, as there may be a million: 8 bytes in memory, 16 in
 /// the file.
-#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {
     /// Jobs that are done and were in the queue.
     finished: Keys,

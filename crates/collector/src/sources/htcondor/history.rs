@@ -27,6 +27,8 @@ use serde::{Deserialize, Serialize};
 use super::jobs::WINDOW;
 use crate::sources::keys::{Keys, hash};
 
+/// The cursor of `condor_history`.
+pub const CURSOR: &str = "condor_history";
 /// How many of the newest records a cursor names. As many as a schedd may record once more after a crash,
 /// and more than may stand in front of a file that was missed.
 pub const OVERLAP: usize = 500;
@@ -64,8 +66,24 @@ pub enum Record {
 
 impl Cursor {
     /// Whether the history of the schedd of this name was read.
-    pub fn knows(&self, name: Option<&str>) -> bool {
-        name.is_some_and(|name| self.schedds.contains_key(&key_of(name)))
+    pub fn knows(&self, name: &str) -> bool {
+        self.schedds.contains_key(&key_of(name))
+    }
+
+    /// How far that schedd was read, and no other.
+    #[must_use]
+    pub fn of(&self, name: &str) -> Self {
+        let entry = self.schedds.get_key_value(&key_of(name));
+        let schedds = entry.map(|(name, read)| (name.clone(), read.clone()));
+        Self {
+            schedds: schedds.into_iter().collect(),
+        }
+    }
+
+    /// Goes on where that schedd was read now.
+    pub fn put(&mut self, name: &str, now: Self) {
+        let newest = now.schedds.into_values().max_by_key(|read| read.read_at);
+        self.schedds.extend(newest.map(|read| (key_of(name), read)));
     }
 }
 
@@ -111,8 +129,9 @@ fn schedd(key: &str) -> String {
     key_of(key.split_once('#').map_or("", |(name, _)| name))
 }
 
+/// HTCondor does not tell large letters from small ones in such names.
 fn key_of(schedd: &str) -> String {
-    format!("{:016x}", hash(schedd))
+    format!("{:016x}", hash(&schedd.to_ascii_lowercase()))
 }
 
 impl Known {
@@ -475,6 +494,24 @@ mod tests {
             assert_eq!(after.schedds.len(), 1);
             before = after;
         }
+    }
+
+    /// A cursor of rounds without `--schedd`, in a round with it.
+    #[test]
+    fn the_schedds_of_a_cursor_go_on_each_for_itself() {
+        let mut whole = cursor(jobs_of("A.canary.example", 0..3));
+        whole.schedds.extend(cursor(jobs_of("b", 0..3)).schedds);
+        assert!(whole.knows("a.CANARY.example"));
+        assert!(!whole.knows("a"));
+        let before = whole.of("a.canary.example");
+        let list = jobs_of("A.canary.example", (0..5).rev());
+        let (new, _, reading) = read(&list, &before);
+        assert_eq!(new, list[..2]);
+        let b = whole.of("b");
+        whole.put("a.canary.example", reading.cursor().unwrap());
+        assert_eq!(whole.schedds.len(), 2);
+        assert_eq!(whole.of("b"), b);
+        assert_eq!(read(&list, &whole).0, [""; 0]);
     }
 
     #[test]

@@ -138,15 +138,16 @@ impl<'a> Reporter<'a> {
 
     /// Says what the documents do not.
     pub fn end(self) {
+        let label = self.schedd.label(self.cx);
         if self.without_start > 0 {
             debug!(
-                "{}: {} running jobs have neither JobCurrentStartDate nor ShadowBday; their Runtime is that of past runs",
+                "{}: {label}{} running jobs have neither ShadowBday nor JobCurrentStartDate; their Runtime is that of past runs",
                 self.program, self.without_start
             );
         }
         if self.without_runtime > 0 {
             debug!(
-                "{}: {} jobs have no RemoteWallClockTime; their Runtime is 0",
+                "{}: {label}{} jobs have no RemoteWallClockTime; their Runtime is 0",
                 self.program, self.without_runtime
             );
         }
@@ -280,8 +281,9 @@ impl Ad {
             ended: time(self.job_finished_hook_done)
                 .or(time(self.completion_date))
                 .or(time(self.entered_current_status)),
-            // A crash of the schedd sets ShadowBday anew, in the middle of a run.
-            started: time(self.job_current_start_date).or(time(self.shadow_bday)),
+            // HTCondor's own sum grows from ShadowBday on, too. After a restart of the schedd a run goes on
+            // with a new shadow, and what it ran before is in the sum; JobCurrentStartDate stays.
+            started: time(self.shadow_bday).or(time(self.job_current_start_date)),
             server_time: time(self.server_time),
             details,
         })
@@ -434,10 +436,10 @@ mod tests {
     }
 
     #[test]
-    fn the_run_that_goes_on_began_when_the_job_did() {
+    fn the_run_that_goes_on_counts_since_its_shadow_began() {
         for (rest, started) in [
-            (r#""JobCurrentStartDate": 5, "ShadowBday": 9"#, Some(5)),
-            (r#""JobCurrentStartDate": 0, "ShadowBday": 9"#, Some(9)),
+            (r#""JobCurrentStartDate": 5, "ShadowBday": 9"#, Some(9)),
+            (r#""JobCurrentStartDate": 5, "ShadowBday": 0"#, Some(5)),
             (r#""ShadowBday": null"#, None),
         ] {
             assert_eq!(job(rest).started, started, "{rest}");

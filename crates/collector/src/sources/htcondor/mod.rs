@@ -61,6 +61,8 @@ pub async fn query<'a, T: DeserializeOwned>(
         ),
         splitter: Splitter::default(),
         tally: Tally::default(),
+        left_out: 0,
+        label: String::new(),
         of: PhantomData,
     })
 }
@@ -81,10 +83,34 @@ pub struct Ads<'a, T> {
     running: Option<Running<'a>>,
     splitter: Splitter,
     tally: Tally,
+    left_out: u64,
+    /// What stands before a line of the log about them.
+    label: String,
     of: PhantomData<T>,
 }
 
 impl<T: DeserializeOwned> Ads<'_, T> {
+    /// Names the schedd in the lines of the log.
+    pub fn labelled(mut self, label: String) -> Self {
+        self.label = label;
+        self
+    }
+
+    /// How many could not be read so far.
+    pub fn left_out(&self) -> u64 {
+        self.left_out
+    }
+
+    fn bad(&mut self, line: u64, why: &'static str) {
+        self.left_out += 1;
+        self.tally.bad(line, why);
+    }
+
+    fn verdict(&mut self) -> Result<(), CollectError> {
+        let tally = std::mem::take(&mut self.tally);
+        tally.verdict_of(&self.label, self.program, "ad")
+    }
+
     /// The next ad, as what `usable` makes of it; `None` at the end of a list that ended well.
     /// What is no ad, or is refused by `usable` with a reason, is counted and left out.
     pub async fn next<U>(
@@ -93,7 +119,7 @@ impl<T: DeserializeOwned> Ads<'_, T> {
     ) -> Result<Option<U>, CollectError> {
         loop {
             match self.splitter.next() {
-                Some(Piece::Junk { line, why }) => self.tally.bad(line, why),
+                Some(Piece::Junk { line, why }) => self.bad(line, why),
                 Some(Piece::Object { line, range }) => {
                     let text = String::from_utf8_lossy(self.splitter.bytes(range));
                     match serde_json::from_str(&text)
@@ -104,7 +130,7 @@ impl<T: DeserializeOwned> Ads<'_, T> {
                             self.tally.good();
                             return Ok(Some(ad));
                         }
-                        Err(why) => self.tally.bad(line, why),
+                        Err(why) => self.bad(line, why),
                     }
                 }
                 None => {
@@ -129,7 +155,7 @@ impl<T: DeserializeOwned> Ads<'_, T> {
     /// Ends the tool before the end of its list, as enough was read: no failure. What was read is judged.
     pub fn stop(mut self) -> Result<(), CollectError> {
         self.running = None;
-        std::mem::take(&mut self.tally).verdict(self.program, "ad")
+        self.verdict()
     }
 
     /// Judges the whole once it is there: the exit status first, as it explains the rest.
@@ -143,7 +169,7 @@ impl<T: DeserializeOwned> Ads<'_, T> {
         if self.splitter.is_hollow() {
             return Err(self.malformed("is neither empty nor a list"));
         }
-        std::mem::take(&mut self.tally).verdict(self.program, "ad")
+        self.verdict()
     }
 
     fn malformed(&self, what: &str) -> CollectError {

@@ -43,9 +43,9 @@ impl Options {
         let count = published.len();
         published.sort_by(|a, b| a.as_str().cmp(b.as_str()));
         published.dedup();
-        if !queues.is_empty() && published.len() < count {
+        if (!queues.is_empty() || asked.job_details) && published.len() < count {
             bail!(
-                "two of the schedds have one name under -O or -o, and so would their queues: leave -q out, or run a round for each schedd, with its own -q"
+                "two of the schedds have one name under -O or -o, and so would their queues (-q) and jobs (--job-details): leave these out, or run a round for each schedd, with its own -q and its own --state-dir"
             );
         }
         Ok(Options {
@@ -55,5 +55,18 @@ impl Options {
             live_runtime: asked.runtime == Runtime::Live,
             job_details: asked.job_details,
         })
+    }
+
+    /// What is worth knowing though nothing is wrong.
+    pub fn remark(&self) -> Option<&'static str> {
+        let is_mixed = !self.job_details && self.schedds.names().nth(1).is_some();
+        is_mixed.then_some(
+            "several --schedd without --job-details: jobs of two schedds with the same user and Id are one to a receiver",
+        )
+    }
+
+    /// Whether jobs are asked for in another way than ever.
+    pub fn changes_jobs(&self) -> bool {
+        self.no_queued_jobs || self.live_runtime || self.job_details
     }
 }

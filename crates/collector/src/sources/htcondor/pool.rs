@@ -19,7 +19,8 @@
 //! What surprised us: TotalRunningJobs counts suspended jobs, too, which `condor_q -totals` does not. No ad
 //! of a schedd or a submitter says how much memory its jobs have, and WeightedRunningJobs is cores only
 //! where SLOT_WEIGHT says so; so both sums are those of slots. The ad of a schedd that hangs or has crashed
-//! stays where it is for 15 minutes. A pool without an ad of that kind is no output at all.
+//! stays where it is for 15 minutes, and one that came back with another address has two meanwhile. A pool
+//! without an ad of that kind is no output at all.
 
 use std::collections::HashMap;
 
@@ -30,8 +31,9 @@ use super::{Number, Text, query};
 use crate::context::Context;
 use crate::error::CollectError;
 
-/// A schedd renews its ad every 5 minutes, and the pool drops it after 15, unless configured otherwise.
-const STALE: i64 = 900;
+/// A schedd renews its ad every 5 minutes, unless configured otherwise: it has missed two, with a minute
+/// for being late. The pool drops it after 15 only.
+const STALE: i64 = 660;
 
 /// What a pool says, at one time.
 #[derive(Debug, Default)]
@@ -39,6 +41,8 @@ pub struct Pool {
     /// By the schedd's name in small letters.
     schedds: HashMap<String, Ad>,
     allocated: HashMap<String, Allocated>,
+    /// Slots that run a job and of which it is not known whose, or how large they are.
+    unreadable: u64,
 }
 
 /// A queue, counted.
@@ -96,7 +100,7 @@ impl Pool {
         .concat();
         let mut ads = query(cx, "condor_status", &args, cx.limits.silence).await?;
         while let Some((name, ad)) = ads.next(Ad::named).await? {
-            pool.schedds.insert(name, ad);
+            pool.add(name, ad);
         }
         let args = [
             &pool_args[..],
@@ -109,14 +113,23 @@ impl Pool {
             sum.cores = sum.cores.saturating_add(slot.cores);
             sum.mem = sum.mem.saturating_add(slot.mem);
         }
+        pool.unreadable = slots.left_out();
         Ok(pool)
+    }
+
+    /// Of two ads of one name the newer one counts.
+    fn add(&mut self, name: String, ad: Ad) {
+        let other = self.schedds.get(&name);
+        if other.is_none_or(|other| other.last_heard_from.0 <= ad.last_heard_from.0) {
+            self.schedds.insert(name, ad);
+        }
     }
 
     /// The jobs of a schedd. `now`: seconds since 1970.
     pub fn counted(&self, schedd: &str, now: u64) -> Result<Counted, CollectError> {
         let name = schedd.to_ascii_lowercase();
         let ad = self.schedds.get(&name).ok_or_else(|| {
-            CollectError::Misnamed(
+            CollectError::Failed(
                 "the pool has no ad of it: it is down, or has another name (--queue-totals schedd-ad needs the name in full, as condor_status -schedd prints it)".to_owned(),
             )
         })?;
@@ -131,6 +144,12 @@ impl Pool {
             )));
         }
         let in_slots = running.saturating_sub(ad.total_local_jobs_running.0.unwrap_or(0));
+        if in_slots > 0 && self.unreadable > 0 {
+            return Err(CollectError::Failed(format!(
+                "{} slots of the pool run a job and do not say of which schedd (RemoteScheddName) or with how much (Cpus, Memory), so what its {in_slots} jobs have been given is not known; if this goes on, use --queue-totals jobs",
+                self.unreadable
+            )));
+        }
         let allocated = match self.allocated.get(&name) {
             Some(allocated) => *allocated,
             None if in_slots <= 0 => Allocated::default(),
@@ -206,7 +225,7 @@ mod tests {
         let (name, ad) = serde_json::from_value::<Ad>(ad).unwrap().named().unwrap();
         let mut pool = Pool {
             schedds: HashMap::from([(name, ad)]),
-            allocated: HashMap::new(),
+            ..Pool::default()
         };
         for slot in slots {
             let slot: Slot = serde_json::from_value(slot.clone()).unwrap();
@@ -253,6 +272,38 @@ mod tests {
     }
 
     #[test]
+    fn a_slot_that_does_not_say_whose_it_is_may_be_of_any_schedd_that_has_jobs_in_slots() {
+        let slot = json!({"RemoteScheddName": "a.canary.example", "Cpus": 2, "Memory": 1536});
+        let mut pool = pool(ad(json!({})), &[slot]);
+        pool.unreadable = 3;
+        let said = pool.counted("a.canary.example", NOW).unwrap_err();
+        let wanted = "3 slots of the pool run a job and do not say of which schedd";
+        assert!(said.to_string().contains(wanted), "{said}");
+        let idle = ad(json!({"TotalRunningJobs": 0}));
+        let (name, ad) = serde_json::from_value::<Ad>(idle).unwrap().named().unwrap();
+        pool.schedds.insert(name, ad);
+        assert!(pool.counted("a.canary.example", NOW).is_ok());
+    }
+
+    /// A schedd that came back with another address has two ads, until the pool drops the older one.
+    #[test]
+    fn of_two_ads_of_one_schedd_the_newer_one_counts() {
+        let held = |held, at| {
+            let ad = ad(json!({"LastHeardFrom": at, "TotalHeldJobs": held, "TotalRunningJobs": 0}));
+            serde_json::from_value::<Ad>(ad).unwrap().named().unwrap()
+        };
+        let ads = || [held(1, NOW - 700), held(2, NOW - 10)];
+        let backwards = ads().into_iter().rev().collect::<Vec<_>>();
+        for ads in [Vec::from(ads()), backwards] {
+            let mut pool = Pool::default();
+            for (name, ad) in ads {
+                pool.add(name, ad);
+            }
+            assert_eq!(pool.counted("a.canary.example", NOW).unwrap().held, 2);
+        }
+    }
+
+    #[test]
     fn what_is_not_known_is_an_error_and_never_zero() {
         for (changes, why) in [
             (json!({"TotalIdleJobs": null}), "no TotalIdleJobs"),
@@ -263,7 +314,7 @@ mod tests {
                 json!({"TotalFlockedJobs": 3}),
                 "3 of its jobs run in other pools",
             ),
-            (json!({"LastHeardFrom": NOW - 901}), "its ad is 901 s old"),
+            (json!({"LastHeardFrom": NOW - 661}), "its ad is 661 s old"),
             (json!({"LastHeardFrom": null}), "no LastHeardFrom"),
             (json!({"Name": "b"}), "the pool has no ad of it"),
         ] {
@@ -303,7 +354,7 @@ mod tests {
             };
             let pool = Pool {
                 schedds: HashMap::from([(name.clone(), ad)]),
-                allocated: HashMap::new(),
+                ..Pool::default()
             };
             if let Ok(counted) = pool.counted(&name, now) {
                 prop_assert_eq!(Some(counted.held), values[3].as_i64());

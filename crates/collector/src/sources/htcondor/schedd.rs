@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use afmetrics_document::PublishedHost;
-use serde::de::DeserializeOwned;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
 use crate::context::Context;
 use crate::documents::Documents;
 use crate::error::CollectError;
+use crate::sources::htcondor::history::{CURSOR, Cursor};
 use crate::sources::keys::hash;
 use crate::state::Left;
 
@@ -95,7 +95,7 @@ impl Schedds {
     }
 
     /// The same where each has to be asked several things, each of them a part. Where there are several
-    /// schedds, a part may take its share of the time that is left, so that one that hangs takes nothing
+    /// schedds, each may take its share of the time that is left, so that one that hangs takes nothing
     /// from the others.
     pub async fn each_of<T>(
         &self,
@@ -105,27 +105,28 @@ impl Schedds {
         read: impl AsyncFn(&Schedd, &T, &mut Documents) -> Result<(), CollectError>,
     ) -> Result<(), CollectError> {
         let begun = Instant::now();
-        let parts = self
-            .0
-            .iter()
-            .flat_map(|schedd| things.iter().map(move |thing| (schedd, thing)));
-        for ((schedd, thing), left) in parts.zip((1..=self.0.len() * things.len()).rev()) {
+        for (schedd, left) in self.0.iter().zip((1..=self.0.len()).rev()) {
             let rest = cx.limits.total.saturating_sub(begun.elapsed());
+            // Where there is one, the round itself watches the time.
             let share = schedd.is_one_of_several.then(|| share(rest, left));
-            out.part(async |out| {
-                let result = match share {
-                    // The round itself watches the time.
-                    None => read(schedd, thing, out).await,
-                    Some(share) => timeout(share, read(schedd, thing, out))
-                        .await
-                        .unwrap_or_else(|_| Err(took_too_long(share))),
-                };
-                result.map_err(|why| match schedd.published(cx) {
-                    Some(name) => why.of(&format!("schedd {}", name.as_str())),
-                    None => why,
+            let end = share.map(|share| (share, Instant::now() + share));
+            for thing in things {
+                out.part(async |out| {
+                    let result = match end {
+                        None => read(schedd, thing, out).await,
+                        // Not to be asked in vain.
+                        Some((share, end)) if Instant::now() >= end => Err(took_too_long(share)),
+                        Some((share, end)) => timeout_at(end, read(schedd, thing, out))
+                            .await
+                            .unwrap_or_else(|_| Err(took_too_long(share))),
+                    };
+                    result.map_err(|why| match schedd.published(cx) {
+                        Some(name) => why.of(&format!("schedd {}", name.as_str())),
+                        None => why,
+                    })
                 })
-            })
-            .await?;
+                .await?;
+            }
         }
         Ok(())
     }
@@ -181,29 +182,26 @@ impl Schedd {
         }
     }
 
-    /// The name of its own cursor of a collector: a hash, as it stands in a file's name, and a folder
-    /// name is no place for a host's either.
-    pub fn cursor_name(&self, collector: &str) -> String {
-        match &self.name {
-            None => collector.to_owned(),
-            Some(name) => {
-                let pool = self.pool.as_deref().unwrap_or_default();
-                let name = format!("{name} {pool}").to_ascii_lowercase();
-                format!("{collector}-{:016x}", hash(&name))
-            }
-        }
+    /// Whether its cursors are those of the rounds without `--schedd`, which have read it: so it goes on
+    /// where they were, and they where it was.
+    pub async fn shares_cursors(&self, cx: &Context) -> Result<bool, CollectError> {
+        let Some(name) = &self.name else {
+            return Ok(true);
+        };
+        Ok(match cx.cursor::<Cursor>(CURSOR).await? {
+            Left::Value(cursor) => cursor.knows(name),
+            Left::Nothing | Left::Unusable => false,
+        })
     }
 
-    /// Its own cursor, and that it is its own; where there is none yet, that of the rounds without
-    /// `--schedd`: it may have been the local one in them.
-    pub async fn cursor<T: DeserializeOwned>(
-        &self,
-        collector: &str,
-        cx: &Context,
-    ) -> Result<(Left<T>, bool), CollectError> {
-        match cx.cursor(&self.cursor_name(collector)).await? {
-            Left::Nothing if self.name.is_some() => Ok((cx.cursor(collector).await?, false)),
-            own => Ok((own, true)),
+    /// The name of its cursor of a collector. Its own has a hash in it: it stands in a file's name, which is
+    /// no place for a host's. The pool is not in it: it is the same schedd, whoever is asked for its address.
+    pub fn cursor_name(&self, collector: &str, shares: bool) -> String {
+        match &self.name {
+            Some(name) if !shares => {
+                format!("{collector}-{:016x}", hash(&name.to_ascii_lowercase()))
+            }
+            _ => collector.to_owned(),
         }
     }
 }
@@ -224,7 +222,7 @@ mod tests {
         let local = schedds(&[], None).unwrap();
         assert_eq!(local, Schedds::default());
         assert!(local.0[0].args().is_empty());
-        assert_eq!(local.0[0].cursor_name("condor_jobs"), "condor_jobs");
+        assert_eq!(local.0[0].cursor_name("condor_jobs", true), "condor_jobs");
         let both = schedds(&["a", "b@c"], Some("p:9618")).unwrap();
         assert_eq!(both.0[1].args(), ["-name", "b@c", "-pool", "p:9618"]);
         assert_eq!(both.pool_args(), ["-pool", "p:9618"]);
@@ -247,22 +245,14 @@ mod tests {
 
     #[test]
     fn each_schedd_has_a_cursor_of_its_own_that_names_no_host() {
-        let mut names: Vec<String> = [
-            schedds(&["a.canary.example", "b.canary.example"], None),
-            schedds(&["a.canary.example"], Some("p.canary.example")),
-        ]
-        .into_iter()
-        .flat_map(|schedds| schedds.unwrap().0)
-        .map(|schedd| schedd.cursor_name("condor_jobs"))
-        .collect();
-        assert!(
-            names.iter().all(|name| !name.contains("canary")),
-            "{names:?}"
-        );
-        names.dedup();
-        assert_eq!(names.len(), 3);
-        let other_case = schedds(&["A.canary.example"], None).unwrap();
-        assert_eq!(other_case.0[0].cursor_name("condor_jobs"), names[0]);
+        let name_of = |schedd: &Schedd| schedd.cursor_name("condor_jobs", false);
+        let both = schedds(&["a.canary.example", "b.canary.example"], None).unwrap();
+        let [a, b] = [name_of(&both.0[0]), name_of(&both.0[1])];
+        assert_ne!(a, b);
+        assert!(!format!("{a} {b}").contains("canary"));
+        // In other letters, and with a pool.
+        let same = schedds(&["A.canary.example"], Some("p.canary.example")).unwrap();
+        assert_eq!(name_of(&same.0[0]), a);
     }
 
     proptest! {
