@@ -23,7 +23,7 @@ use crate::documents::Documents;
 use crate::error::CollectError;
 use crate::sources::keys::hash;
 use crate::sources::slurm::reported::{Cursor, Reading, date};
-use crate::sources::slurm::{ACCOUNTS_FORMAT, Columns, Record, SEPARATOR, query, visible};
+use crate::sources::slurm::{Columns, Record, SEPARATOR, accounts_format, query, visible};
 use crate::state::Left;
 
 pub const SPEC: Spec = Spec {
@@ -87,7 +87,7 @@ impl SlurmHistory {
         let (from, to) = reading.window;
         let (from, to) = (date(from), date(to));
         let delimiter = format!("--delimiter={SEPARATOR}");
-        let format = format!("--format={ACCOUNTS_FORMAT}");
+        let format = accounts_format();
         // All users, no steps, each run, of a federation this cluster alone.
         let mut args = vec!["-a", "-X", "-P", "-D", "--local", &delimiter, &format];
         args.extend(["-S", &from, "-E", &to, "-s", ENDS]);

@@ -16,7 +16,7 @@ pub mod visible;
 
 use std::time::Duration;
 
-pub use self::accounts::{Columns, FORMAT as ACCOUNTS_FORMAT, Record};
+pub use self::accounts::{Columns, Record, format as accounts_format};
 pub use self::lines::Lines;
 pub use self::queue::{Count, Counts, FORMAT as QUEUE_FORMAT, Job};
 use crate::command::{Command, Meaning};
