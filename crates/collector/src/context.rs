@@ -17,7 +17,7 @@ use crate::config::Limits;
 use crate::error::CollectError;
 use crate::names::Names;
 use crate::quote::Quoting;
-use crate::sources::slurm::Counts;
+use crate::sources::slurm::queue::Counts;
 use crate::state::{Left, State};
 
 pub struct Context {

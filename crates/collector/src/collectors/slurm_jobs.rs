@@ -19,7 +19,8 @@ use super::{Collector, Spec};
 use crate::context::Context;
 use crate::documents::Documents;
 use crate::error::CollectError;
-use crate::sources::slurm::{Counts, Job, QUEUE_FORMAT, query, visible};
+use crate::sources::slurm::queue::Counts;
+use crate::sources::slurm::{Job, QUEUE_FORMAT, query, visible};
 
 pub const SPEC: Spec = Spec {
     name: "slurm_jobs",

@@ -19,7 +19,8 @@ use super::{After, Collector, Spec};
 use crate::context::Context;
 use crate::documents::Documents;
 use crate::error::CollectError;
-use crate::sources::slurm::{Count, query};
+use crate::sources::slurm::query;
+use crate::sources::slurm::queue::Count;
 
 pub const SPEC: Spec = Spec {
     name: "slurm_queue",

@@ -10,7 +10,7 @@
 
 mod accounts;
 mod lines;
-mod queue;
+pub mod queue;
 pub mod reported;
 pub mod visible;
 
@@ -18,7 +18,7 @@ use std::time::Duration;
 
 pub use self::accounts::{Columns, Record, format as accounts_format};
 pub use self::lines::Lines;
-pub use self::queue::{Count, Counts, FORMAT as QUEUE_FORMAT, Job};
+pub use self::queue::{FORMAT as QUEUE_FORMAT, Job};
 use crate::command::{Command, Meaning};
 use crate::context::Context;
 use crate::error::CollectError;
