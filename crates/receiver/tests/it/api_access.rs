@@ -9,7 +9,7 @@ use crate::api::{at, jupyter, midnight, of, send, ssh};
 use crate::support::{FACILITY, Running, World, job, load};
 
 /// A path of every question but those about one user.
-const PATHS: [&str; 28] = [
+const PATHS: [&str; 29] = [
     "/api/v1/facilities?",
     "/api/v1/nodes?",
     "/api/v1/users?from=-7d",
@@ -38,6 +38,7 @@ const PATHS: [&str; 28] = [
     "/api/v1/uniques?from=-7d",
     "/api/v1/newcomers?from=-7d",
     "/api/v1/silences?",
+    "/api/v1/failures?",
 ];
 
 /// A path of every question about one user.
