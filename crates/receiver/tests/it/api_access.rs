@@ -355,6 +355,9 @@ fn answers_have_exactly_the_documented_fields() {
         disk,
     ];
     send(&running, &documents.map(|document| at(document, day)));
+    // Only what failed now is of interest.
+    let round = json!({"token": token, "kind": "round", "cluster": FACILITY, "login_node": "login02.canary.example", "version": "1", "duration": 1.0, "collectors": {"ssh": {"result": "failed", "documents": 0, "duration": 0.1}}});
+    send(&running, &[round]);
     assert_eq!(running.post("{").0, 400);
     let (status, text) = running.ask("GET", "/api/v1/openapi.json", &[], Vec::new());
     assert_eq!(status, 200);
