@@ -216,12 +216,13 @@ class Chart {
     notes(isKnown) {
         const { series, times, step, cut, says } = this.data;
         const notes = says ? [says] : [];
-        // The last step is not over, and what it will have is on its way.
+        // The last step is not over, and what it will have is on its way: it counts from when it has something.
         const length = step ?? (times.at(-1) - times.at(-2) || 0);
-        const over = times.filter((time) => time + length + 300 <= Date.now() / 1000);
-        const gaps = over.filter((_, at) => series.every((one) => one.values[at] === null)).length;
+        const heard = times.filter((_, at) => series.some((one) => one.values[at] !== null)).length;
+        const isGap = (time, at) => time + length + 300 <= Date.now() / 1000 && series.every((one) => one.values[at] === null);
+        const gaps = times.filter(isGap).length;
         if (isKnown && step) notes.push(`Steps of ${span(step)}: least, mean and most are of steps.`);
-        if (isKnown && gaps > 0) notes.push(`Gaps: nothing was heard in ${gaps} of ${over.length} steps.`);
+        if (isKnown && gaps > 0) notes.push(`Gaps: nothing was heard in ${gaps} of ${gaps + heard} steps.`);
         if (cut > 0) notes.push(`${cut} more are not shown by name.`);
         return notes;
     }

@@ -8,7 +8,7 @@ use super::{number, value};
 use crate::api::Question;
 use crate::api::reply::{Datum, Rows};
 use crate::pages::view::View;
-use crate::pages::{NODES, USER};
+use crate::pages::{NODES, QUALITY, USER};
 
 /// Which columns a table has.
 #[derive(Debug)]
@@ -57,6 +57,10 @@ pub enum Show {
     Node,
     /// A facility's name, with a link to the same page of it.
     Facility,
+    /// A text with a link to the page of data quality.
+    Quality,
+    /// Bad news, whatever it says.
+    Bad,
     /// A word that says how something is: `silent`, `full` and `late` are bad news, `ok` is good.
     State,
 }
@@ -237,7 +241,13 @@ impl Table {
                 true => !is_down,
                 false => !matches!(
                     column.show,
-                    Show::Text | Show::User | Show::Node | Show::Facility | Show::State
+                    Show::Text
+                        | Show::User
+                        | Show::Node
+                        | Show::Facility
+                        | Show::Quality
+                        | Show::Bad
+                        | Show::State
                 ),
             };
             let sort = format!("{}{}", if down { "-" } else { "" }, column.field);
@@ -326,6 +336,8 @@ impl Column {
             (Show::Facility, _) => {
                 shown.link = Some(view.with(&[("facility", &shown.text)]));
             }
+            (Show::Quality, _) => shown.link = Some(view.to(&QUALITY, &[])),
+            (Show::Bad, _) => shown.class = "bad",
             (Show::State, _) => {
                 shown.class = match &*shown.text {
                     "silent" | "full" | "late" => "bad",

@@ -21,7 +21,7 @@ pub const PANEL: Panel = Panel {
     name: "finished",
     page: &BATCH,
     title: "Jobs that ended",
-    about: "How many ended in each step, by how; a step is an hour where a day is shown. A job counts once, when it was first reported as ended; of one that Slurm put back into the queue, each run.",
+    about: "How many ended in each step, by how; a step is an hour where a day is shown. A job counts once, when it was first reported as ended. Of one that Slurm put back into its queue, each run counts that ended in another way than `requeued`, which is no end.",
     is_wide: false,
     question: &QUESTION,
     fixed: &[],
@@ -37,7 +37,7 @@ pub const PANEL: Panel = Panel {
 pub const QUESTION: Question = Question {
     path: "finished",
     summary: "Jobs that ended, step by step",
-    about: "A job that ended counts once, when it was first reported as ended. In a step in which jobs were heard of and none ended, 0 ended; a step in which no jobs were heard of is left out. Batch systems and facilities are added up.",
+    about: "A job that ended counts once, when it was first reported as ended; of one of Slurm, each run, but for those that were `requeued`, which is no end. In a step in which jobs were heard of and none ended, 0 ended; a step in which no jobs were heard of is left out. Batch systems and facilities are added up.",
     params: &[FACILITY, FROM, TO, STEP, FORMAT],
     head: &[],
     fields: &[

@@ -7,6 +7,7 @@
 mod arrived;
 mod disks;
 mod facility_list;
+mod failed_collectors;
 mod finished;
 mod finished_time;
 mod gaps;
@@ -26,6 +27,7 @@ mod node_memory;
 mod node_received;
 mod node_sent;
 mod notebooks;
+mod overview_collectors;
 mod overview_jobs;
 mod owners;
 mod queue_cores;
@@ -75,6 +77,7 @@ pub struct Panel {
 /// Every panel, in the order of the pages.
 pub const ALL: &[&Panel] = &[
     &silent_nodes::PANEL,
+    &overview_collectors::PANEL,
     &users_now::PANEL,
     &jobs_now::PANEL,
     &users_present::PANEL,
@@ -111,6 +114,7 @@ pub const ALL: &[&Panel] = &[
     &node_received::PANEL,
     &node_disks::PANEL,
     &heat::PANEL,
+    &failed_collectors::PANEL,
     &arrived::PANEL,
     &intake::PANEL,
     &intake_by_facility::PANEL,

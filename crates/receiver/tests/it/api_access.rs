@@ -9,7 +9,7 @@ use crate::api::{at, jupyter, midnight, of, send, ssh};
 use crate::support::{FACILITY, Running, World, job, load};
 
 /// A path of every question but those about one user.
-const PATHS: [&str; 28] = [
+const PATHS: [&str; 29] = [
     "/api/v1/facilities?",
     "/api/v1/nodes?",
     "/api/v1/users?from=-7d",
@@ -38,6 +38,7 @@ const PATHS: [&str; 28] = [
     "/api/v1/uniques?from=-7d",
     "/api/v1/newcomers?from=-7d",
     "/api/v1/silences?",
+    "/api/v1/failures?",
 ];
 
 /// A path of every question about one user.
@@ -354,6 +355,9 @@ fn answers_have_exactly_the_documented_fields() {
         disk,
     ];
     send(&running, &documents.map(|document| at(document, day)));
+    // Only what failed now is of interest.
+    let round = json!({"token": token, "kind": "round", "cluster": FACILITY, "login_node": "login02.canary.example", "version": "1", "duration": 1.0, "collectors": {"ssh": {"result": "failed", "documents": 0, "duration": 0.1}}});
+    send(&running, &[round]);
     assert_eq!(running.post("{").0, 400);
     let (status, text) = running.ask("GET", "/api/v1/openapi.json", &[], Vec::new());
     assert_eq!(status, 200);

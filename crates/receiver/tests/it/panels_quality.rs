@@ -1,5 +1,7 @@
 //! The page of data quality: known documents, repeats, refusals and silences in, exact numbers out.
 
+use std::collections::BTreeMap;
+
 use afmetrics_receiver::clock;
 use afmetrics_receiver::documents::time::{self, DAY_MS, HOUR_MS, SLOT_MS};
 use serde_json::{Value, json};
@@ -315,6 +317,211 @@ fn the_page_shows_it_and_a_bound_viewer_sees_nothing_of_others() {
         Some(&json!(0.0))
     );
     assert_eq!(values(2).iter().filter(|value| !value.is_null()).count(), 1);
+}
+
+/// The newest round of a node, with what became of its collectors.
+fn round(token: &str, facility: &str, node: &str, ms: i64, results: &[(&str, &str)]) -> Value {
+    let report =
+        |result: &str| json!({"result": result, "documents": 0, "duration": 0.1, "newer": 1});
+    let collectors: BTreeMap<&str, Value> = results
+        .iter()
+        .map(|(name, result)| (*name, report(result)))
+        .collect();
+    let document = json!({"kind": "round", "login_node": node, "version": "1", "duration": 1.0,
+        "collectors": collectors});
+    at(of(document, facility, token), ms)
+}
+
+const NODE: &str = "login01.canary.example";
+const CALM: &str = "All collectors could read all they were asked for";
+const NO_ROUNDS: &str = "No round of the last 15 minutes is known";
+
+#[test]
+fn a_collector_that_failed_is_named_on_both_pages_until_it_is_well() {
+    let world = World::new();
+    let (one, two) = (world.token("AF-1"), world.token("AF-2"));
+    let all = world.viewer();
+    let bound = world.done(&["token", "create", "--viewer", "--facility", "AF-1"]);
+    let bound = bound.trim();
+    let running = world.serve(&[]);
+    let asked = |viewer: &str| running.json("/api/v1/failures", viewer);
+    let page = |path: &str, viewer: &str| {
+        let (status, page) = running.get(path, viewer);
+        assert_eq!(status, 200, "{page}");
+        page
+    };
+    // The pages' panel alone.
+    let panel = |path: &str, id: &str, viewer: &str| {
+        let page = page(path, viewer);
+        let (_, rest) = page.split_once(&format!("id=\"{id}\"")).unwrap();
+        rest.split("</section>").next().unwrap().to_owned()
+    };
+    let both = |viewer: &str| {
+        [
+            panel("/", "overview-collectors", viewer),
+            panel("/quality", "failed-collectors", viewer),
+        ]
+    };
+    let empty =
+        json!({"cut": 0, "nodes": 0, "failing": 0, "late": 0, "says": null, "failures": []});
+    assert_eq!(asked(&all), empty);
+    for text in both(&all) {
+        assert!(text.contains(NO_ROUNDS), "{text}");
+        assert!(!text.contains("good"), "no round is no good news: {text}");
+    }
+
+    let minute = |n: i64| clock::now() - n * 60_000;
+    let broken = [
+        ("disk", "ok"),
+        ("load", "busy"),
+        ("slurm_history", "timed_out"),
+        ("slurm_jobs", "failed"),
+        ("ssh", "<odd>"),
+    ];
+    let (first, failed_at) = (minute(11), minute(6));
+    send(
+        &running,
+        &[
+            round(&one, "AF-1", NODE, first, &[("slurm_jobs", "ok")]),
+            round(&one, "AF-1", NODE, failed_at, &broken),
+            round(
+                &one,
+                "AF-1",
+                "login02.canary.example",
+                minute(2),
+                &[("ssh", "ok")],
+            ),
+            round(
+                &one,
+                "AF-1",
+                "login03.canary.example",
+                minute(16),
+                &[("ssh", "failed")],
+            ),
+        ],
+    );
+    let there = [("jupyter", "not_here"), ("memory", "malformed")];
+    send(
+        &running,
+        &[round(
+            &two,
+            "AF-2",
+            "login09.canary.example",
+            minute(1),
+            &there,
+        )],
+    );
+    let answer = asked(&all);
+    let fields = ["facility", "node", "collector", "result"];
+    let other = "login09.canary.example";
+    let rows = |viewer: &str, query: &str| {
+        let answer = running.json(&format!("/api/v1/failures{query}"), viewer);
+        let all = answer["failures"].as_array().unwrap().iter();
+        let row = |row: &Value| fields.map(|field| row[field].clone());
+        json!(all.map(row).collect::<Vec<_>>())
+    };
+    assert_eq!(
+        rows(&all, ""),
+        json!([
+            ["AF-1", NODE, "slurm_jobs", "failed"],
+            ["AF-1", NODE, "slurm_history", "timed_out"],
+            ["AF-2", other, "memory", "malformed"],
+            ["AF-2", other, "jupyter", "not_here"],
+            ["AF-1", NODE, "ssh", "<odd>"],
+        ])
+    );
+    assert_eq!(answer["failures"][0]["time"], json!(time::text(failed_at)));
+    assert_eq!(
+        [&answer["nodes"], &answer["failing"], &answer["late"]],
+        [&json!(3), &json!(2), &json!(1)]
+    );
+    let says = "5 collectors failed, on 2 of 3 nodes. The newest round of 1 node is older than 15 minutes.";
+    assert_eq!(answer["says"], says);
+    let worst = running.json("/api/v1/failures?limit=1", &all);
+    assert_eq!(
+        (&worst["cut"], &worst["failures"][0]["collector"]),
+        (&json!(4), &json!("slurm_jobs"))
+    );
+    for text in both(&all) {
+        for has in [
+            says,
+            "<td class=\"bad\">could not be read</td>",
+            "<td class=\"bad\">did not answer in time</td>",
+            "ended as &#34;&#60;odd&#62;&#34;",
+            "AF-2",
+        ] {
+            assert!(text.contains(has), "{has}: {text}");
+        }
+        assert!(!text.contains("says good"), "{text}");
+    }
+    let [overview, _] = both(&all);
+    assert!(
+        overview.contains("<a href=\"/quality\">slurm_jobs</a>"),
+        "{overview}"
+    );
+
+    // Who may see one facility is told of that one.
+    assert_eq!(rows(bound, ""), rows(&all, "?facility=AF-1"));
+    assert_eq!(rows(bound, "").as_array().unwrap().len(), 3);
+    for text in both(bound) {
+        assert!(
+            text.contains("3 collectors failed, on 1 of 2 nodes."),
+            "{text}"
+        );
+        assert!(!text.contains("AF-2") && !text.contains(other), "{text}");
+    }
+    assert_eq!(running.get("/api/v1/failures?facility=AF-2", bound).0, 403);
+
+    // What is no round is not taken, and changes nothing.
+    for collectors in [
+        json!(7),
+        json!(null),
+        json!([]),
+        json!({"slurm_jobs": "ok"}),
+        json!({"slurm_jobs": {"result": 3, "documents": 0, "duration": 0.1}}),
+    ] {
+        let mut bad = round(&one, "AF-1", NODE, minute(0), &[]);
+        bad["collectors"] = collectors;
+        let (status, why) = running.post(bad.to_string());
+        assert_eq!(status, 400, "{bad}: {why}");
+        assert!(why.to_string().contains("collectors"), "{bad}: {why}");
+    }
+    assert_eq!(rows(bound, ""), rows(&all, "?facility=AF-1"));
+    assert_eq!(rows(bound, "").as_array().unwrap().len(), 3);
+
+    // The next round is well.
+    let well = [
+        ("slurm_history", "ok"),
+        ("slurm_jobs", "ok"),
+        ("ssh", "busy"),
+    ];
+    send(&running, &[round(&one, "AF-1", NODE, minute(0), &well)]);
+    for text in both(bound) {
+        assert!(
+            text.contains(&format!("<p class=\"says good\">{CALM} (2 nodes).")),
+            "{text}"
+        );
+        assert!(!text.contains("slurm_jobs"), "{text}");
+    }
+}
+
+#[test]
+fn rounds_that_are_old_are_no_good_news() {
+    let world = World::new();
+    let (token, viewer) = (world.token("AF-1"), world.viewer());
+    let running = world.serve(&[]);
+    let old = clock::now() - 16 * 60_000;
+    send(
+        &running,
+        &[round(&token, "AF-1", NODE, old, &[("ssh", "ok")])],
+    );
+    let answer = running.json("/api/v1/failures", &viewer);
+    assert_eq!(
+        answer,
+        json!({"cut": 0, "nodes": 0, "failing": 0, "late": 1, "says": null, "failures": []})
+    );
+    let (_, page) = running.get("/quality", &viewer);
+    assert!(page.contains(NO_ROUNDS) && !page.contains(CALM), "{page}");
 }
 
 /// A crash may lose what was refused or came again in its last seconds, and nothing else.

@@ -18,7 +18,7 @@ fn documents(token: &str, n: u8, ms: i64) -> Vec<Value> {
     let mount = format!("/mount-{n}");
     let disk = json!({"mount": mount, "total": 10, "used": 5, "free": 5, "utilization": 0.5});
     let network = json!({"network": {"interval": 300.0, "sent": 10, "received": 20}});
-    let round = json!({"version": "1", "duration": 1.0, "collectors": {"condor_jobs": {"result": "ok", "documents": 2, "duration": 0.1}}});
+    let round = json!({"version": "1", "duration": 1.0, "collectors": {"condor_jobs": {"result": "ok", "documents": 2, "duration": 0.1}, "ssh": {"result": "failed", "documents": 0, "duration": 0.1}}});
     let queue = json!({"kind": "condorqueue", "queue": format!("queue-{n}"), "idle": 1, "running": 2, "held": 0, "allocated_cores": 8, "allocated_mem": 2000});
     let all = [
         ssh(token, &node, &[&user]),

@@ -112,3 +112,24 @@ fn a_silent_node_is_named() {
         assert!(said.contains("Gaps: nothing was heard in"), "{said}");
     });
 }
+
+#[test]
+fn steps_with_something_in_them_are_no_gaps_however_new_they_are() {
+    let site = Site::empty();
+    let job = |state: &str| json!({"kind": "condorjob", "users": "canary-1", "Id": "1.0", "Runtime": 60, "state": state});
+    site.send("AF-1", [job("running")]);
+    browse(site.url(), |tab| {
+        tab.log_in(&site.viewer);
+        tab.go("/batch?from=-1h");
+        tab.wait_for_charts();
+        let said = tab.text("#jobs-by-state");
+        let (_, rest) = said
+            .split_once("Gaps: nothing was heard in ")
+            .unwrap_or_else(|| panic!("{said}"));
+        let counts = rest.split_once(" steps").unwrap().0;
+        let (gaps, all) = counts.split_once(" of ").unwrap();
+        let number = |text: &str| text.parse::<u32>().unwrap();
+        // The one of the job is on the chart, and not over yet.
+        assert_eq!(number(gaps) + 1, number(all), "{said}");
+    });
+}
