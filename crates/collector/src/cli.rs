@@ -3,10 +3,11 @@
 //! The help text, the man page and README's tables are printed from this file.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
 use crate::secret::Secret;
 
@@ -34,6 +35,19 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: Option<Command>,
 
+    #[command(flatten)]
+    pub round: Round,
+
+    /// Print the version
+    #[arg(long, action = ArgAction::Version, help_heading = RUN)]
+    pub version: (),
+}
+
+// No documentation comments on what is flattened: clap would take them for the command's.
+
+// What a round collects, where it goes, what may leave, and how it runs.
+#[derive(Debug, Args)]
+pub struct Round {
     /// Collect the users who are logged in (`who`)
     #[arg(short = 's', long, help_heading = COLLECT)]
     pub ssh: bool,
@@ -107,6 +121,100 @@ pub struct Cli {
     #[arg(long, help_heading = DELIVER)]
     pub print: bool,
 
+    #[command(flatten)]
+    pub privacy: Privacy,
+
+    /// This node's name, instead of what gethostname() says
+    #[arg(long, value_name = "NAME", help_heading = RUN)]
+    pub login_node: Option<String>,
+
+    /// Give a source up after SECONDS without a byte from it
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = clap::value_parser!(u32).range(1..=3600), help_heading = RUN)]
+    pub silence: u32,
+
+    /// Give a collector up after SECONDS in all
+    #[arg(long, value_name = "SECONDS", default_value = "120", value_parser = clap::value_parser!(u32).range(1..=3600), help_heading = RUN)]
+    pub deadline: u32,
+
+    #[command(flatten)]
+    pub deadlines: Deadlines,
+
+    /// Write the numbers of the round to FILE, for node_exporter's textfile collector
+    #[arg(long, value_name = "FILE", help_heading = RUN)]
+    pub textfile: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub place: Place,
+}
+
+// An endpoint of the configuration file. The sentences of its own are those of the sample.
+#[derive(Debug, Clone, Parser)]
+#[command(args_override_self = true, disable_help_flag = true)]
+pub struct EndpointFlags {
+    /// What the log and /metrics call it; by default its host
+    #[arg(long)]
+    pub name: Option<String>,
+
+    /// What it takes: `documents`, or `otlp`: metrics by the OpenTelemetry protocol over HTTP, without any
+    /// user's name (docs/metrics.md)
+    #[arg(long, default_value = "documents")]
+    pub protocol: Protocol,
+
+    /// Send it only documents of these kinds (docs/kinds.md)
+    #[arg(long, action = ArgAction::Append)]
+    pub kinds: Vec<String>,
+
+    #[command(flatten)]
+    pub delivery: Delivery,
+
+    #[command(flatten)]
+    pub privacy: Privacy,
+
+    /// Where it stands in the file.
+    #[arg(skip)]
+    pub place: String,
+}
+
+/// What an endpoint takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Protocol {
+    /// JSON documents
+    Documents,
+    /// Metrics, by the OpenTelemetry protocol over HTTP
+    Otlp,
+}
+
+// A place of the configuration file where notebooks run.
+#[derive(Debug, Clone, Parser)]
+#[command(args_override_self = true, disable_help_flag = true)]
+pub struct NotebookFlags {
+    /// The namespace
+    #[arg(long)]
+    pub namespace: String,
+
+    /// The label that names the user, or a selector that begins with it (owner=x)
+    #[arg(long, default_value = "owner")]
+    pub label: String,
+
+    /// The kind of its documents
+    #[arg(long, default_value = "jupyter-ml")]
+    pub kind: NotebookKind,
+
+    /// It may be missing, or forbidden: that is no failure where another is there
+    #[arg(long)]
+    pub optional: bool,
+}
+
+/// The kind of a document about notebooks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum NotebookKind {
+    JupyterMl,
+    JupyterCoffea,
+}
+
+// How names may leave.
+#[derive(Debug, Clone, Args)]
+pub struct Privacy {
     /// Hash user names
     #[arg(short = 'o', long, help_heading = PRIVACY)]
     pub obfuscate_users: bool,
@@ -135,28 +243,28 @@ pub struct Cli {
     /// Only users of this Unix group, primary or supplementary
     #[arg(short = 'g', long, value_name = "GROUP", help_heading = PRIVACY)]
     pub group: Option<String>,
-
-    /// This node's name, instead of what gethostname() says
-    #[arg(long, value_name = "NAME", help_heading = RUN)]
-    pub login_node: Option<String>,
-
-    /// Give a source up after SECONDS without a byte from it
-    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = clap::value_parser!(u32).range(1..=3600), help_heading = RUN)]
-    pub silence: u32,
-
-    /// Give a collector up after SECONDS in all
-    #[arg(long, value_name = "SECONDS", default_value = "120", value_parser = clap::value_parser!(u32).range(1..=3600), help_heading = RUN)]
-    pub deadline: u32,
-
-    #[command(flatten)]
-    pub place: Place,
-
-    /// Print the version
-    #[arg(long, action = ArgAction::Version, help_heading = RUN)]
-    pub version: (),
 }
 
-// No documentation comments on what is flattened: clap would take them for the command's.
+// How long the collectors that one flag chooses may take, where that is not --deadline. The configuration
+// file has them in the tables of these collectors.
+#[derive(Debug, Args)]
+pub struct Deadlines {
+    /// Give the collector up after SECONDS in all, where that is not --deadline
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=3600), hide = true)]
+    pub ssh_deadline: Option<u32>,
+
+    /// Give the collector up after SECONDS in all, where that is not --deadline
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=3600), hide = true)]
+    pub jupyter_deadline: Option<u32>,
+
+    /// Give a collector of batch jobs up after SECONDS in all, where that is not --deadline
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=3600), hide = true)]
+    pub batch_deadline: Option<u32>,
+
+    /// Give a collector of this node's numbers up after SECONDS in all, where that is not --deadline
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=3600), hide = true)]
+    pub host_deadline: Option<u32>,
+}
 
 // Whom of HTCondor to ask, and how much.
 #[derive(Debug, Args)]
@@ -209,7 +317,7 @@ pub enum Runtime {
 }
 
 // How documents are delivered, and which may wait for it.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct Delivery {
     /// The facility's token. Every user of this node can see it in `ps`: prefer --token-file
     #[arg(short = 't', long, value_name = "TOKEN", conflicts_with = "token_file", help_heading = DELIVER)]
@@ -266,9 +374,13 @@ pub struct Delivery {
     pub spool_max_age: Option<u32>,
 }
 
-// Where state and log are, and how much is logged.
+// Where configuration, state and log are, and how much is logged.
 #[derive(Debug, Args)]
 pub struct Place {
+    /// Read what no flag says from FILE [default: /etc/afmetrics/collector.toml, if it is there]
+    #[arg(long, value_name = "FILE", help_heading = RUN)]
+    pub config: Option<PathBuf>,
+
     /// Where to keep what the next round needs, and what cannot be delivered yet [default: $STATE_DIRECTORY, /var/lib/afmetrics,
     /// $XDG_STATE_HOME/afmetrics, ~/.local/state/afmetrics: the first that can be written]
     #[arg(long, value_name = "DIR", help_heading = RUN)]
@@ -277,6 +389,10 @@ pub struct Place {
     /// Read /proc, /run and the mounts below DIR: for a container that sees its host there
     #[arg(long, value_name = "DIR", default_value = "/", help_heading = RUN)]
     pub root: PathBuf,
+
+    /// Log lines of this level and the graver ones
+    #[arg(long, value_name = "LEVEL", default_value = "warn", help_heading = RUN)]
+    pub log_level: LogLevel,
 
     /// Log at level INFO; twice: DEBUG
     #[arg(short = 'v', long, action = ArgAction::Count, help_heading = RUN)]
@@ -287,15 +403,69 @@ pub struct Place {
     pub very_verbose: bool,
 }
 
+/// Which lines the log has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum LogLevel {
+    /// Somebody has to act
+    Error,
+    /// Worth a look if it comes again
+    Warn,
+    /// A line a round, and what is not as usual
+    Info,
+    /// Everything
+    Debug,
+}
+
 /// What to do, if it is not a round.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Do a round every five minutes until SIGTERM; SIGHUP reads the configuration again
+    Run(Box<Run>),
+    /// Read the configuration, try every source and every endpoint, and say what was found; sends and
+    /// stores nothing
+    Check(Box<Check>),
+    /// Print what there is to know
+    Reference(Reference),
     /// Look at what waits for delivery, what was rejected and what is damaged, and deal with it;
     /// alone it is `spool list`
     ///
     /// Without --state-dir the first of its default folders is meant that holds a spool. Run it as the user
     /// whose rounds use the spool; `list` and `show` change nothing, and root may run them, too.
     Spool(OnSpool),
+}
+
+#[derive(Debug, Args)]
+pub struct Run {
+    #[command(flatten)]
+    pub round: Round,
+
+    /// Do a round every SECONDS, at times that are the node's own
+    #[arg(long, value_name = "SECONDS", default_value = "300", value_parser = clap::value_parser!(u32).range(5..=86_400), help_heading = RUN)]
+    pub interval: u32,
+
+    /// Answer to GET /metrics and /healthz at this loopback address and port
+    #[arg(long, value_name = "ADDRESS", help_heading = RUN)]
+    pub listen: Option<SocketAddr>,
+}
+
+#[derive(Debug, Args)]
+pub struct Check {
+    #[command(flatten)]
+    pub round: Round,
+}
+
+#[derive(Debug, Args)]
+#[command(disable_help_subcommand = true)]
+pub struct Reference {
+    #[command(subcommand)]
+    pub what: ReferenceOf,
+}
+
+/// What there is to know.
+#[derive(Debug, Subcommand)]
+pub enum ReferenceOf {
+    /// The sample configuration file: every option, with its default
+    Config,
 }
 
 // No command is the list.
@@ -442,13 +612,29 @@ const OF_THE_OLD_SCRIPT: [&str; 19] = [
     "help",
 ];
 
-/// Reads the command line. The error is clap's: it knows how to print itself and how to exit.
+/// What the command line alone says.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
-    Cli::try_parse_from(spell_out(args)).map_err(without_value)
+    Cli::from_arg_matches(&matches(command(), &spell_out(args))?)
+}
+
+/// Reads the command line. The error is clap's: it knows how to print itself and how to exit.
+pub fn matches(command: clap::Command, words: &[OsString]) -> Result<ArgMatches, clap::Error> {
+    command.try_get_matches_from(words).map_err(without_value)
 }
 
 /// All words that are commands, on any level.
-const COMMANDS: [&str; 6] = ["spool", "list", "show", "retry", "drop", "deliver"];
+const COMMANDS: [&str; 10] = [
+    "run",
+    "check",
+    "reference",
+    "config",
+    "spool",
+    "list",
+    "show",
+    "retry",
+    "drop",
+    "deliver",
+];
 
 const NO_COMMAND: &str =
     "an argument belongs to no flag and is no command: does a value with a blank need quotes?";
@@ -497,20 +683,44 @@ impl Htcondor {
 }
 
 impl Cli {
+    /// Where configuration, state and log are.
+    pub fn place(&self) -> &Place {
+        match &self.command {
+            None | Some(Command::Reference(_)) => &self.round.place,
+            Some(Command::Run(run)) => &run.round.place,
+            Some(Command::Check(check)) => &check.round.place,
+            Some(Command::Spool(on)) => match &on.command {
+                None => &on.list.place,
+                Some(SpoolCommand::List(list)) => &list.place,
+                Some(SpoolCommand::Show(show)) => &show.place,
+                Some(SpoolCommand::Retry(retry)) => &retry.place,
+                Some(SpoolCommand::Drop(discard)) => &discard.place,
+                Some(SpoolCommand::Deliver(deliver)) => &deliver.place,
+            },
+        }
+    }
+
+    /// Whether the configuration file and the environment count.
+    pub fn is_configured(&self) -> bool {
+        !matches!(self.command, Some(Command::Reference(_)))
+    }
+}
+
+impl Round {
     /// A round that collects nothing and delivers what waits.
     pub fn delivering_only(deliver: Deliver) -> Self {
-        let mut cli = Self::parse_from(["afmetrics_collector"]);
-        cli.delivery = deliver.delivery;
-        cli.obfuscate_users = deliver.obfuscate_users;
-        cli.obfuscate_hosts = deliver.obfuscate_hosts;
-        cli.place = deliver.place;
-        cli
+        let mut round = Cli::parse_from(["afmetrics_collector"]).round;
+        round.delivery = deliver.delivery;
+        round.privacy.obfuscate_users = deliver.obfuscate_users;
+        round.privacy.obfuscate_hosts = deliver.obfuscate_hosts;
+        round.place = deliver.place;
+        round
     }
 }
 
 /// Replaces abbreviations of the old script's long options by the whole word. What is no
 /// abbreviation of exactly one of them stays for clap to judge.
-fn spell_out(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+pub fn spell_out(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let known: Vec<String> = command()
         .get_arguments()
         .filter_map(|arg| arg.get_long().map(str::to_owned))

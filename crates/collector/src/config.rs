@@ -7,16 +7,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use afmetrics_document::Publisher;
-use afmetrics_document::names::{HostRule, Scheme, UserRule};
+use afmetrics_document::kinds::KINDS;
+use afmetrics_document::names::{HostRule, Publisher, Rules, Scheme, UserRule};
 use anyhow::{Context as _, Result, bail};
 use reqwest::Url;
 
-use crate::cli::{Cli, Deliver, Hash};
+use crate::cli::{
+    Deadlines, Deliver, EndpointFlags, Hash, NotebookFlags, NotebookKind, Privacy, Protocol, Round,
+};
 use crate::endpoint_url;
+use crate::layers;
 use crate::secret::{self, Secret};
 use crate::sources::htcondor::options::Options;
-use crate::spool::Bounds;
+use crate::spool::{Bounds, batch_name};
 
 /// The variables of the environment that we read ourselves. (`KUBECONFIG` is kube's to read, the
 /// proxies' variables are reqwest's.)
@@ -24,6 +27,8 @@ use crate::spool::Bounds;
 pub struct Environment {
     pub token: Option<OsString>,
     pub salt: Option<OsString>,
+    /// The others of ours, which stand for flags.
+    pub flags: Vec<(OsString, OsString)>,
     pub state_directory: Option<OsString>,
     pub xdg_state_home: Option<OsString>,
     pub home: Option<OsString>,
@@ -47,6 +52,13 @@ impl Environment {
         Self {
             token: var(secret::VARIABLES[0]),
             salt: var(secret::VARIABLES[1]),
+            flags: std::env::vars_os()
+                .filter(|(name, _)| {
+                    let name = name.as_encoded_bytes();
+                    name.starts_with(layers::PREFIX.as_bytes())
+                        && !secret::VARIABLES.iter().any(|known| known.as_bytes() == name)
+                })
+                .collect(),
             state_directory: var("STATE_DIRECTORY"),
             xdg_state_home: var("XDG_STATE_HOME"),
             home: var("HOME"),
@@ -62,8 +74,8 @@ impl Environment {
 /// Where a round's documents go.
 #[derive(Debug, Clone)]
 pub enum Target {
-    /// To the endpoint, over HTTP.
-    Endpoint(Box<EndpointConfig>),
+    /// To these endpoints, over HTTP. Each is an audience.
+    Endpoints(Vec<EndpointConfig>),
     /// `-d`: appended to files in the current directory.
     Files,
     /// `--print`: to standard output.
@@ -73,7 +85,11 @@ pub enum Target {
 /// How documents are delivered.
 #[derive(Clone)]
 pub struct EndpointConfig {
+    /// What the log and the metrics call it.
+    pub name: String,
     pub url: Url,
+    pub protocol: Protocol,
+    /// Empty: none, which only metrics can do without.
     pub token: Secret,
     /// Documents a request; `None`: one, and not in an array.
     pub batch_size: Option<usize>,
@@ -96,6 +112,37 @@ impl fmt::Debug for EndpointConfig {
             .field("url", &endpoint_url::without_password(self.url.as_str()))
             .finish_non_exhaustive()
     }
+}
+
+/// Who hears of documents: an endpoint, or who reads files or standard output. The rules for names of each
+/// are the [`Publisher`]'s.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Audience {
+    /// Only these kinds; `None`: all.
+    pub kinds: Option<Vec<&'static str>>,
+    /// Only users of this Unix group.
+    pub group: Option<String>,
+    /// It hears the numbers of the round, and not its documents.
+    pub measures_only: bool,
+}
+
+impl Audience {
+    /// Hears of everything.
+    pub const EVERYBODY: Self = Self {
+        kinds: None,
+        group: None,
+        measures_only: false,
+    };
+}
+
+/// A place where notebooks run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notebooks {
+    pub namespace: String,
+    /// Somebody asked for it; if not, it may be missing.
+    pub by_name: bool,
+    pub label: Label,
+    pub kind: NotebookKind,
 }
 
 /// One `-q`.
@@ -155,8 +202,7 @@ pub struct Config {
     pub host: bool,
     /// The round leaves a document about itself.
     pub heartbeat: bool,
-    pub namespace: Asked<String>,
-    pub label: Label,
+    pub notebooks: Vec<Notebooks>,
     pub exclude_finished_pods: bool,
     pub queues: Vec<Queue>,
     pub excluded_owners: Vec<String>,
@@ -167,9 +213,10 @@ pub struct Config {
     pub mounts: Asked<Vec<String>>,
     pub cluster: String,
     pub publisher: Publisher,
+    /// The audiences of the publisher: the endpoints, or who reads what is written.
+    pub audiences: Vec<Audience>,
     /// How users are hashed, where no `--hash` said it: the round's line names it.
     pub unstated_scheme: Option<Scheme>,
-    pub group: Option<String>,
     pub login_node: Option<String>,
     /// Where state may be kept, best first, and whether the first was asked for by name.
     pub state_dirs: Asked<Vec<StateDir>>,
@@ -178,12 +225,16 @@ pub struct Config {
     /// How much may wait for delivery, and for how long.
     pub spool: Bounds,
     pub limits: Limits,
+    /// In all, by the table of the file that is about the collector, where it is not as for the others.
+    pub deadlines: Vec<(&'static str, Duration)>,
     pub root: PathBuf,
     /// Where programs are looked for.
     pub path: Option<OsString>,
     /// The environment of Slurm's tools.
     pub for_slurm: Vec<(&'static str, OsString)>,
     pub target: Target,
+    /// Where the numbers of the round go, for node_exporter.
+    pub textfile: Option<PathBuf>,
     /// All secrets, for keeping them out of quoted text.
     pub secrets: Vec<Secret>,
     /// What to say once the log is open, at INFO.
@@ -236,21 +287,30 @@ impl Queue {
 }
 
 impl Config {
-    /// Checks the flags of a round. Errors are one sentence that says what to do; they are exit status
-    /// 2.
-    pub fn new(cli: Cli, env: Environment) -> Result<Self> {
-        let batch = cli.batch || cli.slurm;
-        if !(cli.ssh || cli.ssh_history || cli.jupyter || batch || cli.host || cli.heartbeat) {
+    /// Checks what was asked for of a round. Errors are one sentence that says what to do; they are exit
+    /// status 2.
+    pub fn new(round: Round, wanted: Lists, env: Environment) -> Result<Self> {
+        let batch = round.batch || round.slurm;
+        let jupyter = round.jupyter;
+        if !(round.ssh || round.ssh_history || jupyter || batch || round.host || round.heartbeat) {
             bail!(
-                "nothing to collect: choose at least one of -s (ssh), -S (ssh with history), -j (Jupyter), -b (batch), --slurm, --host (or --heartbeat)"
+                "nothing to collect: choose at least one of -s (ssh), -S (ssh with history), -j (Jupyter), -b (batch), --slurm, --host (or --heartbeat), or enable it in /etc/afmetrics/collector.toml"
             );
         }
-        Self::checked(cli, env)
+        Self::checked(round, wanted, env)
     }
 
     /// The same for `spool deliver`, which collects nothing. `state`: the folder whose spool it is.
-    pub fn for_delivery(deliver: Deliver, state: StateDir, env: Environment) -> Result<Self> {
+    pub fn for_delivery(
+        deliver: Deliver,
+        wanted: Lists,
+        state: StateDir,
+        env: Environment,
+    ) -> Result<Self> {
         let any_endpoint = deliver.any_endpoint;
+        if any_endpoint && wanted.endpoints.len() > 1 {
+            bail!("--any-endpoint needs to know which: name one endpoint with -u");
+        }
         // By hand nothing is dropped that a round with other bounds would keep.
         let spool = bounds(
             deliver.delivery.spool_max_size.unwrap_or(u32::MAX),
@@ -258,7 +318,7 @@ impl Config {
         );
         // Nothing is hashed.
         let env = Environment { salt: None, ..env };
-        let config = Self::checked(Cli::delivering_only(deliver), env)?;
+        let config = Self::checked(Round::delivering_only(deliver), wanted, env)?;
         Ok(Self {
             any_endpoint,
             spool,
@@ -275,143 +335,317 @@ impl Config {
         self.ssh || self.jupyter || self.batch || self.slurm || self.host || self.heartbeat
     }
 
-    fn checked(cli: Cli, env: Environment) -> Result<Self> {
+    /// How long a collector may take, by the table of the file that is about it.
+    pub fn deadline(&self, table: &str) -> Duration {
+        let own = self.deadlines.iter().find(|(known, _)| *known == table);
+        own.map_or(self.limits.total, |(_, deadline)| *deadline)
+    }
+
+    fn checked(round: Round, wanted: Lists, env: Environment) -> Result<Self> {
         let mut remarks = Vec::new();
         let mut warnings = Vec::new();
-        let state_dirs = state_dirs(cli.place.state_dir, &env, &cli.place.root);
-        let ssh = cli.ssh || cli.ssh_history;
+        let state_dirs = state_dirs(round.place.state_dir, &env, &round.place.root);
+        let ssh = round.ssh || round.ssh_history;
         for (flag, name) in [
-            ("-c", Some(&cli.delivery.cluster)),
-            ("--login-node", cli.login_node.as_ref()),
+            ("-c", Some(&round.delivery.cluster)),
+            ("--login-node", round.login_node.as_ref()),
         ] {
             if name.is_some_and(|name| name.trim().is_empty()) {
                 bail!("{flag} needs a name: it was given an empty one");
             }
         }
-        let queues = cli
+        let queues = round
             .queue
             .iter()
             .map(|queue| Queue::parse(queue))
             .collect::<Result<Vec<_>>>()?;
-        if !queues.is_empty() && !cli.batch {
+        if !queues.is_empty() && !round.batch {
             warnings.push("-q has no effect without -b".to_owned());
         }
-
-        if cli.salt.is_some() {
-            remarks.push(secret::on_command_line("salt"));
-        }
-        let salt = secret::read("salt", cli.salt, cli.salt_file.as_deref(), env.salt)?;
-        let mut secrets: Vec<Secret> = salt.iter().cloned().collect();
-        let users = user_rule(cli.obfuscate_users, cli.hash, salt, &mut warnings)?;
-        let unstated_scheme = match &users {
-            UserRule::Hashed { scheme, .. } if cli.hash.is_none() => Some(*scheme),
-            _ => None,
+        let cluster = round.delivery.cluster.clone();
+        let spool = bounds(
+            round.delivery.spool_max_size.unwrap_or(256),
+            round.delivery.spool_max_age.unwrap_or(14),
+        );
+        let is_sent = !(round.debug || round.print);
+        let flags = match wanted.endpoints {
+            endpoints if endpoints.is_empty() || !is_sent => vec![EndpointFlags {
+                name: None,
+                protocol: Protocol::Documents,
+                kinds: Vec::new(),
+                delivery: round.delivery,
+                privacy: round.privacy,
+                place: String::new(),
+            }],
+            endpoints => endpoints,
         };
-        let hosts = match cli.obfuscate_hosts {
+        let mut made = Made::default();
+        for flags in &flags {
+            made.add(flags, is_sent, &env).map_err(|why| match flags.place.is_empty() {
+                    true => why,
+                    false => why.context(flags.place.clone()),
+                })?;
+        }
+        made.check_urls()?;
+        remarks.append(&mut made.remarks);
+        warnings.append(&mut made.warnings);
+        let publisher = Publisher::of(made.rules);
+        if round.htcondor.is_given() && !round.batch {
+            warnings.push("--schedd, --pool, --queue-totals, --no-queued-jobs, --runtime and --job-details have no effect without -b".to_owned());
+        }
+        let htcondor = Options::new(round.htcondor, &queues, &publisher)?;
+        if round.batch {
+            remarks.extend(htcondor.remark().map(str::to_owned));
+        }
+        let target = if round.debug {
+            Target::Files
+        } else if round.print {
+            Target::Print
+        } else {
+            Target::Endpoints(made.endpoints)
+        };
+
+        Ok(Self {
+            ssh,
+            ssh_history: round.ssh_history,
+            jupyter: round.jupyter,
+            batch: round.batch,
+            slurm: round.slurm,
+            host: round.host,
+            heartbeat: round.heartbeat,
+            notebooks: notebooks(round.namespace, &round.label, wanted.notebooks)?,
+            exclude_finished_pods: round.exclude_finished_pods,
+            queues,
+            excluded_owners: if round.exclude_owner.is_empty() {
+                vec!["atlas-coffea".to_owned()]
+            } else {
+                round.exclude_owner
+            },
+            removed_jobs: round.removed_jobs,
+            htcondor,
+            mounts: Asked::or_default(round.mount, ["/home", "/data", "/scratch"].map(String::from)),
+            cluster,
+            publisher,
+            audiences: made.audiences,
+            unstated_scheme: made.unstated_scheme,
+            login_node: round.login_node,
+            state_dirs,
+            any_endpoint: false,
+            spool,
+            limits: Limits {
+                silence: Duration::from_secs(round.silence.into()),
+                total: Duration::from_secs(round.deadline.into()),
+            },
+            deadlines: deadlines(&round.deadlines),
+            root: round.place.root,
+            path: env.path,
+            for_slurm: env.for_slurm,
+            target,
+            textfile: round.textfile,
+            secrets: made.secrets,
+            remarks,
+            warnings,
+        })
+    }
+}
+
+/// What the configuration file has lists of.
+#[derive(Debug, Default, Clone)]
+pub struct Lists {
+    /// Empty: the one of the flags.
+    pub endpoints: Vec<EndpointFlags>,
+    /// Empty: those of the flags.
+    pub notebooks: Vec<NotebookFlags>,
+}
+
+/// Endpoints, and who hears what of them, as they are checked one after the other.
+#[derive(Default)]
+struct Made {
+    endpoints: Vec<EndpointConfig>,
+    audiences: Vec<Audience>,
+    rules: Vec<Rules>,
+    secrets: Vec<Secret>,
+    unstated_scheme: Option<Scheme>,
+    remarks: Vec<String>,
+    warnings: Vec<String>,
+}
+
+impl Made {
+    fn add(&mut self, flags: &EndpointFlags, is_sent: bool, env: &Environment) -> Result<()> {
+        let rules = self.rules(&flags.privacy, env)?;
+        if is_sent {
+            let endpoint = self.endpoint(flags, env)?;
+            self.endpoints.push(endpoint);
+        }
+        self.rules.push(rules);
+        self.audiences.push(Audience {
+            kinds: kinds(&flags.kinds)?,
+            group: flags.privacy.group.clone(),
+            measures_only: flags.protocol == Protocol::Otlp,
+        });
+        Ok(())
+    }
+
+    fn rules(&mut self, privacy: &Privacy, env: &Environment) -> Result<Rules> {
+        if privacy.salt.is_some() {
+            self.remarks.push(secret::on_command_line("salt"));
+        }
+        let salt = secret::read(
+            "salt",
+            privacy.salt.clone(),
+            privacy.salt_file.as_deref(),
+            env.salt.clone(),
+        )?;
+        self.secrets.extend(salt.iter().cloned());
+        let users = user_rule(
+            privacy.obfuscate_users,
+            privacy.hash,
+            salt,
+            &mut self.warnings,
+        )?;
+        if let UserRule::Hashed { scheme, .. } = &users
+            && privacy.hash.is_none()
+        {
+            self.unstated_scheme = Some(*scheme);
+        }
+        let hosts = match &privacy.obfuscate_hosts {
             Some(domain) if domain.trim().is_empty() => bail!("-O needs a domain (-O example.org)"),
             Some(domain) => HostRule::Digits {
-                prefix: cli.host_prefix,
+                prefix: privacy.host_prefix.clone(),
                 // The point between the two is ours.
                 domain: domain.trim_start_matches('.').to_owned(),
             },
             None => HostRule::Clear,
         };
-        let publisher = Publisher::new(users, hosts);
-        if cli.htcondor.is_given() && !cli.batch {
-            warnings.push("--schedd, --pool, --queue-totals, --no-queued-jobs, --runtime and --job-details have no effect without -b".to_owned());
-        }
-        let htcondor = Options::new(cli.htcondor, &queues, &publisher)?;
-        if cli.batch {
-            remarks.extend(htcondor.remark().map(str::to_owned));
-        }
+        Ok(Rules { users, hosts })
+    }
 
-        let target = if cli.debug {
-            Target::Files
-        } else if cli.print {
-            Target::Print
-        } else {
-            if cli.delivery.token.is_some() {
-                remarks.push(secret::on_command_line("token"));
-            }
-            let token = secret::read(
-                "token",
-                cli.delivery.token,
-                cli.delivery.token_file.as_deref(),
-                env.token,
-            )?;
-            if token.as_ref().is_some_and(secret::is_no_token) {
-                bail!(
-                    "the token is blank, or has a line end or another control character in it: it is one line, and nothing else is in its file"
-                );
-            }
-            let Some(token) = token else {
-                bail!(
-                    "no token: give --token-file FILE, AFMETRICS_TOKEN in the environment, or -t TOKEN (-d and --print need none)"
-                );
-            };
-            secrets.push(token.clone());
-            let url = endpoint_url::checked(cli.delivery.url.expose(), &mut warnings)?;
-            secrets.extend(endpoint_url::secrets(&url));
-            Target::Endpoint(Box::new(EndpointConfig {
-                url,
-                token,
-                batch_size: cli.delivery.batch_size.map(|n| n as usize),
-                gzip: cli.delivery.gzip,
-                ca: cli.delivery.ca_file.map(read_ca_file).transpose()?,
-                max_connections: cli.delivery.max_connections.into(),
-                max_streams: cli.delivery.max_streams.into(),
-                patience: Duration::from_secs(cli.delivery.request_timeout.into()),
-                deliver_for: Duration::from_secs(cli.delivery.deliver_for.into()),
-            }))
-        };
-
-        Ok(Self {
-            ssh,
-            ssh_history: cli.ssh_history,
-            jupyter: cli.jupyter,
-            batch: cli.batch,
-            slurm: cli.slurm,
-            host: cli.host,
-            heartbeat: cli.heartbeat,
-            namespace: Asked {
-                by_name: cli.namespace.is_some(),
-                value: cli.namespace.unwrap_or_else(|| "af-jupyter".to_owned()),
-            },
-            label: Label::parse(&cli.label)?,
-            exclude_finished_pods: cli.exclude_finished_pods,
-            queues,
-            excluded_owners: if cli.exclude_owner.is_empty() {
-                vec!["atlas-coffea".to_owned()]
-            } else {
-                cli.exclude_owner
-            },
-            removed_jobs: cli.removed_jobs,
-            htcondor,
-            mounts: Asked::or_default(cli.mount, ["/home", "/data", "/scratch"].map(String::from)),
-            cluster: cli.delivery.cluster,
-            publisher,
-            unstated_scheme,
-            group: cli.group,
-            login_node: cli.login_node,
-            state_dirs,
-            any_endpoint: false,
-            spool: bounds(
-                cli.delivery.spool_max_size.unwrap_or(256),
-                cli.delivery.spool_max_age.unwrap_or(14),
+    fn endpoint(&mut self, flags: &EndpointFlags, env: &Environment) -> Result<EndpointConfig> {
+        let delivery = &flags.delivery;
+        if delivery.token.is_some() {
+            self.remarks.push(secret::on_command_line("token"));
+        }
+        let token = secret::read(
+            "token",
+            delivery.token.clone(),
+            delivery.token_file.as_deref(),
+            env.token.clone(),
+        )?;
+        if token.as_ref().is_some_and(secret::is_no_token) {
+            bail!(
+                "the token is blank, or has a line end or another control character in it: it is one line, and nothing else is in its file"
+            );
+        }
+        let token = match token {
+            None if flags.protocol == Protocol::Otlp => Secret::new(""),
+            None if flags.place.is_empty() => bail!(
+                "no token: give --token-file FILE, AFMETRICS_TOKEN in the environment, or -t TOKEN (-d and --print need none)"
             ),
-            limits: Limits {
-                silence: Duration::from_secs(cli.silence.into()),
-                total: Duration::from_secs(cli.deadline.into()),
-            },
-            root: cli.place.root,
-            path: env.path,
-            for_slurm: env.for_slurm,
-            target,
-            secrets,
-            remarks,
-            warnings,
+            None => bail!("has no token_file"),
+            Some(token) => token,
+        };
+        if !token.expose().is_empty() {
+            self.secrets.push(token.clone());
+        }
+        let url = endpoint_url::checked(delivery.url.expose(), &mut self.warnings)?;
+        self.secrets.extend(endpoint_url::secrets(&url));
+        let host = url.host_str().unwrap_or_default().to_owned();
+        Ok(EndpointConfig {
+            name: flags.name.clone().unwrap_or(host),
+            url,
+            protocol: flags.protocol,
+            token,
+            batch_size: delivery.batch_size.map(|n| n as usize),
+            gzip: delivery.gzip,
+            ca: delivery.ca_file.clone().map(read_ca_file).transpose()?,
+            max_connections: delivery.max_connections.into(),
+            max_streams: delivery.max_streams.into(),
+            patience: Duration::from_secs(delivery.request_timeout.into()),
+            deliver_for: Duration::from_secs(delivery.deliver_for.into()),
         })
     }
+
+    /// What waits is told apart by where it goes.
+    fn check_urls(&self) -> Result<()> {
+        let mut seen: Vec<(String, &str)> = Vec::new();
+        for endpoint in &self.endpoints {
+            // Its files in the spool are called after it.
+            let url = batch_name(&endpoint_url::without_password(endpoint.url.as_str()));
+            if seen.iter().any(|(known, name)| *known == url || *name == endpoint.name) {
+                bail!(
+                    "two [[endpoints]] have the same url or the same name, {}: what waits for one could not be told from what waits for the other",
+                    endpoint.name
+                );
+            }
+            seen.push((url, &endpoint.name));
+        }
+        Ok(())
+    }
+}
+
+/// The kinds that an endpoint asks for, by their names.
+fn kinds(asked: &[String]) -> Result<Option<Vec<&'static str>>> {
+    if asked.is_empty() {
+        return Ok(None);
+    }
+    let all = asked
+        .iter()
+        .map(|name| {
+            let kind = KINDS.iter().find(|kind| kind.name == name);
+            kind.map(|kind| kind.name).with_context(|| {
+                let known: Vec<&str> = KINDS.iter().map(|kind| kind.name).collect();
+                format!("kinds: there is no kind {name:?}, only {}", known.join(", "))
+            })
+        })
+        .collect::<Result<_>>()?;
+    Ok(Some(all))
+}
+
+/// Where notebooks run: as the file says, or else as the flags and the old script have it.
+fn notebooks(
+    namespace: Option<String>,
+    label: &str,
+    listed: Vec<NotebookFlags>,
+) -> Result<Vec<Notebooks>> {
+    if listed.is_empty() {
+        return Ok(vec![
+            Notebooks {
+                by_name: namespace.is_some(),
+                namespace: namespace.unwrap_or_else(|| "af-jupyter".to_owned()),
+                label: Label::parse(label)?,
+                kind: NotebookKind::JupyterMl,
+            },
+            Notebooks {
+                namespace: "coffea-casa".to_owned(),
+                by_name: false,
+                label: Label::parse("jhub_user")?,
+                kind: NotebookKind::JupyterCoffea,
+            },
+        ]);
+    }
+    listed
+        .into_iter()
+        .map(|flags| {
+            Ok(Notebooks {
+                namespace: flags.namespace,
+                by_name: !flags.optional,
+                label: Label::parse(&flags.label)?,
+                kind: flags.kind,
+            })
+        })
+        .collect()
+}
+
+fn deadlines(flags: &Deadlines) -> Vec<(&'static str, Duration)> {
+    [
+        ("ssh", flags.ssh_deadline),
+        ("jupyter", flags.jupyter_deadline),
+        ("batch", flags.batch_deadline),
+        ("host", flags.host_deadline),
+    ]
+    .into_iter()
+    .filter_map(|(table, secs)| Some((table, Duration::from_secs(secs?.into()))))
+    .collect()
 }
 
 fn bounds(mib: u32, days: u32) -> Bounds {

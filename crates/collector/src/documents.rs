@@ -1,6 +1,6 @@
-//! The documents of one collector in one round, as lines of JSON: in memory as long as they are few,
-//! in a temporary file beyond, so that memory does not grow with the queue. A source that fails
-//! half-way leaves nothing behind.
+//! The documents of one collector in one round, as lines of JSON, for each audience its own: in memory as
+//! long as they are few, in a temporary file beyond, so that memory does not grow with the queue. A source
+//! that fails half-way leaves nothing behind.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read, Seek as _, SeekFrom, Write as _};
@@ -11,6 +11,7 @@ use afmetrics_document::Document;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::config::Audience;
 use crate::error::CollectError;
 use crate::state::without_path;
 
@@ -27,22 +28,49 @@ pub struct Documents {
     /// `{"cluster":"NAME",`: what every line begins with.
     prefix: Vec<u8>,
     line: Vec<u8>,
-    lines: Lines,
-    /// Those that must not leave unless the cursor is kept: without it, the next round reads them
-    /// again.
-    once: Lines,
+    /// For each audience.
+    shares: Vec<Share>,
     problems: Vec<Problem>,
     cursors: Vec<(String, Value)>,
     /// How many of the cursors are of sources that ended well.
     kept_cursors: usize,
 }
 
-/// A place in what was pushed ([`Documents::mark`]).
-#[derive(Debug, Clone)]
-pub struct Mark {
-    lines: Extent,
-    once: Extent,
+/// What one audience hears.
+struct Share {
+    /// Only of these kinds; `None`: all.
+    kinds: Option<Vec<&'static str>>,
+    lines: Lines,
+    /// Those that must not leave unless the cursor is kept: without it, the next round reads them
+    /// again.
+    once: Lines,
 }
+
+impl Share {
+    fn hears_of(&self, kind: &str) -> bool {
+        let kinds = self.kinds.as_ref();
+        kinds.is_none_or(|kinds| kinds.contains(&kind))
+    }
+
+    fn keep(&mut self) {
+        self.lines.keep();
+        self.once.keep();
+    }
+
+    fn rewind(&mut self) -> io::Result<()> {
+        self.lines.rewind()?;
+        self.once.rewind()
+    }
+
+    /// How many documents count so far.
+    fn count(&self) -> u64 {
+        self.lines.kept.documents + self.once.kept.documents
+    }
+}
+
+/// A place in what was pushed ([`Documents::mark`]): for each audience.
+#[derive(Debug, Clone)]
+pub struct Mark(Vec<(Extent, Extent)>);
 
 /// A source that gave nothing.
 #[derive(Debug)]
@@ -54,15 +82,21 @@ pub struct Problem {
 
 impl Documents {
     /// `folder`: where the temporary file goes once it is too large for memory; unlinked at once.
-    pub fn new(cluster: &str, folder: &Path) -> Self {
+    pub fn new(cluster: &str, audiences: &[Audience], folder: &Path) -> Self {
         let mut prefix = br#"{"cluster":"#.to_vec();
         prefix.extend(Value::from(cluster).to_string().into_bytes());
         prefix.push(b',');
         Self {
             prefix,
             line: Vec::with_capacity(512),
-            lines: Lines::new(folder),
-            once: Lines::new(folder),
+            shares: audiences
+                .iter()
+                .map(|audience| Share {
+                    kinds: audience.kinds.clone(),
+                    lines: Lines::new(folder),
+                    once: Lines::new(folder),
+                })
+                .collect(),
             problems: Vec::new(),
             cursors: Vec::new(),
             kept_cursors: 0,
@@ -71,47 +105,59 @@ impl Documents {
 
     /// Adds a document that says how things are now.
     pub fn push(&mut self, document: &Document) -> Result<(), CollectError> {
-        self.write(document)?;
-        self.lines
-            .push(&self.line, document.kind())
-            .map_err(temporary_file)
+        self.write(document, |share| &mut share.lines)
     }
 
     /// Adds a document that says what happened since the cursor, and that no other round will say:
     /// it leaves only if the cursor is kept ([`Documents::advance`]).
     pub fn push_once(&mut self, document: &Document) -> Result<(), CollectError> {
-        self.write(document)?;
-        self.once
-            .push(&self.line, document.kind())
-            .map_err(temporary_file)
+        self.write(document, |share| &mut share.once)
     }
 
     /// Here: what is pushed from now on can be taken back.
     pub fn mark(&self) -> Mark {
-        Mark {
-            lines: self.lines.written.clone(),
-            once: self.once.written.clone(),
-        }
+        let written = |share: &Share| (share.lines.written.clone(), share.once.written.clone());
+        Mark(self.shares.iter().map(written).collect())
     }
 
     /// Drops what was pushed behind a mark of the source at hand.
     pub fn take_back(&mut self, to: Mark) -> Result<(), CollectError> {
-        self.lines
-            .rewind_to(to.lines)
-            .and_then(|()| self.once.rewind_to(to.once))
-            .map_err(temporary_file)
+        for (share, (lines, once)) in self.shares.iter_mut().zip(to.0) {
+            share
+                .lines
+                .rewind_to(lines)
+                .and_then(|()| share.once.rewind_to(once))
+                .map_err(temporary_file)?;
+        }
+        Ok(())
     }
 
-    /// Makes a document's line.
-    fn write(&mut self, document: &Document) -> Result<(), CollectError> {
-        self.line.clear();
-        self.line.extend_from_slice(&self.prefix);
-        let brace = self.line.len();
-        serde_json::to_writer(&mut self.line, document)
-            .map_err(|why| CollectError::Failed(format!("cannot write a document: {why}")))?;
-        // The document's own opening brace went behind the prefix, which has one.
-        self.line.remove(brace);
-        self.line.push(b'\n');
+    /// Makes a document's line for each audience that is to hear of it.
+    fn write(
+        &mut self,
+        document: &Document,
+        lines: impl Fn(&mut Share) -> &mut Lines,
+    ) -> Result<(), CollectError> {
+        for (audience, share) in self.shares.iter_mut().enumerate() {
+            if !share.hears_of(document.kind()) {
+                continue;
+            }
+            let Some(heard) = document.heard_by(audience) else {
+                continue;
+            };
+            let line = &mut self.line;
+            line.clear();
+            line.extend_from_slice(&self.prefix);
+            let brace = line.len();
+            serde_json::to_writer(&mut *line, &heard)
+                .map_err(|why| CollectError::Failed(format!("cannot write a document: {why}")))?;
+            // The document's own opening brace went behind the prefix, which has one.
+            line.remove(brace);
+            line.push(b'\n');
+            lines(share)
+                .push(line, document.kind())
+                .map_err(temporary_file)?;
+        }
         Ok(())
     }
 
@@ -129,15 +175,15 @@ impl Documents {
     pub fn close(&mut self, result: Result<(), CollectError>) -> Result<(), CollectError> {
         match result {
             Ok(()) => {
-                self.lines.keep();
-                self.once.keep();
+                self.shares.iter_mut().for_each(Share::keep);
                 self.kept_cursors = self.cursors.len();
             }
             Err(error) => {
                 // Or the next round would take as read what does not leave.
                 self.cursors.truncate(self.kept_cursors);
-                self.lines.rewind().map_err(temporary_file)?;
-                self.once.rewind().map_err(temporary_file)?;
+                for share in &mut self.shares {
+                    share.rewind().map_err(temporary_file)?;
+                }
                 self.problems.push(Problem {
                     error,
                     excused: false,
@@ -164,9 +210,9 @@ impl Documents {
         Ok(())
     }
 
-    /// How many documents count so far.
+    /// How many documents count so far, for the audience that hears most.
     pub fn count(&self) -> u64 {
-        self.lines.kept.documents + self.once.kept.documents
+        self.shares.iter().map(Share::count).max().unwrap_or(0)
     }
 
     /// How many sources were noted as read in vain, excused ones included.
@@ -176,14 +222,12 @@ impl Documents {
 
     /// Ends writing: what was not kept is dropped, and so is the cursor of a collector that failed.
     pub fn finish(mut self) -> Result<Stored, CollectError> {
-        self.lines.rewind().map_err(temporary_file)?;
-        self.once.rewind().map_err(temporary_file)?;
+        for share in &mut self.shares {
+            share.rewind().map_err(temporary_file)?;
+        }
         self.cursors.truncate(self.kept_cursors);
         Ok(Stored {
-            kinds: sum(&self.lines.kept.kinds, &self.once.kept.kinds),
-            count: self.count(),
-            lines: self.lines,
-            once: self.once,
+            shares: self.shares,
             problems: self.problems,
             goes_with_cursors: !self.cursors.is_empty(),
             cursors: self.cursors,
@@ -215,10 +259,7 @@ fn add(kinds: &mut Kinds, kind: &'static str, count: u64) {
 
 /// A collector's documents, all there.
 pub struct Stored {
-    lines: Lines,
-    once: Lines,
-    pub count: u64,
-    pub kinds: Kinds,
+    shares: Vec<Share>,
     pub problems: Vec<Problem>,
     /// By name, how far it has read; who stores them takes them from here.
     pub cursors: Vec<(String, Value)>,
@@ -227,9 +268,24 @@ pub struct Stored {
 }
 
 impl Stored {
-    /// All documents, a line of JSON each, from the first.
-    pub fn read(&self) -> io::Result<impl BufRead + Send + use<>> {
-        Ok(self.lines.read()?.chain(self.once.read()?))
+    /// How many documents there are for the audience that hears most.
+    pub fn count(&self) -> u64 {
+        self.shares.iter().map(Share::count).max().unwrap_or(0)
+    }
+
+    /// How many documents of which kind there are for an audience.
+    pub fn kinds(&self, audience: usize) -> Kinds {
+        self.shares.get(audience).map_or_else(Kinds::new, |share| {
+            sum(&share.lines.kept.kinds, &share.once.kept.kinds)
+        })
+    }
+
+    /// All documents for an audience, a line of JSON each, from the first.
+    pub fn read(&self, audience: usize) -> io::Result<Box<dyn BufRead + Send>> {
+        match self.shares.get(audience) {
+            Some(share) => Ok(Box::new(share.lines.read()?.chain(share.once.read()?))),
+            None => Ok(Box::new(io::empty())),
+        }
     }
 
     /// Gives up the cursors, and with them the documents that the next round will read again;
@@ -237,11 +293,13 @@ impl Stored {
     pub fn without_cursors(&mut self) -> io::Result<u64> {
         self.cursors.clear();
         self.goes_with_cursors = false;
-        let given_up = std::mem::take(&mut self.once.kept).documents;
-        self.once.rewind()?;
-        self.count -= given_up;
-        self.kinds = self.lines.kept.kinds.clone();
-        Ok(given_up)
+        let mut most = 0;
+        for share in &mut self.shares {
+            let given_up = std::mem::take(&mut share.once.kept).documents;
+            share.once.rewind()?;
+            most = most.max(given_up);
+        }
+        Ok(most)
     }
 }
 
@@ -402,7 +460,7 @@ mod tests {
     #[test]
     fn the_cursor_of_a_source_that_failed_is_dropped_with_its_documents() {
         let folder = tempfile::tempdir().unwrap();
-        let mut out = Documents::new("UC-AF", folder.path());
+        let mut out = Documents::new("UC-AF", &[Audience::EVERYBODY], folder.path());
         let failed = || Err(CollectError::Failed("cut short".to_owned()));
         out.advance("a", &1).unwrap();
         out.close(Ok(())).unwrap();
@@ -469,7 +527,7 @@ mod tests {
 
     #[test]
     fn what_is_behind_a_mark_is_taken_back_and_nothing_else() {
-        let mut out = Documents::new("UC-AF", &std::env::temp_dir());
+        let mut out = Documents::new("UC-AF", &[Audience::EVERYBODY], &std::env::temp_dir());
         for _ in 0..2 {
             out.push(&load(1.0)).unwrap();
             out.push_once(&load(2.0)).unwrap();
@@ -483,9 +541,9 @@ mod tests {
         out.push_once(&load(5.0)).unwrap();
         out.close(Ok(())).unwrap();
         let stored = out.finish().unwrap();
-        assert_eq!(stored.kinds, [("CPU", 5)]);
+        assert_eq!(stored.kinds(0), [("CPU", 5)]);
         let loads: Vec<f64> = stored
-            .read()
+            .read(0)
             .unwrap()
             .lines()
             .map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap()["load"].as_f64())
@@ -496,7 +554,7 @@ mod tests {
 
     #[test]
     fn a_source_that_fails_moves_no_cursor() {
-        let mut out = Documents::new("UC-AF", &std::env::temp_dir());
+        let mut out = Documents::new("UC-AF", &[Audience::EVERYBODY], &std::env::temp_dir());
         out.advance("well", &1).unwrap();
         out.close(Ok(())).unwrap();
         out.advance("failed", &2).unwrap();

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use afmetrics_document::{CollectorReport, Document, PublishedHost};
 
-use crate::config::Config;
+use crate::config::{Audience, Config};
 use crate::context::Context;
 use crate::documents::{Documents, Stored};
 use crate::error::CollectError;
@@ -20,6 +20,7 @@ const DEBUG_FILE: &str = "round.json";
 /// What the document says besides what became of the collectors.
 pub struct Heartbeat {
     cluster: String,
+    audiences: Vec<Audience>,
     login_node: PublishedHost,
     /// Of the round, up to here.
     duration: Duration,
@@ -36,6 +37,7 @@ impl Heartbeat {
     ) -> Option<Self> {
         config.heartbeat.then(|| Self {
             cluster: config.cluster.clone(),
+            audiences: config.audiences.clone(),
             login_node: cx.login_node.clone(),
             duration,
             folder: folder.to_owned(),
@@ -54,7 +56,7 @@ impl Heartbeat {
     }
 
     fn written(&self, collected: &[Collected]) -> Result<Stored, CollectError> {
-        let mut out = Documents::new(&self.cluster, &self.folder);
+        let mut out = Documents::new(&self.cluster, &self.audiences, &self.folder);
         out.push(&Document::Round {
             login_node: self.login_node.clone(),
             version: env!("CARGO_PKG_VERSION"),

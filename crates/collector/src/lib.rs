@@ -11,11 +11,14 @@ pub mod collectors;
 mod command;
 pub mod config;
 mod context;
+mod daemon;
 mod delivery;
 mod documents;
 mod endpoint_url;
 mod error;
 mod heartbeat;
+pub mod layers;
+mod listener;
 mod log;
 mod names;
 mod output;
@@ -32,22 +35,26 @@ mod tally;
 
 use std::cell::RefCell;
 use std::ffi::OsString;
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
 use afmetrics_document::CollectorResult;
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
+use tokio::task::LocalSet;
 use tracing::level_filters::LevelFilter;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::aside::aside;
-use crate::cli::{Command, Place};
+use crate::cli::{Command, LogLevel, Place, Reference, ReferenceOf};
 use crate::config::{Config, Environment, Target};
 use crate::context::Context;
+use crate::daemon::Setup;
 use crate::delivery::Endpoint;
 use crate::heartbeat::Heartbeat;
+use crate::layers::{Asked, Unusable};
 use crate::names::{Names, UnknownGroup};
 use crate::quote::Quoting;
 use crate::round::Collected;
@@ -63,24 +70,23 @@ const USAGE: u8 = 2;
 /// aside all the same, for SIGTERM and SIGINT to be heard.
 const FOR_EVER: Duration = Duration::MAX;
 
-/// Runs one round and returns the exit status.
+/// Does what the command line asks for, and returns the exit status.
 pub fn run(args: impl IntoIterator<Item = OsString>, env: Environment) -> ExitCode {
-    let cli = match cli::parse(args) {
-        Ok(cli) => cli,
-        Err(error) => {
+    let words: Vec<OsString> = args.into_iter().collect();
+    let asked = match layers::read(&words, &env) {
+        Ok(asked) => asked,
+        Err(Unusable::CommandLine(error)) => {
             // Prints help and version, too, which are no errors.
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE));
         }
-    };
-    let result = match cli.command {
-        Some(Command::Spool(what)) => spool_commands::run(what, env),
-        None => {
-            log::open(level(&cli.place), Some(&cli.place.root));
-            Config::new(cli, env).and_then(|config| act(&config))
+        Err(Unusable::Settings(why)) => {
+            log::open(LevelFilter::WARN, None);
+            error!("{why}");
+            return ExitCode::from(USAGE);
         }
     };
-    match result {
+    match act(asked, &words, env) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(INCOMPLETE),
         Err(why) => {
@@ -90,23 +96,99 @@ pub fn run(args: impl IntoIterator<Item = OsString>, env: Environment) -> ExitCo
     }
 }
 
-fn level(place: &Place) -> LevelFilter {
-    match place.verbose {
-        _ if place.very_verbose => LevelFilter::DEBUG,
-        0 => LevelFilter::WARN,
-        1 => LevelFilter::INFO,
-        2.. => LevelFilter::DEBUG,
+/// Whether all that was asked for could be done. An error is one of usage or configuration.
+fn act(asked: Asked, words: &[OsString], env: Environment) -> Result<bool> {
+    let Asked {
+        cli,
+        lists,
+        file,
+        warnings,
+    } = asked;
+    let in_log = |place: &Place| {
+        log::open(level(place), Some(&place.root));
+        for warning in &warnings {
+            warn!("{warning}");
+        }
+        if let Some(file) = &file {
+            debug!("read {}", file.display());
+        }
+    };
+    match cli.command {
+        None => {
+            in_log(&cli.round.place);
+            once(&Config::new(cli.round, lists, env)?)
+        }
+        Some(Command::Run(run)) => {
+            in_log(&run.round.place);
+            on_runtime(daemon::run(|| setup(words, &env)))
+        }
+        Some(Command::Check(check)) => {
+            in_log(&check.round.place);
+            todo!()
+        }
+        Some(Command::Reference(Reference {
+            what: ReferenceOf::Config,
+        })) => {
+            // A reader that has enough is no error.
+            let _ = io::stdout().write_all(layers::sample().as_bytes());
+            Ok(true)
+        }
+        Some(Command::Spool(what)) => spool_commands::run(what, lists, env),
     }
 }
 
-/// Whether all was collected and delivered. An error is one of usage or configuration.
-fn act(config: &Config) -> Result<bool> {
-    for remark in &config.remarks {
-        info!("{remark}");
-    }
-    for warning in &config.warnings {
-        warn!("{warning}");
-    }
+/// What a daemon is to do, as flags, environment and file say it now.
+fn setup(words: &[OsString], env: &Environment) -> Result<Setup> {
+    let asked = layers::read(words, env).map_err(|why| match why {
+        Unusable::CommandLine(why) => anyhow::Error::new(why),
+        Unusable::Settings(why) => anyhow::Error::new(why),
+    })?;
+    let Some(Command::Run(run)) = asked.cli.command else {
+        bail!("this is no daemon");
+    };
+    let interval = Duration::from_secs(run.interval.into());
+    Ok(Setup {
+        config: Config::new(run.round, asked.lists, env.clone())?,
+        interval,
+        listen: run.listen,
+    })
+}
+
+fn level(place: &Place) -> LevelFilter {
+    let asked = match place.log_level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+    };
+    let verbose = match place.verbose {
+        _ if place.very_verbose => LevelFilter::DEBUG,
+        0 => LevelFilter::OFF,
+        1 => LevelFilter::INFO,
+        2.. => LevelFilter::DEBUG,
+    };
+    asked.max(verbose)
+}
+
+/// One round, or one delivery. Whether all was collected and delivered; an error is one of usage or
+/// configuration.
+fn once(config: &Config) -> Result<bool> {
+    remark(config);
+    on_runtime(async {
+        tokio::select! {
+            // Dropping the round ends the programs that it started.
+            signal = signals::end() => {
+                error!("ended by {} before the round was done", signal?);
+                Ok(false)
+            }
+            result = one_round(config), if config.collects() => Ok(result?.is_well),
+            result = what_waits(config), if !config.collects() => result,
+        }
+    })
+}
+
+/// Runs everything that waits, on this thread.
+fn on_runtime<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     rustls::crypto::ring::default_provider()
         .install_default()
         .ok();
@@ -114,32 +196,46 @@ fn act(config: &Config) -> Result<bool> {
         .enable_all()
         .build()
         .context("cannot start")?;
-    let result = runtime.block_on(async {
-        tokio::select! {
-            // Dropping the round ends the programs that it started.
-            signal = signals::end() => {
-                error!("ended by {} before the round was done", signal?);
-                Ok(false)
-            }
-            result = one_round(config), if config.collects() => result,
-            result = what_waits(config), if !config.collects() => result,
-        }
-    });
+    let result = runtime.block_on(LocalSet::new().run_until(work));
     // Not waiting for threads that hang in a dead mount or a dead directory service.
     runtime.shutdown_background();
     result
 }
 
-async fn one_round(config: &Config) -> Result<bool> {
+fn remark(config: &Config) {
+    for remark in &config.remarks {
+        info!("{remark}");
+    }
+    for warning in &config.warnings {
+        warn!("{warning}");
+    }
+}
+
+/// What came of a round.
+struct Ended {
+    /// All was collected and delivered.
+    is_well: bool,
+    /// What came of it, in a line that names nobody.
+    line: String,
+}
+
+impl Ended {
+    /// It could not even begin.
+    fn unusable(why: String) -> Self {
+        Self {
+            is_well: false,
+            line: why,
+        }
+    }
+}
+
+async fn one_round(config: &Config) -> Result<Ended> {
     let begun = Instant::now();
     let mut config = config.clone();
     let has_no_batch_system = batch_system::settle(&mut config).await;
     let config = &config;
     // Before collecting: what cannot be sent need not be asked for.
-    let endpoint = match &config.target {
-        Target::Endpoint(endpoint) => Some(Endpoint::new(endpoint)?),
-        Target::Files | Target::Print => None,
-    };
+    let endpoints = endpoints(config)?;
     let mut cx = context(config).await?;
     cx.has_no_batch_system = has_no_batch_system;
     let cx = Rc::new(cx);
@@ -153,19 +249,19 @@ async fn one_round(config: &Config) -> Result<bool> {
     if let (Some(beat), Target::Files | Target::Print) = (&heartbeat, &config.target) {
         beat.join(&mut collected);
     }
-    let (done, rest) = match (&config.target, endpoint) {
-        (Target::Endpoint(to), Some(endpoint)) => {
-            Sender::new(config, to, &endpoint, &cx)
+    let (done, rest) = match &config.target {
+        Target::Endpoints(_) => {
+            Sender::new(config, &endpoints, &cx)
                 .send(collected, heartbeat)
                 .await?
         }
-        (Target::Print, _) => {
+        Target::Print => {
             let written_to = aside(FOR_EVER, move || output::to_stdout(collected))
                 .await
                 .context("cannot write")?;
             written(written_to, "standard output")
         }
-        _ => {
+        Target::Files => {
             let written_to = aside(FOR_EVER, move || {
                 output::to_files(Path::new("."), collected)
             })
@@ -189,25 +285,26 @@ async fn one_round(config: &Config) -> Result<bool> {
             )
         })
         .unwrap_or_default();
-    info!(
-        "collected {} documents from {} of {} collectors in {:.2} s; {rest}{scheme}",
+    let line = format!(
+        "collected {} documents from {} of {} collectors in {:.2} s; {rest}",
         summary.documents,
         summary.well,
         summary.all,
         begun.elapsed().as_secs_f64()
     );
-    Ok(done && summary.well == summary.all && !lacks_named_state(config, &cx))
+    info!("{line}{scheme}");
+    Ok(Ended {
+        is_well: done && summary.well == summary.all && !lacks_named_state(config, &cx),
+        line,
+    })
 }
 
 /// Delivers what earlier rounds left.
 async fn what_waits(config: &Config) -> Result<bool> {
     let begun = Instant::now();
-    let Target::Endpoint(to) = &config.target else {
-        return Ok(true);
-    };
-    let endpoint = Endpoint::new(to)?;
+    let endpoints = endpoints(config)?;
     let cx = context(config).await?;
-    let sender = Sender::new(config, to, &endpoint, &cx);
+    let sender = Sender::new(config, &endpoints, &cx);
     let (done, rest) = sender.send_what_waits().await?;
     info!(
         "delivered what waited in {:.2} s; {rest}",
@@ -216,9 +313,17 @@ async fn what_waits(config: &Config) -> Result<bool> {
     Ok(done)
 }
 
+/// Where documents are sent, if they are.
+fn endpoints(config: &Config) -> Result<Vec<Endpoint>> {
+    match &config.target {
+        Target::Endpoints(endpoints) => endpoints.iter().map(Endpoint::new).collect(),
+        Target::Files | Target::Print => Ok(Vec::new()),
+    }
+}
+
 /// A state folder that somebody asked for cannot be used: a failure, and logged as one.
 fn lacks_named_state(config: &Config, cx: &Context) -> bool {
-    matches!(config.target, Target::Endpoint(_)) && config.state_dirs.by_name && cx.state.is_none()
+    matches!(config.target, Target::Endpoints(_)) && config.state_dirs.by_name && cx.state.is_none()
 }
 
 /// What the collectors may use in this round.
@@ -246,8 +351,13 @@ async fn context(config: &Config) -> Result<Context, UnknownGroup> {
         let names = [&own, &host].into_iter().chain(&node_names);
         unquotable.extend(names.filter(|name| name.len() > 2).map(Secret::new));
     }
+    let groups: Vec<_> = config
+        .audiences
+        .iter()
+        .map(|audience| audience.group.clone())
+        .collect();
     let withhold = publisher.hides_users() || publisher.hides_hosts();
-    let sends = matches!(config.target, Target::Endpoint(_));
+    let sends = matches!(config.target, Target::Endpoints(_));
     let state = match State::open(
         &config.state_dirs.value,
         !sends,
@@ -286,7 +396,7 @@ async fn context(config: &Config) -> Result<Context, UnknownGroup> {
         for_slurm: config.for_slurm.clone(),
         has_no_batch_system: false,
         now: now(),
-        names: Names::new(publisher, config.group.as_deref(), config.limits.silence).await?,
+        names: Names::new(publisher, &groups, config.limits.silence).await?,
     })
 }
 

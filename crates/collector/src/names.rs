@@ -25,7 +25,10 @@ use crate::error::CollectError;
 
 pub struct Names {
     publisher: Publisher,
-    filter: Option<Filter>,
+    /// The groups whose members some audiences may only hear of, each once.
+    filters: Vec<Filter>,
+    /// For each audience, which of the filters; `None`: it hears of everybody.
+    filter_of: Vec<Option<usize>>,
     /// What became of a name in this round; `None`: it does not leave.
     known: RefCell<HashMap<String, Option<PublishedUser>>>,
     accounts: RefCell<HashMap<String, PublishedUser>>,
@@ -45,33 +48,28 @@ struct Filter {
 pub struct UnknownGroup(String);
 
 impl Names {
-    /// `group`: only its members leave. Looks it up at once, for at most `patience`; a lookup that
-    /// fails is no unknown group: it fails each collector that has names to publish.
+    /// `groups`: for each audience the one of whose members only it hears. Looks them up at once, for at most
+    /// `patience`; a lookup that fails is no unknown group: it fails each collector that has names to publish.
     pub async fn new(
         publisher: Publisher,
-        group: Option<&str>,
+        groups: &[Option<String>],
         patience: Duration,
     ) -> Result<Self, UnknownGroup> {
-        let filter = match group {
-            None => None,
-            Some(name) => {
-                let (known, is_known) = oneshot::channel();
-                let (questions, asked) = mpsc::channel();
-                let group = name.to_owned();
-                // Where no thread can be had, both channels are closed: each question fails.
-                let _ = thread::Builder::new().spawn(move || answer(&group, known, &asked));
-                if let Ok(Ok(false)) = timeout(patience, is_known).await {
-                    return Err(UnknownGroup(name.to_owned()));
-                }
-                Some(Filter {
-                    questions,
-                    patience,
-                })
-            }
-        };
+        let mut known: Vec<&String> = groups.iter().flatten().collect();
+        known.sort_unstable();
+        known.dedup();
+        let mut filters = Vec::new();
+        for group in &known {
+            filters.push(Filter::new(group, patience).await?);
+        }
+        let filter_of = groups
+            .iter()
+            .map(|group| known.iter().position(|known| Some(*known) == group.as_ref()))
+            .collect();
         Ok(Self {
             publisher,
-            filter,
+            filters,
+            filter_of,
             known: RefCell::default(),
             accounts: RefCell::default(),
         })
@@ -88,16 +86,22 @@ impl Names {
         published
     }
 
-    /// The name as it may leave; `None`: it does not, as the user is not in the group.
+    /// The name as it may leave; `None`: it does not, as the user is in the group of no audience.
     pub async fn publish(&self, name: &str) -> Result<Option<PublishedUser>, CollectError> {
         if let Some(known) = self.known.borrow().get(name) {
             return Ok(known.clone());
         }
-        let may_leave = match &self.filter {
-            None => true,
-            Some(filter) => filter.is_member(name).await?,
+        let mut is_member = Vec::new();
+        for filter in &self.filters {
+            is_member.push(filter.is_member(name).await?);
+        }
+        let may_hear = |audience: usize| {
+            let filter = self.filter_of.get(audience).copied().flatten();
+            filter.is_none_or(|filter| is_member[filter])
         };
-        let published = may_leave.then(|| self.publisher.user(name));
+        let published = (0..self.filter_of.len())
+            .any(may_hear)
+            .then(|| self.publisher.user_for(name, may_hear));
         self.known
             .borrow_mut()
             .insert(name.to_owned(), published.clone());
@@ -107,6 +111,11 @@ impl Names {
     /// A schedd's name as it may leave.
     pub fn schedd(&self, name: &str) -> PublishedHost {
         self.publisher.schedd(name)
+    }
+
+    /// A device's name as it may leave.
+    pub fn device(&self, name: &str, can_name_a_host: bool) -> PublishedHost {
+        self.publisher.device(name, can_name_a_host)
     }
 
     /// All of these names that may leave, each once.
@@ -123,6 +132,21 @@ impl Names {
 }
 
 impl Filter {
+    async fn new(group: &str, patience: Duration) -> Result<Self, UnknownGroup> {
+        let (known, is_known) = oneshot::channel();
+        let (questions, asked) = mpsc::channel();
+        let name = group.to_owned();
+        // Where no thread can be had, both channels are closed: each question fails.
+        let _ = thread::Builder::new().spawn(move || answer(&name, known, &asked));
+        if let Ok(Ok(false)) = timeout(patience, is_known).await {
+            return Err(UnknownGroup(group.to_owned()));
+        }
+        Ok(Self {
+            questions,
+            patience,
+        })
+    }
+
     async fn is_member(&self, user: &str) -> Result<bool, CollectError> {
         let (reply, answer) = oneshot::channel();
         // An error means that the thread has ended; then there is no answer, either.

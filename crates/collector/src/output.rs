@@ -42,7 +42,7 @@ pub fn to_files(folder: &Path, collected: Vec<Collected>) -> Written {
 }
 
 fn append(path: &Path, collected: Collected) -> io::Result<u64> {
-    let Some(documents) = collected.documents.filter(|documents| documents.count > 0) else {
+    let Some(documents) = collected.documents.filter(|documents| documents.count() > 0) else {
         return Ok(0);
     };
     let file = fs::OpenOptions::new()
@@ -52,14 +52,14 @@ fn append(path: &Path, collected: Collected) -> io::Result<u64> {
         .mode(0o600)
         .open(path)?;
     let mut file = BufWriter::new(file);
-    for line in documents.read()?.split(b'\n') {
+    for line in documents.read(0)?.split(b'\n') {
         let document: Value = serde_json::from_slice(&line?)?;
         let four_blanks = PrettyFormatter::with_indent(b"    ");
         document.serialize(&mut Serializer::with_formatter(&mut file, four_blanks))?;
         file.write_all(b"\n")?;
     }
     file.flush()?;
-    Ok(documents.count)
+    Ok(documents.count())
 }
 
 /// Writes every document as it would be sent, but without token, one a line. A reader that has
@@ -79,7 +79,7 @@ pub fn to_stdout(collected: Vec<Collected>) -> Written {
 fn print(collected: Vec<Collected>, count: &mut u64) -> io::Result<()> {
     let mut stdout = BufWriter::with_capacity(64 << 10, io::stdout().lock());
     for documents in collected.into_iter().filter_map(|c| c.documents) {
-        for line in documents.read()?.split(b'\n') {
+        for line in documents.read(0)?.split(b'\n') {
             let mut line = line?;
             line.push(b'\n');
             stdout.write_all(&line)?;

@@ -38,7 +38,7 @@ impl Collected {
     pub fn count(&self) -> u64 {
         self.documents
             .as_ref()
-            .map_or(0, |documents| documents.count)
+            .map_or(0, Stored::count)
     }
 
     /// One that another round is running just now.
@@ -87,24 +87,25 @@ pub async fn collect(config: &Config, cx: Rc<Context>, folder: &Path) -> Vec<Col
         .into_iter()
         .zip(ends)
         .map(|((spec, collector), end)| {
-            let out = Documents::new(&config.cluster, folder);
+            let out = Documents::new(&config.cluster, &config.audiences, folder);
             let first = spec
                 .after
                 .and_then(|first| Some((ended.get(first.name)?.clone(), first.needed)));
             let cx = Rc::clone(&cx);
+            let deadline = config.deadline(spec.table);
             let task = async move {
                 let _end = end;
                 if let Some((mut first, needed)) = first {
                     let patience = match needed {
                         // It ends by its own deadline.
-                        true => cx.limits.total,
+                        true => deadline,
                         // What hangs delays this one, and keeps it from nothing.
                         false => cx.limits.silence,
                     };
                     let _ = timeout(patience, first.changed()).await;
                 }
                 let begun = Instant::now();
-                (run(collector, cx, out).await, begun.elapsed())
+                (run(collector, cx, out, deadline).await, begun.elapsed())
             };
             (spec, tasks.spawn_local(task))
         })
@@ -153,8 +154,8 @@ async fn run(
     collector: Box<dyn Collector>,
     cx: Rc<Context>,
     mut out: Documents,
+    deadline: Duration,
 ) -> Result<Stored, CollectError> {
-    let deadline = cx.limits.total;
     let result = timeout(deadline, collector.collect(&cx, &mut out))
         .await
         .unwrap_or_else(|_| {
@@ -176,7 +177,7 @@ pub fn judged(
 ) -> Collected {
     let (documents, result) = match result {
         Ok(documents) => {
-            debug!("{name}: {} documents", documents.count);
+            debug!("{name}: {} documents", documents.count());
             for Problem { error, excused } in &documents.problems {
                 match error {
                     _ if *excused => info!("{name}: {error}"),

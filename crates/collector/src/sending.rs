@@ -2,33 +2,37 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, Read as _};
+use std::sync::Arc;
 
+use afmetrics_document::Rules;
 use anyhow::{Context as _, Result};
+use futures_util::future::join_all;
 use jiff::Timestamp;
 use tokio::time::Instant;
-use tracing::{error, warn};
+use tracing::{Instrument as _, Span, error, error_span, warn};
 
 use crate::aside::{Desk, Kept};
-use crate::config::{Config, EndpointConfig};
+use crate::config::Config;
 use crate::context::Context;
 use crate::delivery::{CLEAR, Endpoint, FromMemory, FromSpool, Left, Outcome, Source, Wanted};
-use crate::endpoint_url::without_password;
 use crate::heartbeat::Heartbeat;
 use crate::round::Collected;
 use crate::spool::Header;
 use crate::state::State;
 
-/// Sends a round's documents, and what earlier rounds could not.
+/// Sends a round's documents, and what earlier rounds could not, to each endpoint, all at the same time.
 pub struct Sender<'a> {
     config: &'a Config,
-    endpoint: &'a Endpoint,
+    endpoints: &'a [Endpoint],
     cx: &'a Context,
     /// Where documents go, as it may be shown.
-    to: String,
-    deadline: Instant,
-    outcome: Outcome,
-    /// Documents of this round.
-    own_documents: u64,
+    to: Vec<String>,
+    /// By endpoint.
+    deadlines: Vec<Instant>,
+    /// By endpoint.
+    outcomes: Vec<Outcome>,
+    /// Documents of this round, by endpoint.
+    own_documents: Vec<u64>,
     /// Documents that the next round reads again.
     held_back: u64,
     /// The spool could not be delivered from: another round was at it, or it cannot be used.
@@ -45,20 +49,15 @@ enum Stored {
 }
 
 impl<'a> Sender<'a> {
-    pub fn new(
-        config: &'a Config,
-        to: &EndpointConfig,
-        endpoint: &'a Endpoint,
-        cx: &'a Context,
-    ) -> Self {
+    pub fn new(config: &'a Config, endpoints: &'a [Endpoint], cx: &'a Context) -> Self {
         Self {
             config,
-            endpoint,
+            endpoints,
             cx,
-            to: without_password(to.url.as_str()),
-            deadline: endpoint.deadline(),
-            outcome: Outcome::default(),
-            own_documents: 0,
+            to: endpoints.iter().map(Endpoint::shown).collect(),
+            deadlines: endpoints.iter().map(Endpoint::deadline).collect(),
+            outcomes: vec![Outcome::default(); endpoints.len()],
+            own_documents: vec![0; endpoints.len()],
             held_back: 0,
             had_no_turn: false,
             is_by_hand: false,
@@ -76,13 +75,12 @@ impl<'a> Sender<'a> {
         if let Some(beat) = &heartbeat {
             beat.join(&mut collected);
         }
-        self.own_documents = collected.iter().map(Collected::count).sum();
         let stored = match &self.cx.state {
             Some(state) => self.store(state, &mut collected).await,
             None => Stored::No,
         };
         // However long storing took.
-        self.deadline = self.endpoint.deadline();
+        self.deadlines = self.endpoints.iter().map(Endpoint::deadline).collect();
         if matches!(stored, Stored::No) {
             self.give_up_cursors(&mut collected)?;
             if let Some(beat) = &heartbeat {
@@ -116,13 +114,25 @@ impl<'a> Sender<'a> {
         Ok((well && is_done, text))
     }
 
-    async fn store(&self, state: &State, collected: &mut [Collected]) -> Stored {
-        let (header, cursors) = self.described(collected);
-        if header.documents == 0 && cursors.is_empty() {
+    async fn store(&mut self, state: &State, collected: &mut [Collected]) -> Stored {
+        let headers: Vec<Header> = (0..self.endpoints.len())
+            .map(|endpoint| self.header(endpoint, collected))
+            .collect();
+        self.own_documents = headers.iter().map(|header| header.documents).collect();
+        let mut cursors = BTreeMap::new();
+        for documents in collected.iter_mut().filter_map(|c| c.documents.as_mut()) {
+            cursors.extend(std::mem::take(&mut documents.cursors));
+        }
+        if headers.iter().all(|header| header.documents == 0) && cursors.is_empty() {
             return Stored::Yes(None);
         }
-        let result = match all(collected) {
-            Ok(documents) => state.store(header, documents, cursors).await,
+        let batches: io::Result<Vec<_>> = headers
+            .into_iter()
+            .enumerate()
+            .map(|(endpoint, header)| Ok((header, all(collected, endpoint)?)))
+            .collect();
+        let result = match batches {
+            Ok(batches) => state.store(batches, cursors, &self.config.cluster).await,
             Err(why) => Err(why),
         };
         match result {
@@ -137,11 +147,9 @@ impl<'a> Sender<'a> {
         }
     }
 
-    fn described(
-        &self,
-        collected: &mut [Collected],
-    ) -> (Header, BTreeMap<String, serde_json::Value>) {
-        let publisher = &self.config.publisher;
+    /// What an endpoint's batch is.
+    fn header(&self, endpoint: usize, collected: &[Collected]) -> Header {
+        let rules = self.config.publisher.audiences().get(endpoint);
         let named = |hidden, how: &str| if hidden { how } else { CLEAR }.to_owned();
         let at = Timestamp::try_from(self.cx.now)
             // Whole milliseconds, as late documents will carry it.
@@ -149,18 +157,16 @@ impl<'a> Sender<'a> {
             .unwrap_or(Timestamp::UNIX_EPOCH);
         let mut header = Header::new(at);
         header.cluster = self.config.cluster.clone();
-        header.endpoint = self.to.clone();
-        header.users = named(publisher.hides_users(), "hashed");
-        header.hosts = named(publisher.hides_hosts(), "renamed");
-        let mut cursors = BTreeMap::new();
-        for documents in collected.iter_mut().filter_map(|c| c.documents.as_mut()) {
-            header.documents += documents.count;
-            for (kind, count) in &documents.kinds {
-                *header.kinds.entry((*kind).to_owned()).or_default() += count;
+        header.endpoint = self.to[endpoint].clone();
+        header.users = named(rules.is_some_and(Rules::hides_users), "hashed");
+        header.hosts = named(rules.is_some_and(Rules::hides_hosts), "renamed");
+        for documents in collected.iter().filter_map(|c| c.documents.as_ref()) {
+            for (kind, count) in documents.kinds(endpoint) {
+                header.documents += count;
+                *header.kinds.entry(kind.to_owned()).or_default() += count;
             }
-            cursors.extend(std::mem::take(&mut documents.cursors));
         }
-        (header, cursors)
+        header
     }
 
     /// Drops the documents that go with a cursor: the next round reads them again.
@@ -177,17 +183,26 @@ impl<'a> Sender<'a> {
 
     /// Delivers this round's documents, as they could not be stored.
     async fn deliver_from_memory(&mut self, collected: &[Collected]) -> Result<()> {
-        let count = collected.iter().map(Collected::count).sum();
-        let documents = all(collected).context("a temporary file cannot be read")?;
-        let source = FromMemory::new(documents, count, &self.endpoint.wrapping);
-        self.deliver(Box::new(source)).await;
+        let mut sources: Vec<Box<dyn Source>> = Vec::new();
+        for (number, endpoint) in self.endpoints.iter().enumerate() {
+            let documents = all(collected, number).context("a temporary file cannot be read")?;
+            let kinds = collected.iter().filter_map(|c| c.documents.as_ref());
+            let count = kinds
+                .flat_map(|documents| documents.kinds(number))
+                .map(|(_, count)| count)
+                .sum();
+            let source = FromMemory::new(documents, count, &endpoint.wrapping);
+            sources.push(Box::new(source));
+        }
+        self.deliver(sources).await;
         Ok(())
     }
 
     /// Delivers what waits, until nothing is left that another round left to this one.
     async fn deliver_from_spool(&mut self, state: &State, own: Option<u64>) {
         let mut has_more = self.one_turn(state, own).await;
-        while has_more && Instant::now() < self.deadline {
+        let last = self.deadlines.iter().max().copied();
+        while has_more && last.is_some_and(|last| Instant::now() < last) {
             // Who has the turn by now delivers what this one found behind its own.
             has_more = self.one_turn(state, None).await;
             self.had_no_turn = false;
@@ -198,75 +213,121 @@ impl<'a> Sender<'a> {
         let spool = state.spool.clone();
         let turn = state.desk.ask(move || spool.take_turn()).await.flatten();
         let turn = match turn {
-            Ok(Some(turn)) => turn,
+            Ok(Some(turn)) => Arc::new(turn),
             Ok(None) => {
                 self.had_no_turn = true;
-                if own.is_some() && self.own_documents > 0 {
+                if own.is_some() && self.own_documents.iter().any(|count| *count > 0) {
                     warn!(
                         "another round is delivering just now: it delivers this one's documents, too"
                     );
                 } else if self.is_by_hand {
                     warn!("another round is delivering just now: it delivers what waits");
                 }
-                self.outcome.left.waiting += own.map_or(0, |_| self.own_documents);
+                self.leave_waiting(own);
                 return false;
             }
             // Nothing was ever stored.
             Err(why) if why.kind() == io::ErrorKind::NotFound && own.is_none() => return false,
             Err(why) => {
-                self.outcome.left.has_failed = true;
                 error!("the spool in {} cannot be used: {why}", state.shown());
-                self.outcome.left.waiting += own.map_or(0, |_| self.own_documents);
+                for outcome in &mut self.outcomes {
+                    outcome.left.has_failed = true;
+                }
+                self.leave_waiting(own);
                 return false;
             }
         };
-        let wanted = Wanted {
-            cluster: self.config.cluster.clone(),
-            endpoint: (!self.config.any_endpoint).then(|| self.to.clone()),
-            hides_users: self.config.publisher.hides_users(),
-            hides_hosts: self.config.publisher.hides_hosts(),
-        };
-        let source = FromSpool::new(
-            state.spool.clone(),
-            turn,
-            wanted,
-            self.endpoint.wrapping.clone(),
-            self.config.spool,
-            self.cx.now,
-            own,
-        );
-        self.deliver(Box::new(source)).await
+        let sources = (0..self.endpoints.len())
+            .map(|endpoint| {
+                let source = FromSpool::new(
+                    state.spool.clone(),
+                    Arc::clone(&turn),
+                    self.wanted(endpoint),
+                    self.endpoints[endpoint].wrapping.clone(),
+                    self.config.spool,
+                    self.cx.now,
+                    own,
+                );
+                Box::new(source) as _
+            })
+            .collect();
+        // The last one to end gives it back.
+        drop(turn);
+        self.deliver(sources).await
     }
 
-    /// Returns whether another round has left something to this one since.
-    async fn deliver(&mut self, source: Box<dyn Source>) -> bool {
+    fn leave_waiting(&mut self, own: Option<u64>) {
+        if own.is_some() {
+            for (outcome, count) in self.outcomes.iter_mut().zip(&self.own_documents) {
+                outcome.left.waiting += count;
+            }
+        }
+    }
+
+    fn wanted(&self, endpoint: usize) -> Wanted {
+        let rules = self.config.publisher.audiences().get(endpoint);
+        Wanted {
+            cluster: self.config.cluster.clone(),
+            endpoint: (!self.config.any_endpoint).then(|| self.to[endpoint].clone()),
+            others: self.to.clone(),
+            hides_users: rules.is_some_and(Rules::hides_users),
+            hides_hosts: rules.is_some_and(Rules::hides_hosts),
+        }
+    }
+
+    /// From each source to its endpoint. Returns whether another round has left something to this one since.
+    async fn deliver(&mut self, sources: Vec<Box<dyn Source>>) -> bool {
         let desk = match &self.cx.state {
             Some(state) => state.desk.clone(),
             None => Desk::new(self.cx.limits.silence),
         };
-        let source = Kept::new(desk, source);
-        let outcome = self
-            .endpoint
-            .deliver(source, &self.cx.quoting, self.deadline)
-            .await;
-        let sum = &mut self.outcome;
-        sum.accepted += outcome.accepted;
-        sum.late += outcome.late;
-        sum.rejected += outcome.rejected;
-        sum.left.lost += outcome.left.lost;
-        sum.left.waiting += outcome.left.waiting;
-        sum.left.since = outcome.left.since.or(sum.left.since.take());
-        sum.left.damaged += outcome.left.damaged;
-        sum.left.given_up += outcome.left.given_up;
-        sum.left.has_failed |= outcome.left.has_failed;
-        // These are still there in each turn.
-        sum.left.unreadable = outcome.left.unreadable;
-        sum.left.too_clear = outcome.left.too_clear;
-        sum.is_unknown |= outcome.is_unknown;
-        outcome.left.has_more
+        let are_several = self.endpoints.len() > 1;
+        let delivering = sources.into_iter().enumerate().map(|(number, source)| {
+            let endpoint = &self.endpoints[number];
+            let source = Kept::new(desk.clone(), source);
+            let outcome = endpoint.deliver(source, &self.cx.quoting, self.deadlines[number]);
+            // Which of them a line is about.
+            let span = match are_several {
+                true => error_span!("endpoint", name = endpoint.name),
+                false => Span::none(),
+            };
+            outcome.instrument(span)
+        });
+        let mut has_more = false;
+        for (sum, outcome) in self.outcomes.iter_mut().zip(join_all(delivering).await) {
+            has_more |= outcome.left.has_more;
+            sum.add(outcome);
+        }
+        has_more
     }
 
     fn end(self) -> (bool, String) {
+        let are_several = self.endpoints.len() > 1;
+        let mut texts = Vec::new();
+        let mut is_well = self.held_back == 0;
+        for (endpoint, outcome) in self.endpoints.iter().zip(self.outcomes) {
+            let span = match are_several {
+                true => error_span!("endpoint", name = endpoint.name),
+                false => Span::none(),
+            };
+            let (well, text) = span.in_scope(|| said(outcome, self.had_no_turn));
+            is_well &= well;
+            texts.push(match are_several {
+                true => format!("{}: {text}", endpoint.name),
+                false => text,
+            });
+        }
+        let mut text = texts.join("; ");
+        if self.held_back > 0 {
+            text.push_str(&format!(", {} left to the next round", self.held_back));
+        }
+        (is_well, text)
+    }
+}
+
+/// Whether all is well at an endpoint, and what became of the documents, in words. `had_no_turn`: another
+/// round has them in hand.
+fn said(outcome: Outcome, had_no_turn: bool) -> (bool, String) {
         let Outcome {
             accepted,
             late,
@@ -285,7 +346,7 @@ impl<'a> Sender<'a> {
                     has_more: _,
                 },
             is_unknown,
-        } = self.outcome;
+        } = outcome;
         let mut text = format!("{accepted} accepted");
         if late > 0 {
             text.push_str(&format!(" ({late} of earlier rounds)"));
@@ -300,12 +361,9 @@ impl<'a> Sender<'a> {
         if waiting > 0 {
             text.push_str(&format!(", {waiting} wait in the spool{since}"));
             // Else another round has it in hand, as has been said.
-            if !self.had_no_turn {
+            if !had_no_turn {
                 warn!("{waiting} documents wait in the spool{since}; the next round tries again");
             }
-        }
-        if self.held_back > 0 {
-            text.push_str(&format!(", {} left to the next round", self.held_back));
         }
         if damaged > 0 {
             text.push_str(&format!(", {damaged} damaged batches set aside"));
@@ -326,7 +384,6 @@ impl<'a> Sender<'a> {
         let amiss = [
             rejected,
             waiting,
-            self.held_back,
             damaged,
             unreadable,
             too_clear,
@@ -336,13 +393,12 @@ impl<'a> Sender<'a> {
         let is_well = amiss.iter().all(|count| *count == 0) && !has_failed && !is_unknown;
         (is_well, text)
     }
-}
 
-/// All documents of a round, one after the other.
-fn all(collected: &[Collected]) -> io::Result<Box<dyn BufRead + Send>> {
+/// All documents of a round for an endpoint, one after the other.
+fn all(collected: &[Collected], endpoint: usize) -> io::Result<Box<dyn BufRead + Send>> {
     let mut all: Box<dyn BufRead + Send> = Box::new(io::empty());
     for documents in collected.iter().filter_map(|c| c.documents.as_ref()) {
-        all = Box::new(all.chain(documents.read()?));
+        all = Box::new(all.chain(documents.read(endpoint)?));
     }
     Ok(all)
 }

@@ -1,9 +1,10 @@
-//! The signals that end a round early.
+//! The signals that end a round early, or a daemon; and the one that makes a daemon read its configuration
+//! again.
 
 use std::future::pending;
 use std::io;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{self, SignalKind, signal};
 
 /// Waits for a signal that ends this process, and names it.
 pub async fn end() -> io::Result<&'static str> {
@@ -21,7 +22,42 @@ pub async fn end() -> io::Result<&'static str> {
     }
 }
 
-async fn received(signal: &mut Option<Signal>) {
+/// What a daemon is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// To end, by the signal of this name.
+    End(&'static str),
+    /// To read its configuration again.
+    Reload,
+}
+
+/// The signals of a daemon.
+pub struct Signals {
+    terminate: unix::Signal,
+    interrupt: unix::Signal,
+    hangup: unix::Signal,
+}
+
+impl Signals {
+    pub fn watch() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// The next one.
+    pub async fn next(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.terminate.recv() => Signal::End("SIGTERM"),
+            _ = self.interrupt.recv() => Signal::End("SIGINT"),
+            _ = self.hangup.recv() => Signal::Reload,
+        }
+    }
+}
+
+async fn received(signal: &mut Option<unix::Signal>) {
     match signal {
         Some(signal) => {
             signal.recv().await;

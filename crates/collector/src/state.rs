@@ -21,7 +21,7 @@ use tracing::{debug, warn};
 use crate::aside::Desk;
 use crate::config::StateDir;
 use crate::error::CollectError;
-use crate::spool::{Found, Header, Spool, Turn, batch_name, file_name, try_lock, what_is_wrong};
+use crate::spool::{Batch, Found, Header, Spool, Turn, batch_name, file_name, try_lock, what_is_wrong};
 
 /// The folder of the files that a round locks for the collectors that it runs.
 const LOCKS: &str = "locks";
@@ -188,23 +188,28 @@ impl State {
         }
     }
 
-    /// Stores a round, durably; returns its number. `documents` opens what is to be read.
+    /// Stores a round, durably: for each endpoint its batch, if there is anything in it, and the cursors of a
+    /// facility; returns its number.
     pub async fn store(
         &self,
-        header: Header,
-        documents: Box<dyn BufRead + Send>,
+        batches: Vec<(Header, Box<dyn BufRead + Send>)>,
         cursors: BTreeMap<String, Value>,
+        facility: &str,
     ) -> io::Result<u64> {
         let spool = self.spool.clone();
-        let name = batch_name(&header.endpoint);
         let cursors = cursors
             .into_iter()
-            .map(|(name, cursor)| (cursor_name(&name, &header.cluster), cursor))
+            .map(|(name, cursor)| (cursor_name(&name, facility), cursor))
             .collect();
-        let mut documents = documents;
-        let prepared = self
-            .desk
-            .ask(move || spool.prepare(&name, &header, &mut documents, &cursors));
+        let mut batches = batches;
+        let prepared = self.desk.ask(move || {
+            let batches = batches.iter_mut().map(|(header, documents)| Batch {
+                name: batch_name(&header.endpoint),
+                header: header.clone(),
+                documents,
+            });
+            spool.prepare(batches.collect(), &cursors)
+        });
         // In two steps: one that took too long, and whose documents leave from memory, does not become
         // a round later.
         let prepared = prepared.await.flatten().map_err(without_path)?;

@@ -5,5 +5,5 @@ pub mod document;
 pub mod kinds;
 pub mod names;
 
-pub use document::{CollectorReport, CollectorResult, Document, Traffic};
-pub use names::{PublishedHost, PublishedUser, Publisher};
+pub use document::{CollectorReport, CollectorResult, Document, Heard, Traffic};
+pub use names::{PublishedHost, PublishedUser, Publisher, Rules};

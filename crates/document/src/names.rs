@@ -2,36 +2,57 @@
 //!
 //! A [`Publisher`] is made once from the site's rules; only it can make a [`PublishedUser`] or a
 //! [`PublishedHost`], and a [`crate::Document`] takes no other name.
+//!
+//! Documents may go to several endpoints, each with its own rules: an *audience*. So a published name is
+//! one name for each audience, or none where that one is not to hear of it; which of them is written is
+//! decided when a document is made for one audience ([`crate::Document::heard_by`]), and there is no other
+//! way to write one.
 
 use std::fmt;
+use std::sync::Arc;
 
 use md5::{Digest as _, Md5};
 use ring::{digest, hmac};
-use serde::{Serialize, Serializer};
 
-/// A user's name as it may leave: clear, or hashed.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub struct PublishedUser(String);
+/// A user's name as each audience may hear it: clear, hashed, or not at all.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PublishedUser(Forms);
 
-/// A host's name as it may leave: clear, or reduced to a prefix, its digits and a domain.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct PublishedHost(String);
-
-impl Serialize for PublishedHost {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
+/// A host's name, or that of a device that may name one, as each audience may hear it: clear, reduced to a
+/// prefix, its digits and a domain, or not at all.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PublishedHost(Forms);
 
 impl PublishedUser {
-    pub fn as_str(&self) -> &str {
-        &self.0
+    /// The name for this audience.
+    pub fn heard_by(&self, audience: usize) -> Option<&str> {
+        self.0.heard_by(audience)
     }
 }
 
 impl PublishedHost {
+    /// The name as the log may show it: as the most reserved audience hears it.
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.heard_by(self.0.shown).unwrap_or_default()
+    }
+
+    /// The name for this audience.
+    pub fn heard_by(&self, audience: usize) -> Option<&str> {
+        self.0.heard_by(audience)
+    }
+}
+
+/// A name in the form for each audience.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Forms {
+    each: Arc<[Option<Box<str>>]>,
+    /// The audience whose form the log may show.
+    shown: usize,
+}
+
+impl Forms {
+    fn heard_by(&self, audience: usize) -> Option<&str> {
+        self.each.get(audience)?.as_deref()
     }
 }
 
@@ -85,18 +106,14 @@ pub enum HostRule {
     },
 }
 
-/// The site's rules for names, and the only maker of published names.
+/// What is done to names before they leave for one audience.
 #[derive(Debug, Clone)]
-pub struct Publisher {
-    users: UserRule,
-    hosts: HostRule,
+pub struct Rules {
+    pub users: UserRule,
+    pub hosts: HostRule,
 }
 
-impl Publisher {
-    pub fn new(users: UserRule, hosts: HostRule) -> Self {
-        Self { users, hosts }
-    }
-
+impl Rules {
     /// Whether user names leave hashed.
     pub fn hides_users(&self) -> bool {
         matches!(self.users, UserRule::Hashed { .. })
@@ -107,32 +124,107 @@ impl Publisher {
         matches!(self.hosts, HostRule::Digits { .. })
     }
 
-    pub fn user(&self, name: &str) -> PublishedUser {
-        PublishedUser(match &self.users {
+    fn user(&self, name: &str) -> String {
+        match &self.users {
             UserRule::Clear => name.to_owned(),
             UserRule::Hashed { scheme, salt } => hash(*scheme, salt, name),
-        })
+        }
     }
 
-    pub fn host(&self, name: &str) -> PublishedHost {
-        PublishedHost(match &self.hosts {
+    fn host(&self, name: &str) -> String {
+        match &self.hosts {
             HostRule::Clear => name.to_owned(),
             HostRule::Digits { prefix, domain } => {
                 let digits: String = name.chars().filter(char::is_ascii_digit).collect();
                 format!("{prefix}{digits}.{domain}")
             }
-        })
+        }
+    }
+
+    fn schedd(&self, name: &str) -> String {
+        match name.rsplit_once('@') {
+            Some((which, host)) if self.hides_users() && !self.hides_hosts() => {
+                format!("{}@{host}", self.user(which))
+            }
+            _ => self.host(name),
+        }
+    }
+}
+
+/// The site's rules for names, for each audience, and the only maker of published names.
+#[derive(Debug, Clone)]
+pub struct Publisher {
+    audiences: Vec<Rules>,
+}
+
+impl Publisher {
+    /// For one audience.
+    pub fn new(users: UserRule, hosts: HostRule) -> Self {
+        Self::of(vec![Rules { users, hosts }])
+    }
+
+    /// For these audiences, which are known by their place in the list.
+    pub fn of(audiences: Vec<Rules>) -> Self {
+        Self { audiences }
+    }
+
+    /// The rules of each audience.
+    pub fn audiences(&self) -> &[Rules] {
+        &self.audiences
+    }
+
+    /// Whether user names leave hashed, for any audience.
+    pub fn hides_users(&self) -> bool {
+        self.audiences.iter().any(Rules::hides_users)
+    }
+
+    /// Whether host names leave reduced, for any audience.
+    pub fn hides_hosts(&self) -> bool {
+        self.audiences.iter().any(Rules::hides_hosts)
+    }
+
+    /// A user's name, for all audiences.
+    pub fn user(&self, name: &str) -> PublishedUser {
+        self.user_for(name, |_| true)
+    }
+
+    /// A user's name, for those audiences that may hear of the user at all.
+    pub fn user_for(&self, name: &str, may_hear: impl Fn(usize) -> bool) -> PublishedUser {
+        PublishedUser(self.forms(Rules::hides_users, |audience, rules| {
+            may_hear(audience).then(|| rules.user(name))
+        }))
+    }
+
+    pub fn host(&self, name: &str) -> PublishedHost {
+        PublishedHost(self.forms(Rules::hides_hosts, |_, rules| Some(rules.host(name))))
     }
 
     /// The name of a schedd: a host's, or `WHICH@HOST`, where WHICH is a user on a pool of his own. So it is
     /// hashed where users are; where hosts are reduced, the whole name is, as WHICH can be named after the
     /// host, too.
     pub fn schedd(&self, name: &str) -> PublishedHost {
-        match name.rsplit_once('@') {
-            Some((which, host)) if self.hides_users() && !self.hides_hosts() => {
-                PublishedHost(format!("{}@{host}", self.user(which).0))
-            }
-            _ => self.host(name),
+        let hides = |rules: &Rules| rules.hides_hosts() || rules.hides_users();
+        PublishedHost(self.forms(hides, |_, rules| Some(rules.schedd(name))))
+    }
+
+    /// The name of a device. One that can name a host is left out where hosts are hidden.
+    pub fn device(&self, name: &str, can_name_a_host: bool) -> PublishedHost {
+        PublishedHost(self.forms(Rules::hides_hosts, |_, rules| {
+            (!(can_name_a_host && rules.hides_hosts())).then(|| name.to_owned())
+        }))
+    }
+
+    fn forms(
+        &self,
+        hides: impl Fn(&Rules) -> bool,
+        form: impl Fn(usize, &Rules) -> Option<String>,
+    ) -> Forms {
+        let each = self.audiences.iter().enumerate();
+        Forms {
+            each: each
+                .map(|(audience, rules)| form(audience, rules).map(String::into_boxed_str))
+                .collect(),
+            shown: self.audiences.iter().position(hides).unwrap_or(0),
         }
     }
 }
@@ -169,7 +261,8 @@ mod tests {
             scheme,
             salt: salt.to_owned(),
         };
-        Publisher::new(rule, HostRule::Clear).user(name).0
+        let publisher = Publisher::new(rule, HostRule::Clear);
+        publisher.user(name).heard_by(0).unwrap().to_owned()
     }
 
     /// Values by `printf %s NAME | md5sum`, `sha256sum`, and `openssl dgst -sha256 -hmac SALT`.
@@ -224,6 +317,38 @@ mod tests {
             publisher.schedd("a.canary.example").as_str(),
             "a.canary.example"
         );
+    }
+
+    #[test]
+    fn each_audience_hears_its_own_form() {
+        let rules = |users, hosts| Rules { users, hosts };
+        let md5 = UserRule::Hashed {
+            scheme: Scheme::Md5,
+            salt: String::new(),
+        };
+        let digits = HostRule::Digits {
+            prefix: "atlas".into(),
+            domain: "bnl.gov".into(),
+        };
+        let publisher = Publisher::of(vec![
+            rules(UserRule::Clear, HostRule::Clear),
+            rules(md5, digits),
+        ]);
+        let user = publisher.user("canary-1");
+        assert_eq!(user.heard_by(0), Some("canary-1"));
+        assert_eq!(user.heard_by(1), Some("6495518e"));
+        assert_eq!(user.heard_by(2), None);
+        let user = publisher.user_for("canary-1", |audience| audience == 1);
+        assert_eq!(user.heard_by(0), None);
+        assert_eq!(user.heard_by(1), Some("6495518e"));
+        let host = publisher.host("login01.canary.example");
+        assert_eq!(host.heard_by(0), Some("login01.canary.example"));
+        assert_eq!(host.heard_by(1), Some("atlas01.bnl.gov"));
+        assert_eq!(host.as_str(), "atlas01.bnl.gov", "the log is reserved");
+        let device = publisher.device("nfs01:/home", true);
+        assert_eq!(device.heard_by(0), Some("nfs01:/home"));
+        assert_eq!(device.heard_by(1), None);
+        assert_eq!(publisher.device("sda1", false).heard_by(1), Some("sda1"));
     }
 
     #[test]

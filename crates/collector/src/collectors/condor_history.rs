@@ -43,6 +43,7 @@ pub const SPEC: Spec = Spec {
     summary: "HTCondor jobs that left the queue since the last round; in the first one, those of the last 360 s (condor_history)",
     kinds: &["condorjob"],
     flag: "-b",
+    table: "batch",
     debug_file: "condor.json",
     after: None,
     build: |config| {

@@ -40,6 +40,7 @@ pub const SPEC: Spec = Spec {
     summary: "all jobs in the HTCondor queue (condor_q)",
     kinds: &["condorjob"],
     flag: "-b",
+    table: "batch",
     debug_file: "condor.json",
     // A job that leaves the queue between the two lists is in neither, and in the next round's history.
     // The other way round it would be in both, and reported twice.

@@ -38,6 +38,7 @@ pub const SPEC: Spec = Spec {
     summary: "HTCondor jobs counted by queue, one for each -q (condor_q -totals, condor_q -run; or condor_status)",
     kinds: &["condorqueue"],
     flag: "-b -q NAME:CONSTRAINT",
+    table: "batch",
     debug_file: "condor.json",
     after: None,
     build: |config| {

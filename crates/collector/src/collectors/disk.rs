@@ -35,13 +35,13 @@ pub const SPEC: Spec = Spec {
     summary: "size and use of the file systems of /home, /data, /scratch, or each --mount (statvfs)",
     kinds: &["DISK"],
     flag: "--host",
+    table: "host",
     debug_file: "host.json",
     after: None,
     build: |config| {
         config.host.then(|| {
             Box::new(Disk {
                 mounts: config.mounts.clone(),
-                hide_hosts: config.publisher.hides_hosts(),
                 ask: usage,
             }) as _
         })
@@ -50,8 +50,6 @@ pub const SPEC: Spec = Spec {
 
 struct Disk {
     mounts: Asked<Vec<String>>,
-    /// Leave out each device that can name a host.
-    hide_hosts: bool,
     /// How a path is asked about: statvfs; in a test something that hangs.
     ask: fn(&Path) -> Result<Usage, Errno>,
 }
@@ -68,7 +66,6 @@ struct Usage {
 impl Collector for Disk {
     async fn collect(&self, cx: &Context, out: &mut Documents) -> Result<(), CollectError> {
         let table = mount_table(cx);
-        let hidden = self.hide_hosts.then_some(cx.node_names.as_slice());
         let asked: Vec<_> = self
             .mounts
             .value
@@ -115,7 +112,8 @@ impl Collector for Disk {
                 used: usage.used,
                 free: usage.free,
                 utilization: utilization(usage),
-                device: device(&table, mount, hidden),
+                device: device(&table, mount, &cx.node_names)
+                    .map(|device| cx.names.device(&device.name, device.can_name_a_host)),
             })?;
             out.close(Ok(()))?;
         }
@@ -149,9 +147,17 @@ fn mount_table(cx: &Context) -> String {
     })
 }
 
-/// What is mounted at this very path, without `/dev/`; `None` if it is no mount point, or if it can
-/// name a server, or the node: `hidden` are its names, where they must not leave.
-fn device(table: &str, mount: &str, hidden: Option<&[String]>) -> Option<String> {
+/// What is mounted at a path.
+#[derive(Debug, PartialEq, Eq)]
+struct Device {
+    /// Without `/dev/`.
+    name: String,
+    /// A server, or the node.
+    can_name_a_host: bool,
+}
+
+/// What is mounted at this very path; `None` if it is no mount point. `names`: the node's.
+fn device(table: &str, mount: &str, names: &[String]) -> Option<Device> {
     let mount = match mount.trim_end_matches('/') {
         "" => "/",
         trimmed => trimmed,
@@ -165,12 +171,11 @@ fn device(table: &str, mount: &str, hidden: Option<&[String]>) -> Option<String>
         })
         .next_back()?;
     let source = unescaped(source);
-    if let Some(names) = hidden
-        && (is_network_mount(&source, fstype) || names_the_node(&source, fstype, names))
-    {
-        return None;
-    }
-    Some(source.strip_prefix("/dev/").unwrap_or(&source).to_owned())
+    Some(Device {
+        can_name_a_host: is_network_mount(&source, fstype)
+            || names_the_node(&source, fstype, names),
+        name: source.strip_prefix("/dev/").unwrap_or(&source).to_owned(),
+    })
 }
 
 /// Whether the source can name a server: all but block devices and what has no device at all.
@@ -246,7 +251,11 @@ tank/data /tank zfs rw 0 0
     #[test]
     fn the_device_is_that_of_the_mount_that_is_seen() {
         let names = ["login01".to_owned()];
-        let device = |mount, hide: bool| device(TABLE, mount, hide.then_some(&names[..]));
+        let device = |mount, hide: bool| {
+            device(TABLE, mount, &names)
+                .filter(|device| !(hide && device.can_name_a_host))
+                .map(|device| device.name)
+        };
         assert_eq!(device("/", true).as_deref(), Some("vda"));
         assert_eq!(
             device("/data", false).as_deref(),
@@ -307,7 +316,7 @@ tank/data /tank zfs rw 0 0
             root: PathBuf::from("/"),
             limits,
             login_node: publisher.host("login01.canary.example"),
-            names: Names::new(publisher, None, limits.silence).await.unwrap(),
+            names: Names::new(publisher, &[None], limits.silence).await.unwrap(),
             node_names: Vec::new(),
             quoting: Quoting::new(Vec::new(), false),
             facility: "UC-AF".to_owned(),
@@ -325,10 +334,9 @@ tank/data /tank zfs rw 0 0
                 value: mounts.iter().map(|mount| (*mount).to_owned()).collect(),
                 by_name,
             },
-            hide_hosts: false,
             ask,
         };
-        let mut out = Documents::new("UC-AF", &std::env::temp_dir());
+        let mut out = Documents::new("UC-AF", &[crate::config::Audience::EVERYBODY], &std::env::temp_dir());
         disk.collect(&cx, &mut out).await.unwrap();
         out.finish().unwrap()
     }
@@ -338,8 +346,8 @@ tank/data /tank zfs rw 0 0
         let begun = std::time::Instant::now();
         let stored = collect(&["/dead", "/alive", "/stale", "/empty"], false).await;
         assert!(begun.elapsed() < Duration::from_secs(30));
-        assert_eq!(stored.count, 2);
-        let lines = stored.read().unwrap().lines();
+        assert_eq!(stored.count(), 2);
+        let lines = stored.read(0).unwrap().lines();
         for ((mount, utilization), line) in
             [("/alive", 0.25), ("/empty", 0.0)].into_iter().zip(lines)
         {
@@ -357,7 +365,7 @@ tank/data /tank zfs rw 0 0
     async fn a_mount_that_is_not_there_is_a_failure_if_it_was_named() {
         for by_name in [true, false] {
             let stored = collect(&["/nowhere", "/alive"], by_name).await;
-            assert_eq!(stored.count, 1);
+            assert_eq!(stored.count(), 1);
             assert_eq!(stored.problems.len(), 1);
             assert_eq!(stored.problems[0].excused, !by_name);
         }
@@ -381,8 +389,8 @@ tank/data /tank zfs rw 0 0
 
     proptest::proptest! {
         #[test]
-        fn any_table_will_do(table: String, mount: String, hide: bool) {
-            let _ = device(&table, &mount, hide.then_some(&[][..]));
+        fn any_table_will_do(table: String, mount: String) {
+            let _ = device(&table, &mount, &[]);
         }
 
         #[test]

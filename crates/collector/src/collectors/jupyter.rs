@@ -21,7 +21,8 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use super::{Collector, Spec};
-use crate::config::Label;
+use crate::cli::NotebookKind;
+use crate::config::Notebooks;
 use crate::context::Context;
 use crate::documents::Documents;
 use crate::error::CollectError;
@@ -32,34 +33,13 @@ pub const SPEC: Spec = Spec {
     summary: "the owners of notebook pods in af-jupyter (-n, -l) and coffea-casa (Kubernetes)",
     kinds: &["jupyter-ml", "jupyter-coffea"],
     flag: "-j",
+    table: "jupyter",
     debug_file: "jupyter-debug.json",
     after: None,
     build: |config| {
         config.jupyter.then(|| {
             Box::new(Jupyter {
-                sources: vec![
-                    Source {
-                        namespace: config.namespace.value.clone(),
-                        by_name: config.namespace.by_name,
-                        label: config.label.clone(),
-                        document: |jupyter_user_count, users| Document::JupyterMl {
-                            jupyter_user_count,
-                            users,
-                        },
-                    },
-                    Source {
-                        namespace: "coffea-casa".to_owned(),
-                        by_name: false,
-                        label: Label {
-                            selector: "jhub_user".to_owned(),
-                            key: "jhub_user".to_owned(),
-                        },
-                        document: |jupyter_user_count, users| Document::JupyterCoffea {
-                            jupyter_user_count,
-                            users,
-                        },
-                    },
-                ],
+                sources: config.notebooks.clone(),
                 exclude_finished: config.exclude_finished_pods,
             }) as _
         })
@@ -67,18 +47,9 @@ pub const SPEC: Spec = Spec {
 };
 
 struct Jupyter {
-    sources: Vec<Source>,
+    sources: Vec<Notebooks>,
     /// Leave out pods that Succeeded or Failed; the old script counts them.
     exclude_finished: bool,
-}
-
-/// One namespace and the label that names the user there.
-struct Source {
-    namespace: String,
-    /// Somebody asked for it; if not, it may be missing.
-    by_name: bool,
-    label: Label,
-    document: fn(u64, Vec<PublishedUser>) -> Document,
 }
 
 /// Pods a page.
@@ -96,7 +67,7 @@ impl Collector for Jupyter {
                     out.part(async |out| {
                         let owners = owners.iter().map(String::as_str);
                         let users = cx.names.publish_all(owners).await?;
-                        out.push(&(source.document)(users.len() as u64, users))
+                        out.push(&document(source.kind, users))
                     })
                     .await?;
                     continue;
@@ -129,6 +100,20 @@ impl Collector for Jupyter {
     }
 }
 
+fn document(kind: NotebookKind, users: Vec<PublishedUser>) -> Document {
+    let jupyter_user_count = users.len() as u64;
+    match kind {
+        NotebookKind::JupyterMl => Document::JupyterMl {
+            jupyter_user_count,
+            users,
+        },
+        NotebookKind::JupyterCoffea => Document::JupyterCoffea {
+            jupyter_user_count,
+            users,
+        },
+    }
+}
+
 /// Why there is no list of owners.
 enum Unlisted {
     NoNamespace,
@@ -151,7 +136,7 @@ impl From<Unlisted> for CollectError {
     }
 }
 
-impl Source {
+impl Notebooks {
     /// The values of the label on all pods that the selector matches.
     async fn owners(
         &self,

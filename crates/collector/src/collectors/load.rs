@@ -17,6 +17,7 @@ pub const SPEC: Spec = Spec {
     summary: "the 1-minute load average (/proc/loadavg)",
     kinds: &["CPU"],
     flag: "--host",
+    table: "host",
     debug_file: "host.json",
     after: None,
     build: |config| config.host.then(|| Box::new(Load) as _),

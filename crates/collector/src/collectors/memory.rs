@@ -21,6 +21,7 @@ pub const SPEC: Spec = Spec {
     summary: "total and available memory (/proc/meminfo)",
     kinds: &["MEM"],
     flag: "--host",
+    table: "host",
     debug_file: "host.json",
     after: None,
     build: |config| config.host.then(|| Box::new(Memory) as _),

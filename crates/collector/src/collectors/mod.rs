@@ -49,6 +49,8 @@ pub struct Spec {
     pub kinds: &'static [&'static str],
     /// The flag that chooses it.
     pub flag: &'static str,
+    /// The table of the configuration file that is about it.
+    pub table: &'static str,
     /// The file that its documents go to under `-d`.
     pub debug_file: &'static str,
     /// The collector that goes first, if it is chosen, too.

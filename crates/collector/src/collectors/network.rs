@@ -31,6 +31,7 @@ pub const SPEC: Spec = Spec {
     summary: "bytes sent and received since the last round, all interfaces (/proc/net/dev)",
     kinds: &["NETWORK"],
     flag: "--host",
+    table: "host",
     debug_file: "host.json",
     after: None,
     build: |config| config.host.then(|| Box::new(Network) as _),

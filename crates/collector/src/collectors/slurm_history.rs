@@ -31,6 +31,7 @@ pub const SPEC: Spec = Spec {
     summary: "Slurm jobs that ended since the last round; in the first one, those of the last 360 s (sacct)",
     kinds: &["slurmjob"],
     flag: "--slurm",
+    table: "batch",
     debug_file: "slurm.json",
     after: None,
     build: |config| {

@@ -27,6 +27,7 @@ pub const SPEC: Spec = Spec {
     summary: "all jobs in the queue of Slurm (squeue)",
     kinds: &["slurmjob"],
     flag: "--slurm",
+    table: "batch",
     debug_file: "slurm.json",
     after: None,
     build: |config| {

@@ -27,6 +27,7 @@ pub const SPEC: Spec = Spec {
     summary: "Slurm jobs counted by partition, and in all (squeue, sinfo)",
     kinds: &["slurmqueue"],
     flag: "--slurm",
+    table: "batch",
     debug_file: "slurm.json",
     after: Some(After {
         name: "slurm_jobs",

@@ -27,6 +27,7 @@ pub const SPEC: Spec = Spec {
     summary: "the users who are logged in (who; with -S also last)",
     kinds: &["ssh"],
     flag: "-s, -S",
+    table: "ssh",
     debug_file: "ssh.json",
     after: None,
     build: |config| {

@@ -1,6 +1,7 @@
 //! Parcels from the spool, oldest batch first, and what became of them into the spool.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use jiff::Timestamp;
@@ -18,6 +19,8 @@ pub struct Wanted {
     pub cluster: String,
     /// Where it goes; `None`: what was collected for other endpoints, too.
     pub endpoint: Option<String>,
+    /// All endpoints of this configuration: what goes there is in good hands.
+    pub others: Vec<String>,
     /// How users and hosts may be named: clear names that were collected before they were to be
     /// hidden do not leave.
     pub hides_users: bool,
@@ -36,6 +39,11 @@ impl Wanted {
                 .is_none_or(|endpoint| *endpoint == header.endpoint)
     }
 
+    /// Nobody is about to send it.
+    fn is_orphan(&self, header: &Header) -> bool {
+        header.cluster != self.cluster || !self.others.contains(&header.endpoint)
+    }
+
     fn may_leave(&self, header: &Header) -> bool {
         !(self.hides_users && header.users == CLEAR || self.hides_hosts && header.hosts == CLEAR)
     }
@@ -43,8 +51,8 @@ impl Wanted {
 
 pub struct FromSpool {
     spool: Spool,
-    /// Until the end.
-    turn: Option<Turn>,
+    /// Until the end; those that deliver to other endpoints have it, too.
+    turn: Option<Arc<Turn>>,
     wanted: Wanted,
     wrapping: Wrapping,
     bounds: Bounds,
@@ -94,7 +102,7 @@ struct Open {
 impl FromSpool {
     pub fn new(
         spool: Spool,
-        turn: Turn,
+        turn: Arc<Turn>,
         wanted: Wanted,
         wrapping: Wrapping,
         bounds: Bounds,
@@ -321,6 +329,25 @@ impl FromSpool {
     }
 }
 
+impl FromSpool {
+    /// Behind delivery: what could be delivered just now was not too much.
+    fn keep_within_bounds(&mut self, left: &mut Left) {
+        match self.spool.keep_within(self.bounds, self.now) {
+            Ok(given_up) => {
+                for gone in given_up {
+                    error!("{}", gone.what);
+                    left.given_up += gone.documents;
+                    left.has_failed = true;
+                }
+            }
+            Err(why) => {
+                left.has_failed = true;
+                self.warn(&format!("the spool cannot be kept within bounds: {why}"));
+            }
+        }
+    }
+}
+
 impl Source for FromSpool {
     fn next(&mut self, about: usize) -> Vec<Parcel> {
         let mut parcels: Vec<Parcel> = Vec::new();
@@ -385,22 +412,14 @@ impl Source for FromSpool {
             has_failed: self.has_failed,
             ..Left::default()
         };
-        // Behind delivery: what could be delivered just now was not too much.
-        match self.spool.keep_within(self.bounds, self.now) {
-            Ok(given_up) => {
-                for gone in given_up {
-                    error!("{}", gone.what);
-                    left.given_up += gone.documents;
-                    left.has_failed = true;
-                }
-            }
-            Err(why) => {
-                left.has_failed = true;
-                self.warn(&format!("the spool cannot be kept within bounds: {why}"));
-            }
+        // The last one to end has it alone.
+        let turn = self.turn.take().and_then(Arc::into_inner);
+        let is_last = turn.is_some();
+        if is_last {
+            self.keep_within_bounds(&mut left);
         }
         // From here on another round delivers what it stores, or has left it to this one.
-        self.turn = None;
+        drop(turn);
         let mut for_others = 0_u64;
         let all = self.spool.waiting().unwrap_or_else(|why| {
             left.has_failed = true;
@@ -419,7 +438,10 @@ impl Source for FromSpool {
                 }
             };
             if !self.wanted.has(&reader.header) {
-                for_others += 1;
+                let is_orphan = self.wanted.is_orphan(&reader.header);
+                for_others += u64::from(is_last && is_orphan);
+                // Or else of another round, for one of the others.
+                left.has_more |= !is_orphan && !self.seen.contains(&waiting);
                 continue;
             }
             if self.too_clear.contains(&waiting) {

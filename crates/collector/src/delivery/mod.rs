@@ -79,6 +79,8 @@ const HINTS: [(&str, &str); 4] = [
 
 /// The endpoint, ready to be sent to.
 pub struct Endpoint {
+    /// What the log and the metrics call it.
+    pub name: String,
     clients: Clients,
     url: Url,
     pub wrapping: Wrapping,
@@ -103,10 +105,31 @@ pub struct Outcome {
     pub is_unknown: bool,
 }
 
+impl Outcome {
+    /// Adds what a later delivery of the same round came to.
+    pub fn add(&mut self, later: Outcome) {
+        self.accepted += later.accepted;
+        self.late += later.late;
+        self.rejected += later.rejected;
+        self.is_unknown |= later.is_unknown;
+        let (sum, left) = (&mut self.left, later.left);
+        sum.lost += left.lost;
+        sum.waiting += left.waiting;
+        sum.since = left.since.or(sum.since.take());
+        sum.damaged += left.damaged;
+        sum.given_up += left.given_up;
+        sum.has_failed |= left.has_failed;
+        // These are still there in each turn.
+        sum.unreadable = left.unreadable;
+        sum.too_clear = left.too_clear;
+    }
+}
+
 impl Endpoint {
     /// Makes the HTTPS client. An error is one of configuration.
     pub fn new(config: &EndpointConfig) -> Result<Self> {
         Ok(Self {
+            name: config.name.clone(),
             clients: Clients::new(config)?,
             url: config.url.clone(),
             wrapping: Wrapping::new(&config.token, config.batch_size),
@@ -116,6 +139,11 @@ impl Endpoint {
             patience: config.patience,
             deliver_for: config.deliver_for,
         })
+    }
+
+    /// Its URL, as it may be shown: what waits for it is known by this.
+    pub fn shown(&self) -> String {
+        without_password(self.url.as_str())
     }
 
     /// When a delivery that begins now has to end.
@@ -731,10 +759,13 @@ mod tests {
 
     use super::parcels::Origin;
     use super::*;
+    use crate::cli::Protocol;
     use crate::secret::Secret;
 
     fn endpoint() -> Endpoint {
         Endpoint::new(&EndpointConfig {
+            name: "af".to_owned(),
+            protocol: Protocol::Documents,
             url: "http://127.0.0.1/".parse().unwrap(),
             token: Secret::new("t0ken"),
             batch_size: None,

@@ -68,6 +68,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use uuid::Uuid;
 
 pub use self::batch::{Header, Reader, Unreadable};
 pub use self::bounds::{Bounds, described};
@@ -105,6 +106,15 @@ pub struct Waiting {
     pub round: u64,
     /// Its file's name without `.ndjson.zst`: where it goes.
     pub name: String,
+}
+
+/// A batch of a round that is to be stored.
+pub struct Batch<'a> {
+    /// Its file's name without `.ndjson.zst`: where it goes.
+    pub name: String,
+    pub header: Header,
+    /// As many lines of JSON as the header says.
+    pub documents: &'a mut dyn BufRead,
 }
 
 /// What became of a batch so far.
@@ -174,7 +184,7 @@ impl Spool {
         Ok(())
     }
 
-    /// Stores a round: its documents, as many lines of JSON as the header says, and its cursors.
+    /// Stores a round of one batch: its documents, as many lines of JSON as the header says, and its cursors.
     /// When this returns they would survive a power cut. Returns the round's number.
     pub fn store(
         &self,
@@ -183,16 +193,19 @@ impl Spool {
         documents: &mut dyn BufRead,
         cursors: &BTreeMap<String, Value>,
     ) -> io::Result<u64> {
-        self.prepare(name, header, documents, cursors)?.commit()
+        let batch = Batch {
+            name: name.to_owned(),
+            header: header.clone(),
+            documents,
+        };
+        self.prepare(vec![batch], cursors)?.commit()
     }
 
     /// The first half of storing: all that takes long. Who gives up waiting for it can be sure that
     /// nothing is stored.
     pub fn prepare(
         &self,
-        name: &str,
-        header: &Header,
-        documents: &mut dyn BufRead,
+        batches: Vec<Batch<'_>>,
         cursors: &BTreeMap<String, Value>,
     ) -> io::Result<Prepared> {
         self.make()?;
@@ -204,7 +217,7 @@ impl Spool {
         // So that numbers do not come again when nothing waits. Not synced, and of no harm if it is lost.
         let _ = fs::write(&self.storing, format!("{number}\n"));
         let prepared = Prepared {
-            new: self.pending.join(format!(".new-{}", header.id)),
+            new: self.pending.join(format!(".new-{number}-{}", Uuid::now_v7())),
             round: self.round(number),
             number,
             _turn: turn,
@@ -212,9 +225,11 @@ impl Spool {
         let new = &prepared.new;
         DirBuilder::new().mode(0o700).create(new)?;
         let mut files = Vec::new();
-        if header.documents > 0 {
-            let path = new.join(format!("{name}{BATCH}"));
-            files.push(batch::write(&path, header, documents)?);
+        for batch in batches {
+            if batch.header.documents > 0 {
+                let path = new.join(format!("{}{BATCH}", batch.name));
+                files.push(batch::write(&path, &batch.header, batch.documents)?);
+            }
         }
         for (name, cursor) in cursors {
             let path = new.join(format!("{CURSOR}{name}.json"));

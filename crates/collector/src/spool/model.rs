@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
@@ -214,10 +215,11 @@ impl Model {
             let batch_size = [None, Some(3), Some(50)][self.deliveries % 3];
             let source = FromSpool::new(
                 self.spool.clone(),
-                self.spool.take_turn().unwrap().unwrap(),
+                Arc::new(self.spool.take_turn().unwrap().unwrap()),
                 Wanted {
                     cluster: "CANARY-AF".to_owned(),
                     endpoint: None,
+                    others: Vec::new(),
                     hides_users: false,
                     hides_hosts: false,
                 },

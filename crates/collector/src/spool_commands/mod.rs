@@ -18,15 +18,15 @@ use nix::unistd::{AccessFlags, access, geteuid};
 use tracing::{error, warn};
 
 use crate::cli::{Deliver, OnSpool, Place, SpoolCommand};
-use crate::config::{Config, Environment, StateDir, Target, state_dirs};
+use crate::config::{Config, Environment, Lists, StateDir, Target, state_dirs};
 use crate::endpoint_url::without_password;
 use crate::quote::is_invisible;
 use crate::spool::{Entry, Item, Spool, Turn};
-use crate::{act, level, log};
+use crate::{level, log, once};
 
 /// Does what was asked for; returns whether it could be done, and has logged why if not. An error is one
 /// of usage or configuration.
-pub fn run(what: OnSpool, env: Environment) -> Result<bool> {
+pub fn run(what: OnSpool, lists: Lists, env: Environment) -> Result<bool> {
     match what.command.unwrap_or(SpoolCommand::List(what.list)) {
         SpoolCommand::List(what) => with(&what.place, &env, |it| list::list(it, what.json)),
         SpoolCommand::Show(what) => with(&what.place, &env, |it| show::show(it, &what.id)),
@@ -34,7 +34,7 @@ pub fn run(what: OnSpool, env: Environment) -> Result<bool> {
             change::retry(it, what.id.as_deref())
         }),
         SpoolCommand::Drop(what) => with(&what.place, &env, |it| change::discard(it, &what.ids)),
-        SpoolCommand::Deliver(deliver) => self::deliver(*deliver, env),
+        SpoolCommand::Deliver(deliver) => self::deliver(*deliver, lists, env),
     }
 }
 
@@ -243,7 +243,7 @@ fn remark(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-fn deliver(deliver: Deliver, env: Environment) -> Result<bool> {
+fn deliver(deliver: Deliver, lists: Lists, env: Environment) -> Result<bool> {
     log::open(level(&deliver.place), Some(&deliver.place.root));
     let hide = deliver.obfuscate_users || deliver.obfuscate_hosts.is_some();
     let Some(opened) = Opened::find(&deliver.place, &env, hide)? else {
@@ -252,35 +252,39 @@ fn deliver(deliver: Deliver, env: Environment) -> Result<bool> {
     if !opened.check_rights()? {
         return Ok(false);
     }
-    let config = Config::for_delivery(deliver, opened.dir.clone(), env)?;
+    let config = Config::for_delivery(deliver, lists, opened.dir.clone(), env)?;
     let others = is_all_for_others(&opened.spool, &config);
     let Some(all_is_for_others) = opened.readable(others) else {
         return Ok(false);
     };
-    Ok(act(&config)? && !all_is_for_others)
+    Ok(once(&config)? && !all_is_for_others)
 }
 
 /// Whether something waits and none of it would be delivered: a flag was forgotten.
 fn is_all_for_others(spool: &Spool, config: &Config) -> io::Result<bool> {
-    let Target::Endpoint(to) = &config.target else {
+    let Target::Endpoints(endpoints) = &config.target else {
         return Ok(false);
     };
-    let to = without_password(to.url.as_str());
+    let to: Vec<String> = endpoints
+        .iter()
+        .map(|endpoint| without_password(endpoint.url.as_str()))
+        .collect();
     let mut others = None;
     for waiting in spool.waiting()? {
         let Ok((reader, _)) = spool.open(&waiting) else {
             continue;
         };
         let header = reader.header;
-        if header.cluster == config.cluster && (config.any_endpoint || header.endpoint == to) {
+        if header.cluster == config.cluster && (config.any_endpoint || to.contains(&header.endpoint)) {
             return Ok(false);
         }
         others = Some(header);
     }
     if let Some(header) = &others {
         warn!(
-            "nothing waits of {} for {to}; what waits is of {} for {} (-c, -u and --any-endpoint choose)",
+            "nothing waits of {} for {}; what waits is of {} for {} (-c, -u and --any-endpoint choose)",
             visible(&config.cluster),
+            to.join(", "),
             visible(&header.cluster),
             visible(&header.endpoint)
         );

@@ -3,8 +3,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use afmetrics_collector::cli::{self, Cli};
-use afmetrics_collector::config::{Config, Environment};
+use afmetrics_collector::cli::{self, Round};
+use afmetrics_collector::config::{Config, Environment, Lists};
 use afmetrics_collector::secret::Secret;
 
 use crate::support::authority::Authority;
@@ -13,7 +13,7 @@ use crate::support::program::{Run, TOKEN, World, jobs};
 use crate::support::proxy::Proxy;
 
 /// The flags as they are understood; `None`: refused.
-fn understood(args: &str) -> Option<Cli> {
+fn understood(args: &str) -> Option<Round> {
     let args = args.split(' ').filter(|arg| !arg.is_empty());
     cli::parse(
         ["afmetrics_collector"]
@@ -22,10 +22,11 @@ fn understood(args: &str) -> Option<Cli> {
             .map(Into::into),
     )
     .ok()
+    .map(|cli| cli.round)
 }
 
 #[track_caller]
-fn parsed(args: &str) -> Cli {
+fn parsed(args: &str) -> Round {
     understood(args).unwrap_or_else(|| panic!("refused: {args}"))
 }
 
@@ -90,17 +91,17 @@ fn short_flags_can_be_bundled_and_values_glued() {
 fn long_flags_can_be_cut_as_far_as_they_could_before() {
     assert!(parsed("--very").place.very_verbose);
     assert_eq!(
-        parsed("--sal pepper").salt.as_ref().map(Secret::expose),
+        parsed("--sal pepper").privacy.salt.as_ref().map(Secret::expose),
         Some("pepper")
     );
     assert_eq!(
-        parsed("--sa=pepper").salt.as_ref().map(Secret::expose),
+        parsed("--sa=pepper").privacy.salt.as_ref().map(Secret::expose),
         Some("pepper")
     );
-    assert!(parsed("--obfuscate-u").obfuscate_users);
+    assert!(parsed("--obfuscate-u").privacy.obfuscate_users);
     assert_eq!(
         parsed("--obfuscate-h example.org")
-            .obfuscate_hosts
+            .privacy.obfuscate_hosts
             .as_deref(),
         Some("example.org")
     );
@@ -118,7 +119,7 @@ fn long_flags_can_be_cut_as_far_as_they_could_before() {
         "https://example.org/"
     );
     assert_eq!(parsed("--c CANARY").delivery.cluster, "CANARY");
-    assert_eq!(parsed("--gro physics").group.as_deref(), Some("physics"));
+    assert_eq!(parsed("--gro physics").privacy.group.as_deref(), Some("physics"));
     assert_eq!(parsed("--q all: --q idle:x").queue, ["all:", "idle:x"]);
     // Ours, too.
     assert_eq!(parsed("--tok x").delivery.token_file, None);
@@ -419,7 +420,7 @@ fn neither_children_nor_the_log_learn_a_secret() {
 fn what_the_flags_hold_is_not_shown_for_debugging() {
     let cli = parsed("-s -t t0ken-s3cret -o -z s4lt-s3cret -u https://c:pa55-s3cret@example.org/");
     let shown = format!("{cli:?}");
-    let config = Config::new(cli, Environment::default()).unwrap();
+    let config = Config::new(cli, Lists::default(), Environment::default()).unwrap();
     let shown = format!("{shown}{config:?}");
     assert!(shown.contains("https://example.org/"), "{shown}");
     assert!(!shown.contains("s3cret"), "{shown}");

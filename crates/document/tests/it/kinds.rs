@@ -13,12 +13,16 @@ use afmetrics_document::{
 };
 use serde_json::{Map, Value};
 
+fn publisher() -> Publisher {
+    Publisher::new(UserRule::Clear, HostRule::Clear)
+}
+
 fn user(name: &str) -> PublishedUser {
-    Publisher::new(UserRule::Clear, HostRule::Clear).user(name)
+    publisher().user(name)
 }
 
 fn host() -> PublishedHost {
-    Publisher::new(UserRule::Clear, HostRule::Clear).host("login01.canary.example")
+    publisher().host("login01.canary.example")
 }
 
 fn disk(device: Option<&str>) -> Document {
@@ -29,7 +33,7 @@ fn disk(device: Option<&str>) -> Document {
         used: 1,
         free: 2,
         utilization: 1.0,
-        device: device.map(str::to_owned),
+        device: device.map(|name| publisher().device(name, false)),
     }
 }
 
@@ -164,7 +168,7 @@ fn kind(document: &Document) -> &'static str {
 fn documents_have_exactly_the_fields_and_types_of_the_table() {
     let mut sampled = BTreeSet::new();
     for document in samples() {
-        let value = serde_json::to_value(&document).unwrap();
+        let value = serde_json::to_value(document.heard_by(0).unwrap()).unwrap();
         let mut object = value.as_object().unwrap().clone();
         assert_eq!(object.remove("kind"), Some(Value::from(kind(&document))));
         let row = kinds::find(kind(&document)).unwrap();

@@ -48,7 +48,8 @@ impl Request {
     pub fn push(&mut self, document: &Document) -> Result<()> {
         self.lines.extend(&self.prefix);
         let begin = self.lines.len();
-        serde_json::to_writer(&mut self.lines, document)?;
+        // Nobody is left out.
+        serde_json::to_writer(&mut self.lines, &document.heard_by(0))?;
         // The prefix has its bracket.
         self.lines.remove(begin);
         self.lines.write_all(b"\n")?;

@@ -1,0 +1,486 @@
+//! What flags, environment and configuration file say together: flags win over `AFMETRICS_*` over the file
+//! over defaults.
+//!
+//! An option of the file is a flag (the table [`LAYOUT`] says which), so nothing is described or checked
+//! twice. Two things are lists, which no flag can say: the endpoints, each with its own kinds and privacy, and
+//! the places where notebooks run.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::PathBuf;
+
+use afmetrics_settings::{Given, Item, Layout, Row, Settings, Shown, Table, Wrong};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
+
+use crate::cli::{self, Cli, EndpointFlags, NotebookFlags};
+use crate::config::{Environment, Lists};
+
+/// Read if no other is named.
+const FILE: &str = "/etc/afmetrics/collector.toml";
+/// How the variables begin that stand for flags.
+pub const PREFIX: &str = "AFMETRICS_";
+
+/// What was asked for, by whatever way.
+#[derive(Debug)]
+pub struct Asked {
+    pub cli: Cli,
+    pub lists: Lists,
+    /// The file that was read.
+    pub file: Option<PathBuf>,
+    /// What to say once the log is open, at WARN.
+    pub warnings: Vec<String>,
+}
+
+/// Why it cannot be known what was asked for.
+#[derive(Debug)]
+pub enum Unusable {
+    /// It knows how to print itself; help and version are among it, too.
+    CommandLine(clap::Error),
+    Settings(Wrong),
+}
+
+impl From<clap::Error> for Unusable {
+    fn from(why: clap::Error) -> Self {
+        Self::CommandLine(why)
+    }
+}
+
+impl From<Wrong> for Unusable {
+    fn from(why: Wrong) -> Self {
+        Self::Settings(why)
+    }
+}
+
+/// Reads the command line, the variables that stand for flags, and the file that one of them names, or the
+/// one that is always looked for.
+pub fn read(
+    words: &[OsString],
+    env: &Environment,
+) -> Result<Asked, Unusable> {
+    let words = cli::spell_out(words.iter().cloned());
+    let matches = cli::matches(cli::command(), &words)?;
+    let cli = Cli::from_arg_matches(&matches)?;
+    let explicit = Explicit::of(&matches);
+    let mut warnings = Vec::new();
+    if !cli.is_configured() {
+        return Ok(Asked::of_flags(cli, warnings));
+    }
+    let all = with_all_flags();
+    let mut variables = afmetrics_settings::of_environment(
+        env.flags.iter().cloned(),
+        PREFIX,
+        &all,
+        |name, meant| {
+            let hint = meant.map_or(String::new(), |meant| format!(": did you mean {meant}?"));
+            warnings.push(format!("{name} in the environment stands for no flag{hint}"));
+        },
+    )?;
+    let named = cli.place().config.clone().or_else(|| {
+        let given = variables.iter().find(|given| given.flag == "config")?;
+        given.values.first().map(PathBuf::from)
+    });
+    let (file, mut settings) = read_file(named, &all)?;
+    if file.is_none() && variables.is_empty() {
+        return Ok(Asked::of_flags(cli, warnings));
+    }
+    afmetrics_settings::check(&all, &variables)?;
+    afmetrics_settings::check(&all, &settings.given)?;
+    explicit.replace(&mut variables, env);
+    explicit.replace(&mut settings.given, env);
+    if variables.iter().any(|given| given.flag == "token_file") {
+        settings.given.retain(|given| given.flag != "token_file");
+    }
+    let mut lower = settings.given.clone();
+    lower.extend(variables.iter().cloned());
+    let command = afmetrics_settings::with_defaults(cli::command(), &lower);
+    let cli = Cli::from_arg_matches(&cli::matches(command, &words)?)?;
+    let has_own_url = explicit.has("url") || variables.iter().any(|given| given.flag == "url");
+    let endpoints = match has_own_url {
+        true => Vec::new(),
+        false => endpoints(&settings, &variables, &explicit, env)?,
+    };
+    let notebooks = match explicit.has("namespace") || explicit.has("label") {
+        true => Vec::new(),
+        false => settings
+            .list(NOTEBOOKS)
+            .map(|item| parsed(NotebookFlags::command(), item))
+            .collect::<Result<_, _>>()?,
+    };
+    Ok(Asked {
+        lists: Lists {
+            endpoints,
+            notebooks,
+        },
+        file,
+        ..Asked::of_flags(cli, warnings)
+    })
+}
+
+impl Asked {
+    fn of_flags(cli: Cli, warnings: Vec<String>) -> Self {
+        Self {
+            cli,
+            lists: Lists::default(),
+            file: None,
+            warnings,
+        }
+    }
+}
+
+/// The command that has all flags that a file can say.
+fn with_all_flags() -> clap::Command {
+    let command = cli::command();
+    match command.find_subcommand("run") {
+        Some(run) => run.clone(),
+        None => command,
+    }
+}
+
+/// `named`: it has to be there.
+fn read_file(
+    named: Option<PathBuf>,
+    all: &clap::Command,
+) -> Result<(Option<PathBuf>, Settings), Unusable> {
+    let path = named.clone().unwrap_or_else(|| PathBuf::from(FILE));
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(why)
+            if named.is_none()
+                && matches!(why.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+        {
+            return Ok((None, Settings::default()));
+        }
+        // What it says of names would not be heeded.
+        Err(why) if why.kind() == ErrorKind::PermissionDenied => {
+            return Err(Wrong::at(
+                path.display(),
+                "cannot be read by this user, and without it names could leave that must not: chgrp it to a group of the user's and chmod g+r, or name another (--config)",
+            )
+            .into());
+        }
+        Err(why) => {
+            return Err(Wrong::at(path.display(), format!("cannot be read: {why}")).into());
+        }
+    };
+    let settings = Settings::read(&path, &text, LAYOUT, all)?;
+    Ok((Some(path), settings))
+}
+
+/// The endpoints of the file. What `[delivery]` and `[privacy]` say holds for each that does not say otherwise.
+fn endpoints(
+    settings: &Settings,
+    variables: &[Given],
+    explicit: &Explicit,
+    env: &Environment,
+) -> Result<Vec<EndpointFlags>, Unusable> {
+    let items: Vec<&Item> = settings.list(ENDPOINTS).collect();
+    if items.is_empty() {
+        return Ok(Vec::new());
+    }
+    // One endpoint's secret must not go to another.
+    let shared = [settings.given.as_slice(), variables].concat();
+    if let Some(given) = shared
+        .iter()
+        .find(|given| matches!(given.flag.as_str(), "token_file" | "url"))
+    {
+        let what = "with [[endpoints]] each of them has its own";
+        return Err(Wrong::at(&given.place, what).into());
+    }
+    if explicit.has("token") || explicit.has("token_file") || env.token.is_some() {
+        return Err(Wrong::at(
+            "-t, --token-file or AFMETRICS_TOKEN",
+            "the configuration file has [[endpoints]], and each of them has its own token: leave it out, or name one endpoint with -u",
+        )
+        .into());
+    }
+    items
+        .into_iter()
+        .map(|item| {
+            let own = EndpointFlags::command();
+            afmetrics_settings::check(&own, &item.given)?;
+            if item.given.iter().all(|given| given.flag != "url") {
+                return Err(Wrong::at(&item.place, "has no url").into());
+            }
+            let mut given = settings.given.clone();
+            given.extend(item.given.iter().cloned());
+            given.extend(variables.iter().cloned());
+            given.extend(explicit.0.iter().cloned());
+            let command = afmetrics_settings::with_defaults(own, &given);
+            let matches = command.try_get_matches_from([item.list])?;
+            let mut flags = EndpointFlags::from_arg_matches(&matches)?;
+            flags.place.clone_from(&item.place);
+            Ok(flags)
+        })
+        .collect()
+}
+
+fn parsed<T: clap::FromArgMatches>(command: clap::Command, item: &Item) -> Result<T, Unusable> {
+    let matches = afmetrics_settings::parse_item(&command, item)?;
+    Ok(T::from_arg_matches(&matches)?)
+}
+
+/// The flags that stand on the command line.
+struct Explicit(Vec<Given>);
+
+impl Explicit {
+    fn of(matches: &ArgMatches) -> Self {
+        let mut given = Vec::new();
+        let mut level = Some(matches);
+        while let Some(matches) = level {
+            for id in matches.ids() {
+                let id = id.as_str();
+                let is_explicit = matches.value_source(id) == Some(ValueSource::CommandLine);
+                // A group of flags has no values of its own.
+                if let Ok(Some(values)) = matches.try_get_raw(id)
+                    && is_explicit
+                {
+                    given.push(Given {
+                        flag: id.to_owned(),
+                        values: values
+                            .map(|value| value.to_string_lossy().into_owned())
+                            .collect(),
+                        place: "the command line".to_owned(),
+                    });
+                }
+            }
+            level = matches.subcommand().map(|(_, below)| below);
+        }
+        Self(given)
+    }
+
+    fn has(&self, flag: &str) -> bool {
+        self.0.iter().any(|given| given.flag == flag)
+    }
+
+    /// Takes away what the command line replaces though it is another flag: which collectors, and the
+    /// secrets, of which each can be said in two ways.
+    fn replace(&self, given: &mut Vec<Given>, env: &Environment) {
+        let chooses = CHOOSING.iter().any(|flag| self.has(flag));
+        let has_token = self.has("token") || self.has("token_file") || env.token.is_some();
+        let has_salt = self.has("salt") || self.has("salt_file") || env.salt.is_some();
+        given.retain(|given| match given.flag.as_str() {
+            flag if CHOOSING.contains(&flag) => !chooses,
+            "token_file" => !has_token,
+            "salt_file" => !has_salt,
+            _ => true,
+        });
+    }
+}
+
+/// The flags that choose collectors. If one stands on the command line, those count that stand there.
+const CHOOSING: [&str; 6] = ["ssh", "ssh_history", "jupyter", "batch", "slurm", "host"];
+const ENDPOINTS: &str = "endpoints";
+const NOTEBOOKS: &str = "jupyter.sources";
+
+/// Every table of the file, and which flag each option is.
+pub const LAYOUT: Layout = Layout {
+    about: "What afmetrics_collector collects, and where it goes.\n\
+            \n\
+            Everything here is as it is without this file: an option that is to be otherwise loses its #. \
+            Flags win over variables of the environment (AFMETRICS_BATCH_SIZE is --batch-size), these over this \
+            file. `afmetrics_collector check` reads it and tries everything; a running daemon reads it again at \
+            SIGHUP (systemctl reload afmetrics_collector).",
+    tables: &[
+        Table {
+            name: "",
+            is_list: false,
+            about: "",
+            command: None,
+            options: &[
+                row("facility", "cluster", Shown::Default),
+                row("login_node", "login_node", Shown::Example("\"login01.example.org\"")),
+                row("heartbeat", "heartbeat", Shown::Default),
+                row("silence_secs", "silence", Shown::Default),
+                row("deadline_secs", "deadline", Shown::Default),
+            ],
+        },
+        Table {
+            name: "daemon",
+            is_list: false,
+            about: "For `afmetrics_collector run`.",
+            command: None,
+            options: &[
+                row("interval_secs", "interval", Shown::Default),
+                row("listen", "listen", Shown::Example("\"127.0.0.1:19469\"")),
+            ],
+        },
+        Table {
+            name: "ssh",
+            is_list: false,
+            about: "Who is logged in.",
+            command: None,
+            options: &[
+                row("enabled", "ssh", Shown::Default),
+                row("history", "ssh_history", Shown::Default),
+                row("deadline_secs", "ssh_deadline", Shown::Example("120")),
+            ],
+        },
+        Table {
+            name: "batch",
+            is_list: false,
+            about: "Jobs of HTCondor and Slurm.",
+            command: None,
+            options: &[
+                row("enabled", "batch", Shown::Default),
+                row("slurm", "slurm", Shown::Default),
+                row("exclude_owners", "exclude_owner", Shown::DefaultIs("[\"atlas-coffea\"]")),
+                row("queues", "queue", Shown::Example("[\"all:\", \"short:MaxRuntime < 3600\"]")),
+                row("queue_totals", "queue_totals", Shown::Default),
+                row("schedds", "schedd", Shown::Example("[\"schedd01.example.org\"]")),
+                row("pool", "pool", Shown::Example("\"cm.example.org\"")),
+                row("no_queued_jobs", "no_queued_jobs", Shown::Default),
+                row("runtime", "runtime", Shown::Default),
+                row("job_details", "job_details", Shown::Default),
+                row("removed_jobs", "removed_jobs", Shown::Default),
+                row("deadline_secs", "batch_deadline", Shown::Example("120")),
+            ],
+        },
+        Table {
+            name: "host",
+            is_list: false,
+            about: "Load, memory, network and disks of this node.",
+            command: None,
+            options: &[
+                row("enabled", "host", Shown::Default),
+                row(
+                    "mounts",
+                    "mount",
+                    Shown::DefaultIs("[\"/home\", \"/data\", \"/scratch\"]"),
+                ),
+                row("root", "root", Shown::Default),
+                row("deadline_secs", "host_deadline", Shown::Example("120")),
+            ],
+        },
+        Table {
+            name: "jupyter",
+            is_list: false,
+            about: "Who has a notebook in Kubernetes.",
+            command: None,
+            options: &[
+                row("enabled", "jupyter", Shown::Default),
+                row("exclude_finished_pods", "exclude_finished_pods", Shown::Default),
+                row("deadline_secs", "jupyter_deadline", Shown::Example("120")),
+            ],
+        },
+        Table {
+            name: NOTEBOOKS,
+            is_list: true,
+            about: "A namespace with notebooks; any number of them. If there is one, those do not count that are \
+                    there without this file: label owner in af-jupyter, and label jhub_user in coffea-casa as \
+                    kind jupyter-coffea, which may be missing.",
+            command: Some(NotebookFlags::command),
+            options: &[
+                row("namespace", "namespace", Shown::Example("\"af-jupyter\"")),
+                row("label", "label", Shown::Default),
+                row("kind", "kind", Shown::Default),
+                row("optional", "optional", Shown::Default),
+            ],
+        },
+        Table {
+            name: "privacy",
+            is_list: false,
+            about: "How names leave; an endpoint can say otherwise.",
+            command: None,
+            options: PRIVACY,
+        },
+        Table {
+            name: "delivery",
+            is_list: false,
+            about: "Where documents go, and how; an endpoint can say otherwise.",
+            command: None,
+            options: DELIVERY,
+        },
+        Table {
+            name: ENDPOINTS,
+            is_list: true,
+            about: "Several endpoints at once: what each does not say, [delivery] and [privacy] say, but for url \
+                    and token_file, which then stand here only. Each gets every document, of the kinds that it \
+                    names, with names as it says; one that is away keeps none of the others waiting.",
+            command: Some(EndpointFlags::command),
+            options: &ENDPOINT,
+        },
+        Table {
+            name: "spool",
+            is_list: false,
+            about: "What waits for delivery.",
+            command: None,
+            options: &[
+                row("state_dir", "state_dir", Shown::Example("\"/var/lib/afmetrics\"")),
+                row("max_size_mib", "spool_max_size", Shown::DefaultIs("256")),
+                row("max_age_days", "spool_max_age", Shown::DefaultIs("14")),
+            ],
+        },
+        Table {
+            name: "log",
+            is_list: false,
+            about: "",
+            command: None,
+            options: &[
+                row("level", "log_level", Shown::Default),
+                row(
+                    "textfile",
+                    "textfile",
+                    Shown::Example("\"/var/lib/node_exporter/afmetrics.prom\""),
+                ),
+            ],
+        },
+    ],
+};
+
+const PRIVACY: &[Row] = &[
+    row("obfuscate_users", "obfuscate_users", Shown::Default),
+    row("hash", "hash", Shown::DefaultIs("\"md5\"")),
+    row("salt_file", "salt_file", Shown::Example("\"/etc/afmetrics/salt\"")),
+    row("obfuscate_hosts", "obfuscate_hosts", Shown::Example("\"example.org\"")),
+    row("host_prefix", "host_prefix", Shown::Default),
+    row("group", "group", Shown::Example("\"atlas\"")),
+];
+
+const DELIVERY: &[Row] = &[
+    row("url", "url", Shown::Default),
+    row("token_file", "token_file", Shown::Example("\"/etc/afmetrics/token\"")),
+    row("ca_file", "ca_file", Shown::Example("\"/etc/afmetrics/ca.pem\"")),
+    row("batch_size", "batch_size", Shown::Example("500")),
+    row("gzip", "gzip", Shown::Default),
+    row("max_connections", "max_connections", Shown::Default),
+    row("max_streams", "max_streams", Shown::Default),
+    row("request_timeout_secs", "request_timeout", Shown::Default),
+    row("deliver_for_secs", "deliver_for", Shown::Default),
+];
+
+/// Its own options, then those of both tables.
+const ENDPOINT: [Row; 18] = [
+    row("name", "name", Shown::Example("\"shared\"")),
+    row("protocol", "protocol", Shown::Default),
+    row("kinds", "kinds", Shown::Example("[\"ssh\", \"jupyter-ml\", \"condorjob\"]")),
+    DELIVERY[0],
+    DELIVERY[1],
+    DELIVERY[2],
+    DELIVERY[3],
+    DELIVERY[4],
+    DELIVERY[5],
+    DELIVERY[6],
+    DELIVERY[7],
+    DELIVERY[8],
+    PRIVACY[0],
+    PRIVACY[1],
+    PRIVACY[2],
+    PRIVACY[3],
+    PRIVACY[4],
+    PRIVACY[5],
+];
+
+const fn row(option: &'static str, flag: &'static str, shown: Shown) -> Row {
+    Row {
+        option,
+        flag,
+        shown,
+    }
+}
+
+/// The sample file.
+pub fn sample() -> String {
+    afmetrics_settings::sample(LAYOUT, &with_all_flags(), PREFIX)
+}
