@@ -17,6 +17,7 @@ mod endpoint_url;
 mod error;
 mod heartbeat;
 mod log;
+pub mod measures;
 mod names;
 mod output;
 mod quote;
