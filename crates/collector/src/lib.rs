@@ -20,6 +20,7 @@ mod heartbeat;
 pub mod layers;
 mod listener;
 mod log;
+pub mod measures;
 mod names;
 mod output;
 mod quote;

@@ -10,12 +10,12 @@ use afmetrics_collector::{cli, collectors};
 use clap::{Arg, Command};
 use clap_mangen::Man;
 
-fn root() -> PathBuf {
+pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
 #[track_caller]
-fn assert_is(file: &str, wanted: &str) {
+pub fn assert_is(file: &str, wanted: &str) {
     let path = root().join(file);
     #[expect(clippy::disallowed_methods, reason = "a test's own switch")]
     let bless = std::env::var_os("AFMETRICS_BLESS").is_some();
@@ -30,7 +30,7 @@ fn assert_is(file: &str, wanted: &str) {
 }
 
 /// The text with everything between `<!-- NAME: ... -->` and `<!-- /NAME -->` replaced.
-fn with_block(text: &str, name: &str, block: &str) -> String {
+pub fn with_block(text: &str, name: &str, block: &str) -> String {
     let opening = text.find(&format!("<!-- {name}:")).unwrap();
     let begin = opening + text[opening..].find("-->").unwrap() + "-->".len();
     let end = text.find(&format!("<!-- /{name} -->")).unwrap();
@@ -273,8 +273,12 @@ fn documents_name_only_flags_that_exist() {
         .filter_map(|arg| arg.get_long().map(|long| format!("--{long}")))
         .chain(flags_of_the_receiver())
         .collect();
-    // Cargo's, clap's own, an abbreviation, kubectl's, the demo's, curl's, systemctl's, useradd's, squeue's.
+    // Cargo's, clap's own, an abbreviation, kubectl's, the demo's, curl's, systemctl's, useradd's, squeue's,
+    // node_exporter's, Prometheus'.
     let others = [
+        "--collector",
+        "--textfile",
+        "--web",
         "--local",
         "--system",
         "--user-group",

@@ -17,6 +17,7 @@ mod groups;
 mod heartbeat;
 mod history;
 mod kubernetes;
+mod metrics;
 mod output;
 mod power_cut;
 mod programs;
