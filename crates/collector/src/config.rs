@@ -56,7 +56,9 @@ impl Environment {
                 .filter(|(name, _)| {
                     let name = name.as_encoded_bytes();
                     name.starts_with(layers::PREFIX.as_bytes())
-                        && !secret::VARIABLES.iter().any(|known| known.as_bytes() == name)
+                        && !secret::VARIABLES
+                            .iter()
+                            .any(|known| known.as_bytes() == name)
                 })
                 .collect(),
             state_directory: var("STATE_DIRECTORY"),
@@ -215,6 +217,8 @@ pub struct Config {
     pub publisher: Publisher,
     /// The audiences of the publisher: the endpoints, or who reads what is written.
     pub audiences: Vec<Audience>,
+    /// The one of them that asks at this node: the daemon's listener, and the textfile.
+    pub local_audience: Option<usize>,
     /// How users are hashed, where no `--hash` said it: the round's line names it.
     pub unstated_scheme: Option<Scheme>,
     pub login_node: Option<String>,
@@ -335,6 +339,14 @@ impl Config {
         self.ssh || self.jupyter || self.batch || self.slurm || self.host || self.heartbeat
     }
 
+    /// How many endpoints there are: they are the first audiences.
+    pub fn endpoints(&self) -> usize {
+        match &self.target {
+            Target::Endpoints(endpoints) => endpoints.len(),
+            Target::Files | Target::Print => 0,
+        }
+    }
+
     /// How long a collector may take, by the table of the file that is about it.
     pub fn deadline(&self, table: &str) -> Duration {
         let own = self.deadlines.iter().find(|(known, _)| *known == table);
@@ -368,6 +380,7 @@ impl Config {
             round.delivery.spool_max_age.unwrap_or(14),
         );
         let is_sent = !(round.debug || round.print);
+        let privacy = round.privacy.clone();
         let flags = match wanted.endpoints {
             endpoints if endpoints.is_empty() || !is_sent => vec![EndpointFlags {
                 name: None,
@@ -379,14 +392,19 @@ impl Config {
             }],
             endpoints => endpoints,
         };
+        let wants_numbers = wanted.wants_numbers || round.textfile.is_some();
         let mut made = Made::default();
         for flags in &flags {
-            made.add(flags, is_sent, &env).map_err(|why| match flags.place.is_empty() {
+            made.add(flags, is_sent, &env)
+                .map_err(|why| match flags.place.is_empty() {
                     true => why,
                     false => why.context(flags.place.clone()),
                 })?;
         }
         made.check_urls()?;
+        let local_audience = wants_numbers
+            .then(|| made.add_local(&privacy, &env))
+            .transpose()?;
         remarks.append(&mut made.remarks);
         warnings.append(&mut made.warnings);
         let publisher = Publisher::of(made.rules);
@@ -423,10 +441,14 @@ impl Config {
             },
             removed_jobs: round.removed_jobs,
             htcondor,
-            mounts: Asked::or_default(round.mount, ["/home", "/data", "/scratch"].map(String::from)),
+            mounts: Asked::or_default(
+                round.mount,
+                ["/home", "/data", "/scratch"].map(String::from),
+            ),
             cluster,
             publisher,
             audiences: made.audiences,
+            local_audience,
             unstated_scheme: made.unstated_scheme,
             login_node: round.login_node,
             state_dirs,
@@ -456,6 +478,8 @@ pub struct Lists {
     pub endpoints: Vec<EndpointFlags>,
     /// Empty: those of the flags.
     pub notebooks: Vec<NotebookFlags>,
+    /// The daemon shows the numbers of each round.
+    pub wants_numbers: bool,
 }
 
 /// Endpoints, and who hears what of them, as they are checked one after the other.
@@ -484,6 +508,22 @@ impl Made {
             measures_only: flags.protocol == Protocol::Otlp,
         });
         Ok(())
+    }
+
+    /// Who asks at this node; the number of that audience.
+    fn add_local(&mut self, privacy: &Privacy, env: &Environment) -> Result<usize> {
+        let (remarks, warnings) = (self.remarks.len(), self.warnings.len());
+        let rules = self.rules(privacy, env)?;
+        // They have been said of the documents.
+        self.remarks.truncate(remarks);
+        self.warnings.truncate(warnings);
+        self.rules.push(rules);
+        self.audiences.push(Audience {
+            kinds: None,
+            group: privacy.group.clone(),
+            measures_only: true,
+        });
+        Ok(self.audiences.len() - 1)
     }
 
     fn rules(&mut self, privacy: &Privacy, env: &Environment) -> Result<Rules> {
@@ -571,7 +611,10 @@ impl Made {
         for endpoint in &self.endpoints {
             // Its files in the spool are called after it.
             let url = batch_name(&endpoint_url::without_password(endpoint.url.as_str()));
-            if seen.iter().any(|(known, name)| *known == url || *name == endpoint.name) {
+            if seen
+                .iter()
+                .any(|(known, name)| *known == url || *name == endpoint.name)
+            {
                 bail!(
                     "two [[endpoints]] have the same url or the same name, {}: what waits for one could not be told from what waits for the other",
                     endpoint.name
@@ -594,7 +637,10 @@ fn kinds(asked: &[String]) -> Result<Option<Vec<&'static str>>> {
             let kind = KINDS.iter().find(|kind| kind.name == name);
             kind.map(|kind| kind.name).with_context(|| {
                 let known: Vec<&str> = KINDS.iter().map(|kind| kind.name).collect();
-                format!("kinds: there is no kind {name:?}, only {}", known.join(", "))
+                format!(
+                    "kinds: there is no kind {name:?}, only {}",
+                    known.join(", ")
+                )
             })
         })
         .collect::<Result<_>>()?;

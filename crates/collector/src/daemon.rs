@@ -42,7 +42,7 @@ pub async fn run(read: impl Fn() -> Result<Setup>) -> Result<bool> {
     remark(&setup.config);
     let mut daemon = Daemon {
         signals: Signals::watch().context("cannot watch for signals")?,
-        shown: Rc::new(RefCell::new(Shown::new(setup.interval))),
+        shown: Rc::new(RefCell::new(Shown::new(now(), &setup))),
         listening: None,
         last: String::new(),
         setup,
@@ -121,8 +121,10 @@ impl<Read: Fn() -> Result<Setup>> Daemon<Read> {
         };
         let took = begun.elapsed();
         match ended {
-            Some(ended) => self.note(ended, took),
-            None => error!("ended before the round was done; what it had stored is delivered later"),
+            Some(ended) => self.note(ended),
+            None => {
+                error!("ended before the round was done; what it had stored is delivered later")
+            }
         }
         if let Some(name) = end {
             info!("ended by {name}");
@@ -141,26 +143,30 @@ impl<Read: Fn() -> Result<Setup>> Daemon<Read> {
         true
     }
 
-    fn note(&mut self, ended: Result<Ended>, took: Duration) {
+    fn note(&mut self, ended: Result<Ended>) {
         let ended = ended.unwrap_or_else(|why| {
             error!("{why:#}");
             Ended::unusable(format!("{why:#}"))
         });
         self.last = format!("; the last one {}", ended.line);
-        self.shown.borrow_mut().note(&ended, now(), took);
+        self.shown
+            .borrow_mut()
+            .note(&ended, &self.setup.config, now());
     }
 
     /// Reads the configuration again; a bad one changes nothing.
     async fn reload(&mut self) {
         let reloading = NotifyState::monotonic_usec_now().ok();
         notify(&[NotifyState::Reloading]);
-        reloading.iter().for_each(|at| notify(std::slice::from_ref(at)));
+        reloading
+            .iter()
+            .for_each(|at| notify(std::slice::from_ref(at)));
         match (self.read)() {
             Ok(setup) => {
                 remark(&setup.config);
                 let has_moved = setup.listen != self.setup.listen;
                 self.setup = setup;
-                self.shown.borrow_mut().set_interval(self.setup.interval);
+                self.shown.borrow_mut().set_up(&self.setup);
                 info!("read the configuration again");
                 if has_moved && let Err(why) = self.listen().await {
                     error!("{why:#}");
@@ -203,16 +209,22 @@ fn node(config: &Config) -> String {
 /// How far behind the beginning of an interval this node's rounds begin.
 fn offset(node: &str, interval: Duration) -> Duration {
     let hash = digest::digest(&digest::SHA256, node.as_bytes());
-    let number = hash.as_ref().iter().take(8).fold(0_u64, |number, byte| {
-        number << 8 | u64::from(*byte)
-    });
-    let millis = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX).max(1);
+    let number = hash
+        .as_ref()
+        .iter()
+        .take(8)
+        .fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+    let millis = u64::try_from(interval.as_millis())
+        .unwrap_or(u64::MAX)
+        .max(1);
     Duration::from_millis(number % millis)
 }
 
 /// The first time after now that is a multiple of the interval, and so much later.
 fn next(now: SystemTime, interval: Duration, offset: Duration) -> SystemTime {
-    let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let since = now
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
     let interval = interval.as_millis().max(1);
     let offset = offset.as_millis();
     let behind = (since.as_millis() + interval - offset % interval) % interval;

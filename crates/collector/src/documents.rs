@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::config::Audience;
 use crate::error::CollectError;
+use crate::measures::Measures;
 use crate::state::without_path;
 
 /// Below this a collector's documents never touch a disk.
@@ -44,6 +45,15 @@ struct Share {
     /// Those that must not leave unless the cursor is kept: without it, the next round reads them
     /// again.
     once: Lines,
+    /// It hears these, and of the documents nothing.
+    measures: Option<Counted>,
+}
+
+/// The numbers of documents.
+struct Counted {
+    written: Measures,
+    /// Of sources that ended well.
+    kept: Measures,
 }
 
 impl Share {
@@ -55,9 +65,15 @@ impl Share {
     fn keep(&mut self) {
         self.lines.keep();
         self.once.keep();
+        if let Some(measures) = &mut self.measures {
+            measures.kept.clone_from(&measures.written);
+        }
     }
 
     fn rewind(&mut self) -> io::Result<()> {
+        if let Some(measures) = &mut self.measures {
+            measures.written.clone_from(&measures.kept);
+        }
         self.lines.rewind()?;
         self.once.rewind()
     }
@@ -70,7 +86,7 @@ impl Share {
 
 /// A place in what was pushed ([`Documents::mark`]): for each audience.
 #[derive(Debug, Clone)]
-pub struct Mark(Vec<(Extent, Extent)>);
+pub struct Mark(Vec<(Extent, Extent, Option<Measures>)>);
 
 /// A source that gave nothing.
 #[derive(Debug)]
@@ -81,8 +97,14 @@ pub struct Problem {
 }
 
 impl Documents {
-    /// `folder`: where the temporary file goes once it is too large for memory; unlinked at once.
-    pub fn new(cluster: &str, audiences: &[Audience], folder: &Path) -> Self {
+    /// `collector`: whose they are; `folder`: where the temporary file goes once it is too large for memory;
+    /// unlinked at once.
+    pub fn new(
+        collector: &'static str,
+        cluster: &str,
+        audiences: &[Audience],
+        folder: &Path,
+    ) -> Self {
         let mut prefix = br#"{"cluster":"#.to_vec();
         prefix.extend(Value::from(cluster).to_string().into_bytes());
         prefix.push(b',');
@@ -95,6 +117,10 @@ impl Documents {
                     kinds: audience.kinds.clone(),
                     lines: Lines::new(folder),
                     once: Lines::new(folder),
+                    measures: audience.measures_only.then(|| Counted {
+                        written: Measures::of(collector),
+                        kept: Measures::of(collector),
+                    }),
                 })
                 .collect(),
             problems: Vec::new(),
@@ -116,13 +142,23 @@ impl Documents {
 
     /// Here: what is pushed from now on can be taken back.
     pub fn mark(&self) -> Mark {
-        let written = |share: &Share| (share.lines.written.clone(), share.once.written.clone());
+        let written = |share: &Share| {
+            let measures = share.measures.as_ref();
+            (
+                share.lines.written.clone(),
+                share.once.written.clone(),
+                measures.map(|measures| measures.written.clone()),
+            )
+        };
         Mark(self.shares.iter().map(written).collect())
     }
 
     /// Drops what was pushed behind a mark of the source at hand.
     pub fn take_back(&mut self, to: Mark) -> Result<(), CollectError> {
-        for (share, (lines, once)) in self.shares.iter_mut().zip(to.0) {
+        for (share, (lines, once, measures)) in self.shares.iter_mut().zip(to.0) {
+            if let (Some(counted), Some(measures)) = (&mut share.measures, measures) {
+                counted.written = measures;
+            }
             share
                 .lines
                 .rewind_to(lines)
@@ -145,20 +181,30 @@ impl Documents {
             let Some(heard) = document.heard_by(audience) else {
                 continue;
             };
-            let line = &mut self.line;
-            line.clear();
-            line.extend_from_slice(&self.prefix);
-            let brace = line.len();
-            serde_json::to_writer(&mut *line, &heard)
-                .map_err(|why| CollectError::Failed(format!("cannot write a document: {why}")))?;
-            // The document's own opening brace went behind the prefix, which has one.
-            line.remove(brace);
-            line.push(b'\n');
+            if let Some(measures) = &mut share.measures {
+                measures.written.add(&heard);
+                continue;
+            }
+            write_line(&mut self.line, &self.prefix, &heard)?;
             lines(share)
-                .push(line, document.kind())
+                .push(&self.line, document.kind())
                 .map_err(temporary_file)?;
         }
         Ok(())
+    }
+
+    /// Adds something else, for one audience: an object that says of itself what it is.
+    pub fn push_line(
+        &mut self,
+        audience: usize,
+        kind: &'static str,
+        what: &impl Serialize,
+    ) -> Result<(), CollectError> {
+        let Some(share) = self.shares.get_mut(audience) else {
+            return Ok(());
+        };
+        write_line(&mut self.line, &self.prefix, what)?;
+        share.lines.push(&self.line, kind).map_err(temporary_file)
     }
 
     /// Reads one of several independent sources: what it pushed counts if it ended well and is
@@ -235,6 +281,23 @@ impl Documents {
     }
 }
 
+/// Makes a line of an object that has fields.
+fn write_line(
+    line: &mut Vec<u8>,
+    prefix: &[u8],
+    what: &impl Serialize,
+) -> Result<(), CollectError> {
+    line.clear();
+    line.extend_from_slice(prefix);
+    let brace = line.len();
+    serde_json::to_writer(&mut *line, what)
+        .map_err(|why| CollectError::Failed(format!("cannot write a document: {why}")))?;
+    // Its own opening brace went behind the prefix, which has one.
+    line.remove(brace);
+    line.push(b'\n');
+    Ok(())
+}
+
 fn temporary_file(why: io::Error) -> CollectError {
     CollectError::Failed(format!(
         "the temporary file for its documents cannot be written: {}",
@@ -278,6 +341,24 @@ impl Stored {
         self.shares.get(audience).map_or_else(Kinds::new, |share| {
             sum(&share.lines.kept.kinds, &share.once.kept.kinds)
         })
+    }
+
+    /// How many documents of which kind there are, for the audiences that hear most of each.
+    pub fn kinds_of_all(&self) -> Kinds {
+        let mut most = Kinds::new();
+        for (kind, count) in (0..self.shares.len()).flat_map(|audience| self.kinds(audience)) {
+            match most.iter_mut().find(|(known, _)| *known == kind) {
+                Some((_, known)) => *known = count.max(*known),
+                None => most.push((kind, count)),
+            }
+        }
+        most
+    }
+
+    /// The numbers for an audience that hears nothing else.
+    pub fn measures(&self, audience: usize) -> Option<Measures> {
+        let measures = self.shares.get(audience)?.measures.as_ref()?;
+        Some(measures.kept.clone())
     }
 
     /// All documents for an audience, a line of JSON each, from the first.
@@ -460,7 +541,7 @@ mod tests {
     #[test]
     fn the_cursor_of_a_source_that_failed_is_dropped_with_its_documents() {
         let folder = tempfile::tempdir().unwrap();
-        let mut out = Documents::new("UC-AF", &[Audience::EVERYBODY], folder.path());
+        let mut out = Documents::new("load", "UC-AF", &[Audience::EVERYBODY], folder.path());
         let failed = || Err(CollectError::Failed("cut short".to_owned()));
         out.advance("a", &1).unwrap();
         out.close(Ok(())).unwrap();
@@ -527,7 +608,12 @@ mod tests {
 
     #[test]
     fn what_is_behind_a_mark_is_taken_back_and_nothing_else() {
-        let mut out = Documents::new("UC-AF", &[Audience::EVERYBODY], &std::env::temp_dir());
+        let mut out = Documents::new(
+            "load",
+            "UC-AF",
+            &[Audience::EVERYBODY],
+            &std::env::temp_dir(),
+        );
         for _ in 0..2 {
             out.push(&load(1.0)).unwrap();
             out.push_once(&load(2.0)).unwrap();
@@ -554,7 +640,12 @@ mod tests {
 
     #[test]
     fn a_source_that_fails_moves_no_cursor() {
-        let mut out = Documents::new("UC-AF", &[Audience::EVERYBODY], &std::env::temp_dir());
+        let mut out = Documents::new(
+            "load",
+            "UC-AF",
+            &[Audience::EVERYBODY],
+            &std::env::temp_dir(),
+        );
         out.advance("well", &1).unwrap();
         out.close(Ok(())).unwrap();
         out.advance("failed", &2).unwrap();

@@ -12,6 +12,7 @@ use crate::config::{Audience, Config};
 use crate::context::Context;
 use crate::documents::{Documents, Stored};
 use crate::error::CollectError;
+use crate::numbers;
 use crate::round::{self, Collected};
 
 /// The file that it goes to under `-d`.
@@ -56,19 +57,24 @@ impl Heartbeat {
     }
 
     fn written(&self, collected: &[Collected]) -> Result<Stored, CollectError> {
-        let mut out = Documents::new(&self.cluster, &self.audiences, &self.folder);
+        let mut out = Documents::new("heartbeat", &self.cluster, &self.audiences, &self.folder);
         out.push(&Document::Round {
             login_node: self.login_node.clone(),
             version: env!("CARGO_PKG_VERSION"),
             duration: seconds(self.duration),
-            collectors: collected.iter().map(|c| (c.name, report(c))).collect(),
+            collectors: collected
+                .iter()
+                .filter(|c| c.name != numbers::NAME)
+                .map(|c| (c.name, report(c)))
+                .collect(),
         })?;
         out.close(Ok(()))?;
         out.finish()
     }
 }
 
-fn report(collected: &Collected) -> CollectorReport {
+/// What a round says of a collector.
+pub fn report(collected: &Collected) -> CollectorReport {
     CollectorReport {
         result: collected.result,
         documents: collected.count(),

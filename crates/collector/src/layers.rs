@@ -55,10 +55,7 @@ impl From<Wrong> for Unusable {
 
 /// Reads the command line, the variables that stand for flags, and the file that one of them names, or the
 /// one that is always looked for.
-pub fn read(
-    words: &[OsString],
-    env: &Environment,
-) -> Result<Asked, Unusable> {
+pub fn read(words: &[OsString], env: &Environment) -> Result<Asked, Unusable> {
     let words = cli::spell_out(words.iter().cloned());
     let matches = cli::matches(cli::command(), &words)?;
     let cli = Cli::from_arg_matches(&matches)?;
@@ -74,7 +71,9 @@ pub fn read(
         &all,
         |name, meant| {
             let hint = meant.map_or(String::new(), |meant| format!(": did you mean {meant}?"));
-            warnings.push(format!("{name} in the environment stands for no flag{hint}"));
+            warnings.push(format!(
+                "{name} in the environment stands for no flag{hint}"
+            ));
         },
     )?;
     let named = cli.place().config.clone().or_else(|| {
@@ -112,6 +111,7 @@ pub fn read(
         lists: Lists {
             endpoints,
             notebooks,
+            wants_numbers: false,
         },
         file,
         ..Asked::of_flags(cli, warnings)
@@ -290,7 +290,11 @@ pub const LAYOUT: Layout = Layout {
             command: None,
             options: &[
                 row("facility", "cluster", Shown::Default),
-                row("login_node", "login_node", Shown::Example("\"login01.example.org\"")),
+                row(
+                    "login_node",
+                    "login_node",
+                    Shown::Example("\"login01.example.org\""),
+                ),
                 row("heartbeat", "heartbeat", Shown::Default),
                 row("silence_secs", "silence", Shown::Default),
                 row("deadline_secs", "deadline", Shown::Default),
@@ -325,10 +329,22 @@ pub const LAYOUT: Layout = Layout {
             options: &[
                 row("enabled", "batch", Shown::Default),
                 row("slurm", "slurm", Shown::Default),
-                row("exclude_owners", "exclude_owner", Shown::DefaultIs("[\"atlas-coffea\"]")),
-                row("queues", "queue", Shown::Example("[\"all:\", \"short:MaxRuntime < 3600\"]")),
+                row(
+                    "exclude_owners",
+                    "exclude_owner",
+                    Shown::DefaultIs("[\"atlas-coffea\"]"),
+                ),
+                row(
+                    "queues",
+                    "queue",
+                    Shown::Example("[\"all:\", \"short:MaxRuntime < 3600\"]"),
+                ),
                 row("queue_totals", "queue_totals", Shown::Default),
-                row("schedds", "schedd", Shown::Example("[\"schedd01.example.org\"]")),
+                row(
+                    "schedds",
+                    "schedd",
+                    Shown::Example("[\"schedd01.example.org\"]"),
+                ),
                 row("pool", "pool", Shown::Example("\"cm.example.org\"")),
                 row("no_queued_jobs", "no_queued_jobs", Shown::Default),
                 row("runtime", "runtime", Shown::Default),
@@ -360,7 +376,11 @@ pub const LAYOUT: Layout = Layout {
             command: None,
             options: &[
                 row("enabled", "jupyter", Shown::Default),
-                row("exclude_finished_pods", "exclude_finished_pods", Shown::Default),
+                row(
+                    "exclude_finished_pods",
+                    "exclude_finished_pods",
+                    Shown::Default,
+                ),
                 row("deadline_secs", "jupyter_deadline", Shown::Example("120")),
             ],
         },
@@ -407,7 +427,11 @@ pub const LAYOUT: Layout = Layout {
             about: "What waits for delivery.",
             command: None,
             options: &[
-                row("state_dir", "state_dir", Shown::Example("\"/var/lib/afmetrics\"")),
+                row(
+                    "state_dir",
+                    "state_dir",
+                    Shown::Example("\"/var/lib/afmetrics\""),
+                ),
                 row("max_size_mib", "spool_max_size", Shown::DefaultIs("256")),
                 row("max_age_days", "spool_max_age", Shown::DefaultIs("14")),
             ],
@@ -432,16 +456,32 @@ pub const LAYOUT: Layout = Layout {
 const PRIVACY: &[Row] = &[
     row("obfuscate_users", "obfuscate_users", Shown::Default),
     row("hash", "hash", Shown::DefaultIs("\"md5\"")),
-    row("salt_file", "salt_file", Shown::Example("\"/etc/afmetrics/salt\"")),
-    row("obfuscate_hosts", "obfuscate_hosts", Shown::Example("\"example.org\"")),
+    row(
+        "salt_file",
+        "salt_file",
+        Shown::Example("\"/etc/afmetrics/salt\""),
+    ),
+    row(
+        "obfuscate_hosts",
+        "obfuscate_hosts",
+        Shown::Example("\"example.org\""),
+    ),
     row("host_prefix", "host_prefix", Shown::Default),
     row("group", "group", Shown::Example("\"atlas\"")),
 ];
 
 const DELIVERY: &[Row] = &[
     row("url", "url", Shown::Default),
-    row("token_file", "token_file", Shown::Example("\"/etc/afmetrics/token\"")),
-    row("ca_file", "ca_file", Shown::Example("\"/etc/afmetrics/ca.pem\"")),
+    row(
+        "token_file",
+        "token_file",
+        Shown::Example("\"/etc/afmetrics/token\""),
+    ),
+    row(
+        "ca_file",
+        "ca_file",
+        Shown::Example("\"/etc/afmetrics/ca.pem\""),
+    ),
     row("batch_size", "batch_size", Shown::Example("500")),
     row("gzip", "gzip", Shown::Default),
     row("max_connections", "max_connections", Shown::Default),
@@ -454,7 +494,11 @@ const DELIVERY: &[Row] = &[
 const ENDPOINT: [Row; 18] = [
     row("name", "name", Shown::Example("\"shared\"")),
     row("protocol", "protocol", Shown::Default),
-    row("kinds", "kinds", Shown::Example("[\"ssh\", \"jupyter-ml\", \"condorjob\"]")),
+    row(
+        "kinds",
+        "kinds",
+        Shown::Example("[\"ssh\", \"jupyter-ml\", \"condorjob\"]"),
+    ),
     DELIVERY[0],
     DELIVERY[1],
     DELIVERY[2],

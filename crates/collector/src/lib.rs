@@ -22,6 +22,7 @@ mod listener;
 mod log;
 pub mod measures;
 mod names;
+mod numbers;
 mod output;
 mod quote;
 mod round;
@@ -44,19 +45,23 @@ use std::time::{Duration, Instant, SystemTime};
 
 use afmetrics_document::CollectorResult;
 use anyhow::{Context as _, Result, bail};
+use jiff::Timestamp;
 use tokio::task::LocalSet;
 use tracing::level_filters::LevelFilter;
 use tracing::{debug, error, info, warn};
 
 use crate::aside::aside;
 use crate::cli::{Command, LogLevel, Place, Reference, ReferenceOf};
-use crate::config::{Config, Environment, Target};
+use crate::config::{Config, Environment, Lists, Target};
 use crate::context::Context;
 use crate::daemon::Setup;
 use crate::delivery::Endpoint;
 use crate::heartbeat::Heartbeat;
 use crate::layers::{Asked, Unusable};
+use crate::measures::own::Own;
+use crate::measures::text;
 use crate::names::{Names, UnknownGroup};
+use crate::numbers::Numbers;
 use crate::quote::Quoting;
 use crate::round::Collected;
 use crate::secret::Secret;
@@ -148,8 +153,12 @@ fn setup(words: &[OsString], env: &Environment) -> Result<Setup> {
         bail!("this is no daemon");
     };
     let interval = Duration::from_secs(run.interval.into());
+    let lists = Lists {
+        wants_numbers: run.listen.is_some(),
+        ..asked.lists
+    };
     Ok(Setup {
-        config: Config::new(run.round, asked.lists, env.clone())?,
+        config: Config::new(run.round, lists, env.clone())?,
         interval,
         listen: run.listen,
     })
@@ -218,6 +227,8 @@ struct Ended {
     is_well: bool,
     /// What came of it, in a line that names nobody.
     line: String,
+    /// `None`: there was no round.
+    numbers: Option<Numbers>,
 }
 
 impl Ended {
@@ -226,6 +237,7 @@ impl Ended {
         Self {
             is_well: false,
             line: why,
+            numbers: None,
         }
     }
 }
@@ -247,14 +259,18 @@ async fn one_round(config: &Config) -> Result<Ended> {
     let mut collected = round::collect(config, Rc::clone(&cx), &folder).await;
     let heartbeat = Heartbeat::wanted(config, &cx, begun.elapsed(), &folder);
     let summary = Summary::of(&collected, heartbeat.as_ref());
+    let mut numbers = Numbers::of(config, &mut collected, begun.elapsed());
+    numbers.join(config, &cx, &mut collected, &folder);
     if let (Some(beat), Target::Files | Target::Print) = (&heartbeat, &config.target) {
         beat.join(&mut collected);
     }
     let (done, rest) = match &config.target {
         Target::Endpoints(_) => {
-            Sender::new(config, &endpoints, &cx)
+            let sent = Sender::new(config, &endpoints, &cx)
                 .send(collected, heartbeat)
-                .await?
+                .await?;
+            numbers.delivered = sent.outcomes;
+            (sent.is_well, sent.text)
         }
         Target::Print => {
             let written_to = aside(FOR_EVER, move || output::to_stdout(collected))
@@ -294,10 +310,38 @@ async fn one_round(config: &Config) -> Result<Ended> {
         begun.elapsed().as_secs_f64()
     );
     info!("{line}{scheme}");
+    let has_textfile = textfile(config, &numbers).await;
     Ok(Ended {
-        is_well: done && summary.well == summary.all && !lacks_named_state(config, &cx),
+        is_well: done
+            && has_textfile
+            && summary.well == summary.all
+            && !lacks_named_state(config, &cx),
         line,
+        numbers: Some(numbers),
     })
+}
+
+/// Writes the numbers of the round for node_exporter, if that is wanted; whether it could.
+async fn textfile(config: &Config, numbers: &Numbers) -> bool {
+    let (Some(path), Some(measures)) = (config.textfile.clone(), numbers.local(config)) else {
+        return true;
+    };
+    let mut own = Own::new(Timestamp::UNIX_EPOCH);
+    numbers.tell(&mut own);
+    let mut samples = measures.samples(&config.cluster);
+    samples.extend(own.of_one_round(&config.cluster));
+    let text = text::encode(&samples, text::Format::OpenMetrics);
+    let written = aside(config.limits.silence, {
+        let path = path.clone();
+        move || text::write(&path, &text)
+    });
+    match written.await.flatten() {
+        Ok(()) => true,
+        Err(why) => {
+            error!("--textfile {} cannot be written: {why}", path.display());
+            false
+        }
+    }
 }
 
 /// Delivers what earlier rounds left.
@@ -306,12 +350,13 @@ async fn what_waits(config: &Config) -> Result<bool> {
     let endpoints = endpoints(config)?;
     let cx = context(config).await?;
     let sender = Sender::new(config, &endpoints, &cx);
-    let (done, rest) = sender.send_what_waits().await?;
+    let sent = sender.send_what_waits().await?;
     info!(
-        "delivered what waited in {:.2} s; {rest}",
-        begun.elapsed().as_secs_f64()
+        "delivered what waited in {:.2} s; {}",
+        begun.elapsed().as_secs_f64(),
+        sent.text
     );
-    Ok(done)
+    Ok(sent.is_well)
 }
 
 /// Where documents are sent, if they are.

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::convert::Infallible;
+use std::fs;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,16 +12,22 @@ use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::timeout;
 
+use crate::config::{Config, Target};
+use crate::daemon::Setup;
+use crate::measures::Measures;
+use crate::measures::own::{self, Delivered, Own};
+use crate::measures::text::{self, Format};
 use crate::{Ended, now};
 
 /// Connections at a time; more wait to be accepted.
@@ -35,23 +42,59 @@ pub struct Shown {
     interval: Duration,
     /// When the last round ended, or the daemon began.
     since: SystemTime,
+    /// The facility.
+    cluster: String,
+    own: Own,
+    /// Of the last round.
+    measures: Measures,
 }
 
 impl Shown {
-    pub fn new(interval: Duration) -> Self {
-        Self {
-            interval,
-            since: now(),
+    /// `since`: when the daemon began.
+    pub fn new(since: SystemTime, setup: &Setup) -> Self {
+        let began = Timestamp::try_from(since).unwrap_or(Timestamp::UNIX_EPOCH);
+        let mut shown = Self {
+            interval: setup.interval,
+            since,
+            cluster: String::new(),
+            own: Own::new(began),
+            measures: Measures::default(),
+        };
+        shown.set_up(setup);
+        shown
+    }
+
+    /// The configuration is another.
+    pub fn set_up(&mut self, setup: &Setup) {
+        self.interval = setup.interval;
+        self.cluster.clone_from(&setup.config.cluster);
+        let endpoints = match &setup.config.target {
+            Target::Endpoints(endpoints) => endpoints.as_slice(),
+            Target::Files | Target::Print => &[],
+        };
+        self.own
+            .keep(|name| endpoints.iter().any(|endpoint| endpoint.name == name));
+        for endpoint in endpoints {
+            // Their counters begin at 0.
+            self.own.delivered(&endpoint.name, Delivered::default());
         }
     }
 
-    pub fn set_interval(&mut self, interval: Duration) {
-        self.interval = interval;
+    /// Notes what came of a round that ended at that time.
+    pub fn note(&mut self, ended: &Ended, config: &Config, at: SystemTime) {
+        self.since = at;
+        if let Some(numbers) = &ended.numbers {
+            numbers.tell(&mut self.own);
+            self.measures = numbers.local(config).cloned().unwrap_or_default();
+        }
     }
 
-    /// Notes what came of a round.
-    pub fn note(&mut self, _ended: &Ended, at: SystemTime, _took: Duration) {
-        self.since = at;
+    fn metrics(&self, accept: Option<&str>) -> (Format, String) {
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let mut samples = self.own.samples(&self.cluster, own::resident(&status));
+        samples.extend(self.measures.samples(&self.cluster));
+        let format = Format::accepted(accept);
+        (format, text::encode(&samples, format))
     }
 
     fn health(&self) -> (StatusCode, String) {
@@ -113,12 +156,21 @@ async fn accept(listener: TcpListener, shown: Rc<RefCell<Shown>>) {
 fn answer(request: &Request<Incoming>, shown: &Shown) -> Response<Full<Bytes>> {
     let text = "text/plain; charset=utf-8";
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return response(StatusCode::METHOD_NOT_ALLOWED, text, "only GET\n".to_owned());
+        return response(
+            StatusCode::METHOD_NOT_ALLOWED,
+            text,
+            "only GET\n".to_owned(),
+        );
     }
     match request.uri().path() {
         "/healthz" => {
             let (status, said) = shown.health();
             response(status, text, said)
+        }
+        "/metrics" => {
+            let accept = request.headers().get(ACCEPT);
+            let (format, body) = shown.metrics(accept.and_then(|value| value.to_str().ok()));
+            response(StatusCode::OK, format.content_type(), body)
         }
         "/" => response(StatusCode::OK, text, "/metrics\n/healthz\n".to_owned()),
         _ => response(

@@ -64,7 +64,11 @@ impl Names {
         }
         let filter_of = groups
             .iter()
-            .map(|group| known.iter().position(|known| Some(*known) == group.as_ref()))
+            .map(|group| {
+                known
+                    .iter()
+                    .position(|known| Some(*known) == group.as_ref())
+            })
             .collect();
         Ok(Self {
             publisher,

@@ -42,7 +42,10 @@ pub fn to_files(folder: &Path, collected: Vec<Collected>) -> Written {
 }
 
 fn append(path: &Path, collected: Collected) -> io::Result<u64> {
-    let Some(documents) = collected.documents.filter(|documents| documents.count() > 0) else {
+    let Some(documents) = collected
+        .documents
+        .filter(|documents| documents.count() > 0)
+    else {
         return Ok(0);
     };
     let file = fs::OpenOptions::new()

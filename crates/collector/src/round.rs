@@ -36,9 +36,7 @@ pub struct Collected {
 impl Collected {
     /// How many documents it brought.
     pub fn count(&self) -> u64 {
-        self.documents
-            .as_ref()
-            .map_or(0, Stored::count)
+        self.documents.as_ref().map_or(0, Stored::count)
     }
 
     /// One that another round is running just now.
@@ -87,7 +85,7 @@ pub async fn collect(config: &Config, cx: Rc<Context>, folder: &Path) -> Vec<Col
         .into_iter()
         .zip(ends)
         .map(|((spec, collector), end)| {
-            let out = Documents::new(&config.cluster, &config.audiences, folder);
+            let out = Documents::new(spec.name, &config.cluster, &config.audiences, folder);
             let first = spec
                 .after
                 .and_then(|first| Some((ended.get(first.name)?.clone(), first.needed)));

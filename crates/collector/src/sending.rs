@@ -14,7 +14,9 @@ use tracing::{Instrument as _, Span, error, error_span, warn};
 use crate::aside::{Desk, Kept};
 use crate::config::Config;
 use crate::context::Context;
-use crate::delivery::{CLEAR, Endpoint, FromMemory, FromSpool, Left, Outcome, Source, Wanted};
+use crate::delivery::{
+    CLEAR, Endpoint, FromMemory, FromSpool, Left, Outcome, Source, Wanted, timestamp,
+};
 use crate::heartbeat::Heartbeat;
 use crate::round::Collected;
 use crate::spool::Header;
@@ -39,6 +41,15 @@ pub struct Sender<'a> {
     had_no_turn: bool,
     /// Nothing was collected: somebody wants delivered what waits.
     is_by_hand: bool,
+}
+
+/// What came of sending.
+pub struct Sent {
+    pub is_well: bool,
+    /// The end of the round's line.
+    pub text: String,
+    /// By the endpoint's name.
+    pub outcomes: Vec<(String, Outcome)>,
 }
 
 /// What came of storing.
@@ -69,7 +80,7 @@ impl<'a> Sender<'a> {
         mut self,
         mut collected: Vec<Collected>,
         heartbeat: Option<Heartbeat>,
-    ) -> Result<(bool, String)> {
+    ) -> Result<Sent> {
         // A few documents about the node do not wait behind ten thousand jobs.
         collected.sort_by_key(Collected::count);
         if let Some(beat) = &heartbeat {
@@ -104,14 +115,15 @@ impl<'a> Sender<'a> {
     }
 
     /// Delivers what earlier rounds stored, and nothing else. Returns the same.
-    pub async fn send_what_waits(mut self) -> Result<(bool, String)> {
+    pub async fn send_what_waits(mut self) -> Result<Sent> {
         self.is_by_hand = true;
         if let Some(state) = &self.cx.state {
             self.deliver_from_spool(state, None).await;
         }
         let is_done = self.cx.state.is_some() && !self.had_no_turn;
-        let (well, text) = self.end();
-        Ok((well && is_done, text))
+        let mut sent = self.end();
+        sent.is_well &= is_done;
+        Ok(sent)
     }
 
     async fn store(&mut self, state: &State, collected: &mut [Collected]) -> Stored {
@@ -151,11 +163,7 @@ impl<'a> Sender<'a> {
     fn header(&self, endpoint: usize, collected: &[Collected]) -> Header {
         let rules = self.config.publisher.audiences().get(endpoint);
         let named = |hidden, how: &str| if hidden { how } else { CLEAR }.to_owned();
-        let at = Timestamp::try_from(self.cx.now)
-            // Whole milliseconds, as late documents will carry it.
-            .and_then(|at| Timestamp::from_millisecond(at.as_millisecond()))
-            .unwrap_or(Timestamp::UNIX_EPOCH);
-        let mut header = Header::new(at);
+        let mut header = Header::new(self.at());
         header.cluster = self.config.cluster.clone();
         header.endpoint = self.to[endpoint].clone();
         header.users = named(rules.is_some_and(Rules::hides_users), "hashed");
@@ -167,6 +175,14 @@ impl<'a> Sender<'a> {
             }
         }
         header
+    }
+
+    /// When the documents were collected.
+    fn at(&self) -> Timestamp {
+        Timestamp::try_from(self.cx.now)
+            // Whole milliseconds, as late documents will carry it.
+            .and_then(|at| Timestamp::from_millisecond(at.as_millisecond()))
+            .unwrap_or(Timestamp::UNIX_EPOCH)
     }
 
     /// Drops the documents that go with a cursor: the next round reads them again.
@@ -191,7 +207,7 @@ impl<'a> Sender<'a> {
                 .flat_map(|documents| documents.kinds(number))
                 .map(|(_, count)| count)
                 .sum();
-            let source = FromMemory::new(documents, count, &endpoint.wrapping);
+            let source = FromMemory::new(documents, count, &endpoint.wrapping, self.at());
             sources.push(Box::new(source));
         }
         self.deliver(sources).await;
@@ -301,16 +317,18 @@ impl<'a> Sender<'a> {
         has_more
     }
 
-    fn end(self) -> (bool, String) {
+    fn end(self) -> Sent {
         let are_several = self.endpoints.len() > 1;
         let mut texts = Vec::new();
+        let mut outcomes = Vec::new();
         let mut is_well = self.held_back == 0;
         for (endpoint, outcome) in self.endpoints.iter().zip(self.outcomes) {
             let span = match are_several {
                 true => error_span!("endpoint", name = endpoint.name),
                 false => Span::none(),
             };
-            let (well, text) = span.in_scope(|| said(outcome, self.had_no_turn));
+            let (well, text) = span.in_scope(|| said(outcome.clone(), self.had_no_turn));
+            outcomes.push((endpoint.name.clone(), outcome));
             is_well &= well;
             texts.push(match are_several {
                 true => format!("{}: {text}", endpoint.name),
@@ -321,78 +339,81 @@ impl<'a> Sender<'a> {
         if self.held_back > 0 {
             text.push_str(&format!(", {} left to the next round", self.held_back));
         }
-        (is_well, text)
+        Sent {
+            is_well,
+            text,
+            outcomes,
+        }
     }
 }
 
 /// Whether all is well at an endpoint, and what became of the documents, in words. `had_no_turn`: another
 /// round has them in hand.
 fn said(outcome: Outcome, had_no_turn: bool) -> (bool, String) {
-        let Outcome {
-            accepted,
-            late,
-            rejected,
-            left:
-                Left {
-                    waiting,
-                    since,
-                    lost,
-                    damaged,
-                    unreadable,
-                    too_clear,
-                    given_up,
-                    not_put_aside: _,
-                    has_failed,
-                    has_more: _,
-                },
-            is_unknown,
-        } = outcome;
-        let mut text = format!("{accepted} accepted");
-        if late > 0 {
-            text.push_str(&format!(" ({late} of earlier rounds)"));
-        }
-        if rejected > 0 {
-            text.push_str(&format!(", {rejected} rejected"));
-            warn!(
-                "{rejected} documents were rejected and put aside: `afmetrics_collector spool list` shows them, `spool retry` or `spool drop` ends it"
-            );
-        }
-        let since = since.map_or(String::new(), |since| format!(" since {since}"));
-        if waiting > 0 {
-            text.push_str(&format!(", {waiting} wait in the spool{since}"));
-            // Else another round has it in hand, as has been said.
-            if !had_no_turn {
-                warn!("{waiting} documents wait in the spool{since}; the next round tries again");
-            }
-        }
-        if damaged > 0 {
-            text.push_str(&format!(", {damaged} damaged batches set aside"));
-        }
-        if unreadable > 0 {
-            text.push_str(&format!(", {unreadable} batches cannot be read"));
-        }
-        if too_clear > 0 {
-            text.push_str(&format!(", {too_clear} not sent for their clear names"));
-        }
-        if given_up > 0 {
-            text.push_str(&format!(", {given_up} given up"));
-        }
-        if lost > 0 {
-            text.push_str(&format!(", {lost} lost"));
-            error!("{lost} documents were not accepted and could not be stored: they are lost");
-        }
-        let amiss = [
-            rejected,
-            waiting,
-            damaged,
-            unreadable,
-            too_clear,
-            given_up,
-            lost,
-        ];
-        let is_well = amiss.iter().all(|count| *count == 0) && !has_failed && !is_unknown;
-        (is_well, text)
+    let Outcome {
+        accepted,
+        late,
+        rejected,
+        left:
+            Left {
+                waiting,
+                batches: _,
+                bytes: _,
+                since,
+                lost,
+                damaged,
+                unreadable,
+                too_clear,
+                given_up,
+                not_put_aside: _,
+                has_failed,
+                has_more: _,
+            },
+        is_unknown,
+        ..
+    } = outcome;
+    let mut text = format!("{accepted} accepted");
+    if late > 0 {
+        text.push_str(&format!(" ({late} of earlier rounds)"));
     }
+    if rejected > 0 {
+        text.push_str(&format!(", {rejected} rejected"));
+        warn!(
+            "{rejected} documents were rejected and put aside: `afmetrics_collector spool list` shows them, `spool retry` or `spool drop` ends it"
+        );
+    }
+    let since = since.map_or(String::new(), |since| {
+        format!(" since {}", timestamp(since))
+    });
+    if waiting > 0 {
+        text.push_str(&format!(", {waiting} wait in the spool{since}"));
+        // Else another round has it in hand, as has been said.
+        if !had_no_turn {
+            warn!("{waiting} documents wait in the spool{since}; the next round tries again");
+        }
+    }
+    if damaged > 0 {
+        text.push_str(&format!(", {damaged} damaged batches set aside"));
+    }
+    if unreadable > 0 {
+        text.push_str(&format!(", {unreadable} batches cannot be read"));
+    }
+    if too_clear > 0 {
+        text.push_str(&format!(", {too_clear} not sent for their clear names"));
+    }
+    if given_up > 0 {
+        text.push_str(&format!(", {given_up} given up"));
+    }
+    if lost > 0 {
+        text.push_str(&format!(", {lost} lost"));
+        error!("{lost} documents were not accepted and could not be stored: they are lost");
+    }
+    let amiss = [
+        rejected, waiting, damaged, unreadable, too_clear, given_up, lost,
+    ];
+    let is_well = amiss.iter().all(|count| *count == 0) && !has_failed && !is_unknown;
+    (is_well, text)
+}
 
 /// All documents of a round for an endpoint, one after the other.
 fn all(collected: &[Collected], endpoint: usize) -> io::Result<Box<dyn BufRead + Send>> {

@@ -21,7 +21,9 @@ use tracing::{debug, warn};
 use crate::aside::Desk;
 use crate::config::StateDir;
 use crate::error::CollectError;
-use crate::spool::{Batch, Found, Header, Spool, Turn, batch_name, file_name, try_lock, what_is_wrong};
+use crate::spool::{
+    Batch, Found, Header, Spool, Turn, batch_name, file_name, try_lock, what_is_wrong,
+};
 
 /// The folder of the files that a round locks for the collectors that it runs.
 const LOCKS: &str = "locks";

@@ -86,10 +86,7 @@ pub enum Document<User = PublishedUser, Host = PublishedHost> {
         allocated_mem: i64,
     },
     #[serde(rename = "CPU")]
-    Cpu {
-        login_node: Host,
-        load: f64,
-    },
+    Cpu { login_node: Host, load: f64 },
     #[serde(rename = "MEM")]
     Mem {
         login_node: Host,
@@ -97,10 +94,7 @@ pub enum Document<User = PublishedUser, Host = PublishedHost> {
         available: u64,
     },
     #[serde(rename = "NETWORK")]
-    Network {
-        login_node: Host,
-        network: Traffic,
-    },
+    Network { login_node: Host, network: Traffic },
     #[serde(rename = "DISK")]
     Disk {
         login_node: Host,

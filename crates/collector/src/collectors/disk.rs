@@ -316,7 +316,9 @@ tank/data /tank zfs rw 0 0
             root: PathBuf::from("/"),
             limits,
             login_node: publisher.host("login01.canary.example"),
-            names: Names::new(publisher, &[None], limits.silence).await.unwrap(),
+            names: Names::new(publisher, &[None], limits.silence)
+                .await
+                .unwrap(),
             node_names: Vec::new(),
             quoting: Quoting::new(Vec::new(), false),
             facility: "UC-AF".to_owned(),
@@ -336,7 +338,12 @@ tank/data /tank zfs rw 0 0
             },
             ask,
         };
-        let mut out = Documents::new("UC-AF", &[crate::config::Audience::EVERYBODY], &std::env::temp_dir());
+        let mut out = Documents::new(
+            "disk",
+            "UC-AF",
+            &[crate::config::Audience::EVERYBODY],
+            &std::env::temp_dir(),
+        );
         disk.collect(&cx, &mut out).await.unwrap();
         out.finish().unwrap()
     }

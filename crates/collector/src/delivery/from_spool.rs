@@ -7,9 +7,8 @@ use std::time::SystemTime;
 use jiff::Timestamp;
 use tracing::{error, warn};
 
-use super::parcels::{
-    AT_ONCE, Answer, Answered, Left, Origin, Packer, Parcel, Source, Wrapping, lines,
-};
+use super::parcels::{AT_ONCE, Answer, Answered, Left, Origin, Packer, Parcel, Source, lines};
+use super::wrapping::Wrapping;
 use crate::spool::{Bounds, Done, Header, Reader, Spool, Turn, Unreadable, Waiting};
 
 /// Which batches may be sent now: others wait for who sends them.
@@ -171,6 +170,7 @@ impl FromSpool {
             number: self.opened,
             id: header.id,
             timestamp: (!is_own).then(|| timestamp(header.collected)),
+            collected: header.collected,
         };
         self.reading = Some(Reading {
             reader,
@@ -450,12 +450,14 @@ impl Source for FromSpool {
             }
             if self.seen.contains(&waiting) {
                 left.waiting += done.left();
+                left.batches += 1;
+                left.bytes += self.spool.bytes(&waiting);
             } else {
                 left.has_more = true;
                 continue;
             }
             if left.since.is_none() && done.left() > 0 {
-                left.since = Some(timestamp(reader.header.collected));
+                left.since = Some(reader.header.collected);
             }
         }
         if for_others > 0 {

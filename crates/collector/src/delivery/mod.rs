@@ -15,12 +15,13 @@ mod clients;
 mod complaints;
 mod from_spool;
 mod parcels;
+mod wrapping;
 
 use std::collections::VecDeque;
 use std::io::Write as _;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -34,11 +35,14 @@ use tracing::{error, info, warn};
 use self::answers::{Meaning, backoff, meaning, retry_after};
 use self::clients::Clients;
 use self::complaints::{Complaints, Weight};
-pub use self::from_spool::{CLEAR, FromSpool, Wanted};
-pub use self::parcels::{Answer, Answered, FromMemory, Left, Parcel, Source, Wrapping};
+pub use self::from_spool::{CLEAR, FromSpool, Wanted, timestamp};
+pub use self::parcels::{Answer, Answered, FromMemory, Left, Parcel, Source};
+pub use self::wrapping::Wrapping;
 use crate::aside::Kept;
+use crate::cli::Protocol;
 use crate::config::EndpointConfig;
 use crate::endpoint_url::without_password;
+use crate::measures::{otlp, own};
 use crate::quote::{Quoting, chain};
 
 /// Arrays are long: so many at a time fill any line and bound the memory.
@@ -103,19 +107,37 @@ pub struct Outcome {
     pub left: Left,
     /// What is left cannot be known.
     pub is_unknown: bool,
+    /// How many requests were answered how, in the order of [`own::Answer::ALL`].
+    answers: [u64; own::Answer::ALL.len()],
 }
 
 impl Outcome {
+    /// How many requests were answered how.
+    pub fn answers(&self) -> impl Iterator<Item = (own::Answer, u64)> {
+        own::Answer::ALL.into_iter().zip(self.answers)
+    }
+
+    fn count(&mut self, answer: own::Answer) {
+        let all = own::Answer::ALL.iter().zip(&mut self.answers);
+        all.filter(|(known, _)| **known == answer)
+            .for_each(|(_, count)| *count += 1);
+    }
+
     /// Adds what a later delivery of the same round came to.
     pub fn add(&mut self, later: Outcome) {
         self.accepted += later.accepted;
         self.late += later.late;
         self.rejected += later.rejected;
         self.is_unknown |= later.is_unknown;
+        for (sum, count) in self.answers.iter_mut().zip(later.answers) {
+            *sum += count;
+        }
         let (sum, left) = (&mut self.left, later.left);
         sum.lost += left.lost;
         sum.waiting += left.waiting;
-        sum.since = left.since.or(sum.since.take());
+        sum.batches += left.batches;
+        sum.bytes += left.bytes;
+        sum.since = left.since.or(sum.since);
         sum.damaged += left.damaged;
         sum.given_up += left.given_up;
         sum.has_failed |= left.has_failed;
@@ -132,7 +154,12 @@ impl Endpoint {
             name: config.name.clone(),
             clients: Clients::new(config)?,
             url: config.url.clone(),
-            wrapping: Wrapping::new(&config.token, config.batch_size),
+            wrapping: match config.protocol {
+                Protocol::Documents => Wrapping::documents(&config.token, config.batch_size),
+                Protocol::Otlp => {
+                    Wrapping::metrics(&config.token).context("the token can stand in no header")?
+                }
+            },
             gzip: config.gzip,
             max_connections: config.max_connections,
             max_streams: config.max_streams,
@@ -201,8 +228,11 @@ impl Endpoint {
         let body = self.wrapping.body(parcel);
         let mut request = client
             .post(self.url.clone())
-            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::CONTENT_TYPE, self.wrapping.content_type())
             .header("idempotency-key", parcel.key());
+        if let Some(authorization) = self.wrapping.authorization() {
+            request = request.header(header::AUTHORIZATION, authorization);
+        }
         let is_packed = sent.gzip && body.len() >= WORTH_PACKING;
         request = match is_packed.then(|| gzip(&body)).flatten() {
             Some(packed) => request
@@ -235,6 +265,7 @@ impl Endpoint {
             tokio::task::yield_now().await;
         }
         let said = match location {
+            _ if self.wrapping.is_metrics() => said_of_metrics(status, &said),
             _ if status.is_success() => String::new(),
             Some(to) if status.is_redirection() => format!(
                 "it points to {}, which is not followed, as the token would go with it: is -u right?",
@@ -276,6 +307,16 @@ impl Endpoint {
             .find(|(sign, _)| why.contains(sign))
             .map_or(String::new(), |(_, hint)| format!(" ({hint})"));
         format!("no answer from {url}: {why}{hint}")
+    }
+}
+
+/// What an endpoint of metrics says in its own words.
+fn said_of_metrics(status: StatusCode, body: &[u8]) -> String {
+    match status.is_success() {
+        true => otlp::rejected(body).map_or_else(String::new, |(points, why)| {
+            format!("{points} points were refused: {why}")
+        }),
+        false => otlp::refused(body).unwrap_or_else(|| String::from_utf8_lossy(body).into_owned()),
     }
 }
 
@@ -596,6 +637,7 @@ impl<'a> Delivering<'a> {
         }
         let (status, said, retry_after_text) = match reply {
             Reply::None { why, is_connected } => {
+                self.outcome.count(own::Answer::None);
                 self.complaints.add(Weight::Look, why.clone(), "");
                 let again = match is_connected {
                     // Something between may cut off what it finds too long.
@@ -628,9 +670,21 @@ impl<'a> Delivering<'a> {
             "" => status.to_string(),
             said => format!("{status}: {said}"),
         };
-        match meaning(status) {
+        let meaning = meaning(status);
+        self.outcome.count(match meaning {
+            Meaning::Accepted => own::Answer::Accepted,
+            Meaning::Rejected => own::Answer::Rejected,
+            Meaning::Mend => own::Answer::Mend,
+            Meaning::Busy => own::Answer::Busy,
+        });
+        match meaning {
             Meaning::Accepted => {
                 self.succeeded();
+                // Of metrics some may have been refused all the same, for good.
+                if !said.is_empty() {
+                    let what = format!("{url} took not all");
+                    self.complaints.add(Weight::Look, what, &said);
+                }
                 self.outcome.accepted += parcel.count;
                 if parcel.origin.timestamp.is_some() {
                     self.outcome.late += parcel.count;
@@ -759,7 +813,6 @@ mod tests {
 
     use super::parcels::Origin;
     use super::*;
-    use crate::cli::Protocol;
     use crate::secret::Secret;
 
     fn endpoint() -> Endpoint {
@@ -782,6 +835,7 @@ mod tests {
     fn parcel(bytes: usize) -> Parcel {
         Parcel {
             origin: Arc::new(Origin {
+                collected: jiff::Timestamp::UNIX_EPOCH,
                 number: 1,
                 id: uuid::Uuid::nil(),
                 timestamp: None,

@@ -3,10 +3,11 @@
 use std::io::{self, BufRead};
 use std::sync::Arc;
 
-use bytes::Bytes;
+use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::secret::Secret;
+use super::wrapping::Wrapping;
+use crate::measures::own::Waiting;
 
 /// An array is at most this long, in bytes: a proxy in front may refuse bodies over 1 MB.
 const LONGEST_ARRAY: usize = 900_000;
@@ -21,6 +22,7 @@ pub struct Origin {
     pub id: Uuid,
     /// When late documents were collected (RFC 3339); `None`: they are of this round.
     pub timestamp: Option<String>,
+    pub collected: Timestamp,
 }
 
 /// Documents for one request, of one batch and in its order, without a gap.
@@ -72,60 +74,6 @@ impl Parcel {
     }
 }
 
-/// How parcels become bodies of requests. It holds the token, so it cannot be printed.
-#[derive(Clone)]
-pub struct Wrapping {
-    /// `{"token":"...",`
-    token: Vec<u8>,
-    /// Documents an array; `None`: one a request, and not in an array.
-    batch_size: Option<usize>,
-}
-
-impl Wrapping {
-    pub fn new(token: &Secret, batch_size: Option<usize>) -> Self {
-        let token = format!(r#"{{"token":{},"#, serde_json::Value::from(token.expose()));
-        Self {
-            token: token.into_bytes(),
-            batch_size,
-        }
-    }
-
-    pub fn is_array(&self) -> bool {
-        self.batch_size.is_some()
-    }
-
-    /// The body of a request: the token is put in, and the time into late documents.
-    pub fn body(&self, parcel: &Parcel) -> Bytes {
-        let mut front = self.token.clone();
-        if let Some(timestamp) = &parcel.origin.timestamp {
-            front.extend_from_slice(format!(r#""timestamp":"{timestamp}","#).as_bytes());
-        }
-        let count = usize::try_from(parcel.count).unwrap_or_default();
-        let mut body = Vec::with_capacity(parcel.lines.len() + count * front.len() + 2);
-        if self.is_array() {
-            body.push(b'[');
-        }
-        for (number, line) in lines(&parcel.lines).enumerate() {
-            if number > 0 {
-                body.push(b',');
-            }
-            // Every line is an object that begins with the cluster: the token goes in front of it.
-            body.extend_from_slice(&front);
-            body.extend_from_slice(line.get(1..).unwrap_or_default());
-        }
-        if self.is_array() {
-            body.push(b']');
-        }
-        body.into()
-    }
-
-    /// What a document takes in a body besides its line, in bytes.
-    fn around(&self, origin: &Origin) -> usize {
-        let timestamp = origin.timestamp.as_ref();
-        self.token.len() + timestamp.map_or(0, |timestamp| timestamp.len() + 16)
-    }
-}
-
 /// Lines without their line ends.
 pub fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.split_inclusive(|byte| *byte == b'\n')
@@ -145,7 +93,7 @@ impl Packer {
     pub fn new(origin: Origin, wrapping: &Wrapping) -> Self {
         let origin = Arc::new(origin);
         Self {
-            most: wrapping.batch_size.unwrap_or(1) as u64,
+            most: wrapping.most(),
             around: wrapping.around(&origin),
             parcel: empty(&origin),
             origin,
@@ -228,8 +176,11 @@ pub trait Source: Send {
 pub struct Left {
     /// Documents that wait for the next round.
     pub waiting: u64,
-    /// Since when, at most (RFC 3339).
-    pub since: Option<String>,
+    /// The batches that they are in, and their bytes on the disk.
+    pub batches: u64,
+    pub bytes: u64,
+    /// When the oldest of them was collected.
+    pub since: Option<Timestamp>,
     /// Documents that nobody will send any more.
     pub lost: u64,
     /// Batches that could not be read to their ends.
@@ -248,6 +199,18 @@ pub struct Left {
     pub has_more: bool,
 }
 
+impl Left {
+    /// What waits, for the metrics.
+    pub fn waits(&self) -> Waiting {
+        Waiting {
+            batches: self.batches,
+            bytes: self.bytes,
+            documents: self.waiting,
+            oldest: self.since,
+        }
+    }
+}
+
 /// The documents of this round alone, from memory: where they cannot be stored.
 pub struct FromMemory {
     documents: Box<dyn BufRead + Send>,
@@ -259,11 +222,17 @@ pub struct FromMemory {
 
 impl FromMemory {
     /// `documents`: so many lines of JSON.
-    pub fn new(documents: Box<dyn BufRead + Send>, count: u64, wrapping: &Wrapping) -> Self {
+    pub fn new(
+        documents: Box<dyn BufRead + Send>,
+        count: u64,
+        wrapping: &Wrapping,
+        collected: Timestamp,
+    ) -> Self {
         let origin = Origin {
             number: 0,
             id: Uuid::now_v7(),
             timestamp: None,
+            collected,
         };
         Self {
             documents,
@@ -330,13 +299,15 @@ impl Source for FromMemory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secret::Secret;
 
     fn packer(most: usize) -> (Packer, Wrapping) {
-        let wrapping = Wrapping::new(&Secret::new("t0ken"), Some(most));
+        let wrapping = Wrapping::documents(&Secret::new("t0ken"), Some(most));
         let origin = Origin {
             number: 1,
             id: Uuid::nil(),
             timestamp: None,
+            collected: Timestamp::UNIX_EPOCH,
         };
         (Packer::new(origin, &wrapping), wrapping)
     }
@@ -359,12 +330,13 @@ mod tests {
 
     #[test]
     fn memory_hands_out_a_little_at_a_time_and_all_of_it() {
-        let wrapping = Wrapping::new(&Secret::new("t0ken"), None);
+        let wrapping = Wrapping::documents(&Secret::new("t0ken"), None);
         let line = format!("{{\"n\":\"{}\"}}\n", "x".repeat(1000));
         let mut source = FromMemory::new(
             Box::new(io::Cursor::new(line.repeat(3000).into_bytes())),
             3000,
             &wrapping,
+            Timestamp::UNIX_EPOCH,
         );
         let mut documents = 0;
         loop {

@@ -13,8 +13,8 @@ pub mod text;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use afmetrics_document::Document;
 use afmetrics_document::kinds::{END_STATES, JOB_STATES, UNKNOWN_STATE};
+use afmetrics_document::{Document, Heard};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -186,17 +186,13 @@ impl Measures {
     }
 
     /// Adds what a document says.
-    pub fn add(&mut self, document: &Document) {
+    pub fn add(&mut self, document: &Heard<'_>) {
         match document {
             Document::Ssh {
                 login_node,
                 ssh_user_count,
                 ..
-            } => self.level(
-                &table::SSH_USERS,
-                &[login_node.as_str()],
-                real(*ssh_user_count),
-            ),
+            } => self.level(&table::SSH_USERS, &[login_node], real(*ssh_user_count)),
             Document::JupyterMl {
                 jupyter_user_count, ..
             }
@@ -329,7 +325,7 @@ impl Measures {
         *sum = sum.saturating_add(jobs);
     }
 
-    fn queue(&mut self, document: &Document) {
+    fn queue(&mut self, document: &Heard<'_>) {
         const MIB: f64 = 1_048_576.0;
         let (Document::CondorQueue {
             queue,
@@ -362,17 +358,17 @@ impl Measures {
         self.level(&table::QUEUE_MEMORY, &values, signed(*allocated_mem) * MIB);
     }
 
-    fn host(&mut self, document: &Document) {
+    fn host(&mut self, document: &Heard<'_>) {
         match document {
             Document::Cpu { login_node, load } => {
-                self.level(&table::LOAD, &[login_node.as_str()], *load);
+                self.level(&table::LOAD, &[login_node], *load);
             }
             Document::Mem {
                 login_node,
                 total,
                 available,
             } => {
-                let node = [login_node.as_str()];
+                let node = [*login_node];
                 self.level(&table::MEMORY_TOTAL, &node, real(*total));
                 self.level(&table::MEMORY_AVAILABLE, &node, real(*available));
             }
@@ -382,7 +378,7 @@ impl Measures {
                 login_node,
                 network,
             } => {
-                let node = [login_node.as_str()];
+                let node = [*login_node];
                 self.level(
                     &table::TRANSMIT,
                     &node,
@@ -403,8 +399,8 @@ impl Measures {
                 device,
                 ..
             } => {
-                let device = device.as_deref().unwrap_or_default();
-                let values = [login_node.as_str(), mount, device];
+                let device = device.unwrap_or_default();
+                let values = [*login_node, mount.as_str(), device];
                 self.level(&table::MOUNT_SIZE, &values, real(*total));
                 self.level(&table::MOUNT_USED, &values, real(*used));
                 self.level(&table::MOUNT_FREE, &values, real(*free));

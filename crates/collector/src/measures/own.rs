@@ -62,7 +62,8 @@ pub enum Answer {
 }
 
 impl Answer {
-    const ALL: [Self; 5] = [
+    /// All there are.
+    pub const ALL: [Self; 5] = [
         Self::Accepted,
         Self::Rejected,
         Self::Mend,
@@ -173,9 +174,9 @@ impl Own {
         self.endpoint(endpoint).waiting = waiting;
     }
 
-    /// An endpoint is there no longer, or is another one under the same name.
-    pub fn forget(&mut self, endpoint: &str) {
-        self.endpoints.remove(endpoint);
+    /// Only these endpoints are there still.
+    pub fn keep(&mut self, is_there: impl Fn(&str) -> bool) {
+        self.endpoints.retain(|name, _| is_there(name));
     }
 
     /// When the last round ended collecting; `None`: there was none yet.

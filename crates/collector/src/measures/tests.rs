@@ -57,7 +57,7 @@ fn disk(mount: &str, device: Option<&str>) -> Document {
         used: 40,
         free: 55,
         utilization: 0.4,
-        device: device.map(str::to_owned),
+        device: device.map(|name| publisher().device(name, false)),
     }
 }
 
@@ -118,7 +118,9 @@ fn others() -> Vec<Document> {
 
 fn of(collector: &'static str, documents: &[Document]) -> Measures {
     let mut measures = Measures::of(collector);
-    documents.iter().for_each(|document| measures.add(document));
+    for document in documents {
+        measures.add(&document.heard_by(0).unwrap());
+    }
     measures
 }
 
@@ -407,7 +409,8 @@ proptest! {
 fn memory_does_not_grow_with_the_queue() {
     let mut measures = Measures::of("slurm_jobs");
     for number in 0..100_000 {
-        measures.add(&slurm_job(&format!("state {number}"), None));
+        let job = slurm_job(&format!("state {number}"), None);
+        measures.add(&job.heard_by(0).unwrap());
     }
     assert_eq!(measures.queued.len(), 1);
 }

@@ -217,7 +217,9 @@ impl Spool {
         // So that numbers do not come again when nothing waits. Not synced, and of no harm if it is lost.
         let _ = fs::write(&self.storing, format!("{number}\n"));
         let prepared = Prepared {
-            new: self.pending.join(format!(".new-{number}-{}", Uuid::now_v7())),
+            new: self
+                .pending
+                .join(format!(".new-{number}-{}", Uuid::now_v7())),
             round: self.round(number),
             number,
             _turn: turn,
@@ -266,6 +268,11 @@ impl Spool {
     fn file(&self, batch: &Waiting, extension: &str) -> PathBuf {
         self.round(batch.round)
             .join(format!("{}{extension}", batch.name))
+    }
+
+    /// How large a batch's file is, in bytes; 0 if it is gone.
+    pub fn bytes(&self, batch: &Waiting) -> u64 {
+        fs::metadata(self.file(batch, BATCH)).map_or(0, |file| file.len())
     }
 
     fn cursor_file(&self, name: &str) -> PathBuf {

@@ -223,7 +223,7 @@ impl Model {
                     hides_users: false,
                     hides_hosts: false,
                 },
-                Wrapping::new(&Secret::new("t0ken"), batch_size),
+                Wrapping::documents(&Secret::new("t0ken"), batch_size),
                 ROOMY,
                 SystemTime::UNIX_EPOCH,
                 None,

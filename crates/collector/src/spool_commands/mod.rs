@@ -275,7 +275,9 @@ fn is_all_for_others(spool: &Spool, config: &Config) -> io::Result<bool> {
             continue;
         };
         let header = reader.header;
-        if header.cluster == config.cluster && (config.any_endpoint || to.contains(&header.endpoint)) {
+        if header.cluster == config.cluster
+            && (config.any_endpoint || to.contains(&header.endpoint))
+        {
             return Ok(false);
         }
         others = Some(header);

@@ -91,17 +91,26 @@ fn short_flags_can_be_bundled_and_values_glued() {
 fn long_flags_can_be_cut_as_far_as_they_could_before() {
     assert!(parsed("--very").place.very_verbose);
     assert_eq!(
-        parsed("--sal pepper").privacy.salt.as_ref().map(Secret::expose),
+        parsed("--sal pepper")
+            .privacy
+            .salt
+            .as_ref()
+            .map(Secret::expose),
         Some("pepper")
     );
     assert_eq!(
-        parsed("--sa=pepper").privacy.salt.as_ref().map(Secret::expose),
+        parsed("--sa=pepper")
+            .privacy
+            .salt
+            .as_ref()
+            .map(Secret::expose),
         Some("pepper")
     );
     assert!(parsed("--obfuscate-u").privacy.obfuscate_users);
     assert_eq!(
         parsed("--obfuscate-h example.org")
-            .privacy.obfuscate_hosts
+            .privacy
+            .obfuscate_hosts
             .as_deref(),
         Some("example.org")
     );
@@ -119,7 +128,10 @@ fn long_flags_can_be_cut_as_far_as_they_could_before() {
         "https://example.org/"
     );
     assert_eq!(parsed("--c CANARY").delivery.cluster, "CANARY");
-    assert_eq!(parsed("--gro physics").privacy.group.as_deref(), Some("physics"));
+    assert_eq!(
+        parsed("--gro physics").privacy.group.as_deref(),
+        Some("physics")
+    );
     assert_eq!(parsed("--q all: --q idle:x").queue, ["all:", "idle:x"]);
     // Ours, too.
     assert_eq!(parsed("--tok x").delivery.token_file, None);

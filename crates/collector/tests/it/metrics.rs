@@ -89,7 +89,7 @@ fn samples() -> Vec<Sample> {
             used: 1,
             free: 2,
             utilization: 0.3,
-            device: Some("/dev/mapper/x".to_owned()),
+            device: Some(publisher.device("/dev/mapper/x", false)),
         },
         Document::SlurmQueue {
             queue: "all".to_owned(),
@@ -100,7 +100,7 @@ fn samples() -> Vec<Sample> {
             allocated_mem: 5,
         },
     ] {
-        round.add(&document);
+        round.add(&document.heard_by(0).unwrap());
     }
     let mut samples = round.samples("UC-AF");
     samples.extend(own(&round).samples("UC-AF", Some(12 << 20)));
