@@ -276,6 +276,9 @@ fn documents_name_only_flags_that_exist() {
     // Cargo's, clap's own, an abbreviation, kubectl's, the demo's, curl's, systemctl's, useradd's, squeue's.
     let others = [
         "--local",
+        "--locked",
+        "--from",
+        "--from-file",
         "--system",
         "--user-group",
         "--no-create-home",
