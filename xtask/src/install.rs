@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::programs::{ends_well, program};
 
 /// A program that a test runs, and the package that brings it.
-const NEEDED: [(&str, &str); 14] = [
+const NEEDED: [(&str, &str); 19] = [
     ("sshd", "openssh-server"),
     ("ssh", "openssh-client"),
     ("ssh-keygen", "openssh-client"),
@@ -23,6 +23,13 @@ const NEEDED: [(&str, &str); 14] = [
     ("faketime", "faketime"),
     ("zstdcat", "zstd"),
     ("strace", "strace"),
+    // What the units and the files beside them are checked with; nothing of it is started.
+    ("systemd-analyze", "systemd"),
+    ("systemd-sysusers", "systemd"),
+    ("systemd-tmpfiles", "systemd"),
+    ("logrotate", "logrotate"),
+    // What reads the metrics; no Prometheus is started.
+    ("promtool", "prometheus"),
     // With a font to draw letters with: what it depends on brings one.
     ("chromium", "chromium"),
     ("chromedriver", "chromium-driver"),

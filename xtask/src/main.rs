@@ -3,6 +3,7 @@
 mod bench;
 mod bless;
 mod demo;
+mod deny;
 mod install;
 mod programs;
 mod screenshots;
@@ -39,6 +40,11 @@ const COMMANDS: &[Command] = &[
         "bench",
         "prints what a round costs, beside what it should cost and what others need",
         bench::run,
+    ),
+    (
+        "deny",
+        "asks cargo-deny whether all crates may be here (deny.toml): licences, sources, duplicates, build scripts; with --advisories, too",
+        deny::run,
     ),
     (
         "screenshots",

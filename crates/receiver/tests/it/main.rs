@@ -18,6 +18,7 @@ mod documents;
 mod history;
 mod keys;
 mod maintenance;
+mod manifests;
 mod metrics;
 mod migration;
 mod page;
