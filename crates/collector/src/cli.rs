@@ -296,6 +296,37 @@ pub enum Command {
     /// Without --state-dir the first of its default folders is meant that holds a spool. Run it as the user
     /// whose rounds use the spool; `list` and `show` change nothing, and root may run them, too.
     Spool(OnSpool),
+    /// Write what a round reads into a new folder, with all names replaced, as a bug report; sends nothing
+    ///
+    /// The flags are those of the round that goes wrong. Token, salt and URL are not in the folder, and what it
+    /// takes to be a word or a number stays: look through it before you send it.
+    Record(Record),
+    /// Run the round of a recorded folder, and print its documents to standard output; reads nothing else
+    ///
+    /// Exit status: that of the recorded round, or 2 if the folder cannot be used.
+    Replay(Replay),
+}
+
+#[derive(Debug, Args)]
+pub struct Record {
+    /// Where to: a folder that is empty, or is not there yet
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+
+    /// The flags of the round
+    #[arg(value_name = "FLAGS", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub flags: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub struct Replay {
+    /// A folder that `record` has written
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+
+    /// Log at level INFO; twice: DEBUG
+    #[arg(short = 'v', long, action = ArgAction::Count)]
+    pub verbose: u8,
 }
 
 // No command is the list.
@@ -448,7 +479,16 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Erro
 }
 
 /// All words that are commands, on any level.
-const COMMANDS: [&str; 6] = ["spool", "list", "show", "retry", "drop", "deliver"];
+const COMMANDS: [&str; 8] = [
+    "spool", "list", "show", "retry", "drop", "deliver", "record", "replay",
+];
+
+/// The same as it was typed, flag by flag.
+pub fn matches(args: impl IntoIterator<Item = OsString>) -> Result<clap::ArgMatches, clap::Error> {
+    command()
+        .try_get_matches_from(spell_out(args))
+        .map_err(without_value)
+}
 
 const NO_COMMAND: &str =
     "an argument belongs to no flag and is no command: does a value with a blank need quotes?";

@@ -20,6 +20,7 @@ mod log;
 mod names;
 mod output;
 mod quote;
+mod recording;
 mod round;
 pub mod secret;
 mod sending;
@@ -50,6 +51,7 @@ use crate::delivery::Endpoint;
 use crate::heartbeat::Heartbeat;
 use crate::names::{Names, UnknownGroup};
 use crate::quote::Quoting;
+use crate::recording::World;
 use crate::round::Collected;
 use crate::secret::Secret;
 use crate::sending::Sender;
@@ -75,6 +77,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>, env: Environment) -> ExitCo
     };
     let result = match cli.command {
         Some(Command::Spool(what)) => spool_commands::run(what, env),
+        Some(Command::Record(what)) => recording::record(&what, env),
+        Some(Command::Replay(what)) => recording::replay(&what),
         None => {
             log::open(level(&cli.place), Some(&cli.place.root));
             Config::new(cli, env).and_then(|config| act(&config))
@@ -133,7 +137,7 @@ fn act(config: &Config) -> Result<bool> {
 async fn one_round(config: &Config) -> Result<bool> {
     let begun = Instant::now();
     let mut config = config.clone();
-    let has_no_batch_system = batch_system::settle(&mut config).await;
+    let has_no_batch_system = batch_system::settle(&mut config, &World::Host).await;
     let config = &config;
     // Before collecting: what cannot be sent need not be asked for.
     let endpoint = match &config.target {
@@ -286,6 +290,7 @@ async fn context(config: &Config) -> Result<Context, UnknownGroup> {
         for_slurm: config.for_slurm.clone(),
         has_no_batch_system: false,
         now: now(),
+        world: World::Host,
         names: Names::new(publisher, config.group.as_deref(), config.limits.silence).await?,
     })
 }
