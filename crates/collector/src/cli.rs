@@ -314,7 +314,11 @@ pub struct Record {
     pub dir: PathBuf,
 
     /// The flags of the round
-    #[arg(value_name = "FLAGS", trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(
+        value_name = "FLAGS",
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
     pub flags: Vec<OsString>,
 }
 

@@ -141,7 +141,9 @@ impl<'a> Command<'a> {
             args.map(|arg| arg.as_bytes().to_vec()).collect()
         };
         let from = match &world {
-            World::Host => From::Process(Process::start(program, command, silence).await?),
+            World::Host => {
+                From::Process(Box::new(Process::start(program, command, silence).await?))
+            }
             World::Recorded(recorder) => {
                 let args = args();
                 let started = Process::start(program, command, silence).await;
@@ -151,7 +153,7 @@ impl<'a> Command<'a> {
                     _ => recorder.tape(program, args),
                 };
                 match (started, &tape) {
-                    (Ok(process), _) => From::Process(process.taped(tape)),
+                    (Ok(process), _) => From::Process(Box::new(process.taped(tape))),
                     (Err(why), tape) => {
                         if let Some(tape) = tape {
                             tape.ended(Ended::NotStarted(why.to_string()), b"");
@@ -219,7 +221,7 @@ pub struct Running<'a> {
 }
 
 enum From {
-    Process(Process),
+    Process(Box<Process>),
     Recording(Player),
 }
 

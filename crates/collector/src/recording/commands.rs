@@ -38,7 +38,7 @@ enum Value {
 
 /// The flags that a recording has, and what becomes of their values. All others are about where documents go, or
 /// secret, or are replaced by the folder.
-const FLAGS: [(&str, Value); 27] = [
+const FLAGS: [(&str, Value); 26] = [
     ("ssh", Value::Stays),
     ("ssh_history", Value::Stays),
     ("jupyter", Value::Stays),
@@ -65,7 +65,6 @@ const FLAGS: [(&str, Value); 27] = [
     ("group", Value::Text),
     ("silence", Value::Stays),
     ("deadline", Value::Stays),
-    ("very_verbose", Value::Stays),
 ];
 /// What users are hashed with in a replay: the real one is in no recording.
 const SALT: &str = "salt-of-the-replay";
@@ -82,6 +81,9 @@ pub fn record(asked: &Record, env: Environment) -> Result<bool> {
     // Nothing is sent, so nothing is said of it.
     (cli.print, cli.debug, cli.heartbeat) = (true, false, false);
     let config = Config::new(cli, env)?;
+    for warning in &config.warnings {
+        warn!("{warning}");
+    }
     let dir = std::path::absolute(&asked.dir)
         .with_context(|| format!("{} is no path", asked.dir.display()))?;
     prepare(&dir)?;
@@ -90,9 +92,14 @@ pub fn record(asked: &Record, env: Environment) -> Result<bool> {
     let Some(done) = done else {
         return Ok(false);
     };
-    let count = write(&dir, &matches, &recorder, done)
-        .with_context(|| format!("cannot write the recording to {}; remove what is there", dir.display()))?;
-    expect(&dir).with_context(|| format!("cannot replay what was recorded in {}", dir.display()))?;
+    let count = write(&dir, &matches, &recorder, done).with_context(|| {
+        format!(
+            "cannot write the recording to {}; remove what is there",
+            dir.display()
+        )
+    })?;
+    expect(&dir)
+        .with_context(|| format!("cannot replay what was recorded in {}", dir.display()))?;
     // A reader that has gone is no error.
     let _ = io::stderr().write_all(parting(&dir, &count).as_bytes());
     Ok(true)
@@ -118,7 +125,6 @@ struct Done {
     node: Vec<String>,
     /// The label of pods whose value is a user.
     label: String,
-    limit: Duration,
 }
 
 async fn recorded_round(mut config: Config, recorder: Arc<Recorder>) -> Result<Done> {
@@ -131,7 +137,10 @@ async fn recorded_round(mut config: Config, recorder: Arc<Recorder>) -> Result<D
     // Collectors' documents are not needed: those of the replay are what is kept.
     drop(round::collect(&config, Rc::clone(&cx), &std::env::temp_dir()).await);
     let own = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned());
-    let slurm_jwt = config.for_slurm.iter().any(|(name, _)| *name == "SLURM_JWT");
+    let slurm_jwt = config
+        .for_slurm
+        .iter()
+        .any(|(name, _)| *name == "SLURM_JWT");
     Ok(Done {
         round: Round {
             version: VERSION,
@@ -144,13 +153,11 @@ async fn recorded_round(mut config: Config, recorder: Arc<Recorder>) -> Result<D
         has_state: cx.state.is_some(),
         node: own.into_iter().chain(config.login_node.clone()).collect(),
         label: config.label.key.to_ascii_lowercase(),
-        limit: config.limits.silence,
     })
 }
 
 fn write(dir: &Path, matches: &ArgMatches, recorder: &Recorder, done: Done) -> Result<Count> {
     let read = recorder.finish().map_err(anyhow::Error::msg)?;
-    let _ = done.limit;
     let mut renaming = Renaming::default();
     for name in &done.node {
         renaming.learn_node(name.as_bytes());
@@ -211,7 +218,9 @@ fn args(matches: &ArgMatches, renaming: &mut Renaming) -> String {
         for value in values(matches, id) {
             let value = match kind {
                 Value::Stays => value,
-                Value::User => String::from_utf8_lossy(&renaming.user(value.as_bytes())).into_owned(),
+                Value::User => {
+                    String::from_utf8_lossy(&renaming.user(value.as_bytes())).into_owned()
+                }
                 Value::Text | Value::Host => renaming.string(&value),
             };
             let _ = writeln!(lines, "--{long}={value}");
@@ -282,7 +291,8 @@ impl Log {
     fn lines(&self) -> String {
         let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let text = String::from_utf8_lossy(&bytes);
-        text.lines().fold(String::new(), |all, line| all + line.trim() + "\n")
+        text.lines()
+            .fold(String::new(), |all, line| all + line.trim() + "\n")
     }
 }
 
@@ -334,7 +344,8 @@ pub fn replay(asked: &Replay) -> Result<bool> {
 fn replayed_config(dir: &Path) -> Result<(Config, Arc<Recording>)> {
     let recording = Arc::new(Recording::open(dir)?);
     let path = dir.join("args");
-    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text =
+        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let args = std::iter::once("afmetrics_collector").chain(text.lines());
     let unusable = || format!("{} is not what `record` writes", path.display());
     let cli = cli::parse(args.map(OsString::from)).with_context(unusable)?;
@@ -349,7 +360,8 @@ fn replayed_config(dir: &Path) -> Result<(Config, Arc<Recording>)> {
         ..cli
     };
     // Not the group, which is one of the host.
-    let config = Config::new(Cli { group: None, ..cli }, Environment::default()).with_context(unusable)?;
+    let config =
+        Config::new(Cli { group: None, ..cli }, Environment::default()).with_context(unusable)?;
     let state = StateDir {
         path: dir.join("state"),
         rule: "the folder of the recording",

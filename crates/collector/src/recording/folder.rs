@@ -12,7 +12,7 @@ use super::parts::{Meaning, Numbers, Part, Shape, decoded, encoded};
 use super::player::is_date;
 use super::recorder::{Exchange, Read, Run};
 use super::renaming::Renaming;
-use super::{FACILITY, ROUND, Round, kubernetes, lines_of};
+use super::{Ended, FACILITY, ROUND, Round, kubernetes, lines_of};
 use crate::state::cursor_name;
 
 /// What was written.
@@ -160,16 +160,16 @@ impl Writer<'_> {
         if !run.err.is_empty() {
             file(&named("err"), &self.renaming.text(&run.err))?;
         }
-        match (&run.ended, run.ended.text()) {
-            (super::Ended::Status(0), _) => {}
-            (super::Ended::Status(status), _) => {
-                file(&named("rc"), format!("{status}\n").as_bytes())?;
+        let (ending, text) = match &run.ended {
+            Ended::Status(status) => ("rc", status.to_string()),
+            Ended::NotStarted(why) => {
+                let why = self.renaming.string(why).replace('\n', " ");
+                ("ended", Ended::NotStarted(why).text())
             }
-            (_, Some(text)) => {
-                let text = self.renaming.string(&text) + "\n";
-                file(&named("ended"), text.as_bytes())?;
-            }
-            (_, None) => {}
+            ended => ("ended", ended.text()),
+        };
+        if run.ended != Ended::Status(0) {
+            file(&named(ending), (text + "\n").as_bytes())?;
         }
         if times > 1 {
             file(&named("times"), format!("{times}\n").as_bytes())?;
@@ -213,8 +213,11 @@ impl Writer<'_> {
     fn kubernetes(&mut self, read: &Read) -> io::Result<()> {
         let folder = self.dir.join("kubernetes");
         if let Some(why) = &read.no_client {
-            let text = self.renaming.text(kubernetes::with_kind(why).as_bytes());
-            file(&folder.join(kubernetes::NO_CLIENT), &text)?;
+            let text = kubernetes::kind(why).to_owned() + &self.renaming.string(&why.to_string());
+            file(
+                &folder.join(kubernetes::NO_CLIENT),
+                (text + "\n").as_bytes(),
+            )?;
         }
         for (exchange, number) in read.exchanges.iter().zip(1..) {
             let path = folder.join(format!("{number}.request"));
@@ -223,14 +226,21 @@ impl Writer<'_> {
                 parameters: exchange
                     .parameters
                     .iter()
-                    .map(|(name, value)| (name.clone(), self.renaming.string(value).replace('\n', " ")))
+                    .map(|(name, value)| {
+                        (name.clone(), self.renaming.string(value).replace('\n', " "))
+                    })
                     .collect(),
                 ..exchange.clone()
             };
             file(&path, asked.request().as_bytes())?;
             let mut answer = exchange.answer.head().into_bytes();
             let mut shape = self.of_pods();
-            rename(&mut self.renaming, &mut shape, exchange.answer.body(), &mut answer)?;
+            rename(
+                &mut self.renaming,
+                &mut shape,
+                exchange.answer.body(),
+                &mut answer,
+            )?;
             file(&path.with_extension("answer"), &answer)?;
         }
         Ok(())
@@ -254,7 +264,9 @@ impl Writer<'_> {
         let mut numbers = Numbers::default();
         for line in cursor.split_inclusive(|byte| *byte == b'\n') {
             let each = |part: Part<'_>| match part {
-                Part::Text(part) | Part::User(part) => text.extend(self.renaming.text(part)),
+                Part::Text(part) | Part::Stays(part) | Part::User(part) => {
+                    text.extend(self.renaming.text(part));
+                }
                 Part::Literal(literal, _) => {
                     let said = decoded(literal);
                     let is_hashes = said.len().is_multiple_of(16)
@@ -263,10 +275,7 @@ impl Writer<'_> {
                         // Of numbers alone.
                         (true, false) => text.extend_from_slice(literal),
                         (true, true) => text.extend(encoded(
-                            &self
-                                .renaming
-                                .hashes(said.as_bytes())
-                                .unwrap_or_default(),
+                            &self.renaming.hashes(said.as_bytes()).unwrap_or_default(),
                         )),
                         (false, _) => text.extend(encoded(&self.renaming.text(said.as_bytes()))),
                     }
@@ -295,7 +304,7 @@ fn learn_of(renaming: &mut Renaming, shape: &mut Shape, text: impl BufRead) -> i
             Part::Literal(id, Meaning::Job) => {
                 drop(renaming.job_id(decoded(id).as_bytes()));
             }
-            Part::Text(_) | Part::Literal(_, Meaning::Text) => {}
+            Part::Text(_) | Part::Stays(_) | Part::Literal(_, Meaning::Text) => {}
         };
         shape.parts(line, &mut numbers, each, |_| {});
         Ok(())
@@ -315,6 +324,7 @@ fn rename(
         let mut new = Vec::with_capacity(line.len());
         let each = |part: Part<'_>| match part {
             Part::Text(text) => new.extend(renaming.text(text)),
+            Part::Stays(text) => new.extend_from_slice(text),
             Part::User(name) => new.extend(renaming.user(name)),
             Part::Literal(literal, meaning) => new.extend(renamed(renaming, literal, meaning)),
         };

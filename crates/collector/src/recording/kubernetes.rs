@@ -17,8 +17,8 @@ use kube::client::{Body, ClientBuilder};
 use reqwest::Url;
 use tower::{BoxError, Service};
 
-use super::recorder::{Answer, Exchange, Recorder};
 use super::Recording;
+use super::recorder::{Answer, Exchange, Recorder};
 use crate::error::CollectError;
 
 /// A client whose requests are taken down.
@@ -46,9 +46,9 @@ pub fn answering(recording: &Arc<Recording>) -> Client {
             match answer {
                 Answer::Silence => pending().await,
                 Answer::Failed(why) => Err(BoxError::from(why)),
-                Answer::Status(status, body) => Ok(Response::builder()
-                    .status(status)
-                    .body(Body::from(body))?),
+                Answer::Status(status, body) => {
+                    Ok(Response::builder().status(status).body(Body::from(body))?)
+                }
             }
         }
     });
@@ -178,7 +178,10 @@ impl Answer {
         match head {
             SILENCE => Some(Self::Silence),
             status => {
-                let status = status.parse().ok().filter(|status| (100..600).contains(status))?;
+                let status = status
+                    .parse()
+                    .ok()
+                    .filter(|status| (100..600).contains(status))?;
                 Some(Self::Status(status, text[end + 1..].to_vec()))
             }
         }
@@ -188,22 +191,24 @@ impl Answer {
 /// The file that says why there is no client.
 pub(super) const NO_CLIENT: &str = "why-not";
 
-const KINDS: [(&str, fn(String) -> CollectError); 4] = [
+/// Makes an error of its text.
+type Error = fn(String) -> CollectError;
+
+const KINDS: [(&str, Error); 4] = [
     ("not here: ", CollectError::NotHere),
     ("failed: ", CollectError::Failed),
     ("timed out: ", CollectError::TimedOut),
     ("malformed: ", CollectError::Malformed),
 ];
 
-/// The error, with its kind, as it is written down.
-pub(super) fn with_kind(why: &CollectError) -> String {
-    let kind = match why {
+/// What stands before an error where it is written down.
+pub(super) fn kind(why: &CollectError) -> &'static str {
+    match why {
         CollectError::NotHere(_) | CollectError::Misnamed(_) => KINDS[0].0,
         CollectError::Failed(_) => KINDS[1].0,
         CollectError::TimedOut(_) => KINDS[2].0,
         CollectError::Malformed(_) => KINDS[3].0,
-    };
-    format!("{kind}{why}\n")
+    }
 }
 
 fn error_of(text: &str) -> Option<CollectError> {

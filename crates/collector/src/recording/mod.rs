@@ -144,9 +144,7 @@ impl World {
         let entry = format!("{path}/.keep");
         match self {
             Self::Host => looked(),
-            Self::Recorded(recorder) => {
-                looked() && recorder.file(&entry, Ok(Vec::new())).is_ok()
-            }
+            Self::Recorded(recorder) => looked() && recorder.file(&entry, Ok(Vec::new())).is_ok(),
             Self::Played(recording) => recording.read(&entry).is_ok(),
         }
     }

@@ -13,6 +13,8 @@ use serde_json::Value;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part<'a> {
     Text(&'a [u8]),
+    /// No name can stand here.
+    Stays(&'a [u8]),
     User(&'a [u8]),
     /// A string of JSON, with its quotes.
     Literal(&'a [u8], Meaning),
@@ -34,8 +36,8 @@ pub enum Shape {
     Text,
     /// The first word is a user.
     Sessions,
-    /// Columns by number whose values are users; a line with the column's name `User` says which that is.
-    Columns(Vec<usize>),
+    /// Columns by number; `None`: the first line has their names.
+    Columns(Option<Columns>),
     /// JSON, line by line: the keys, in small letters, whose values are users, and those whose values are hosts.
     Json {
         users: Vec<String>,
@@ -44,9 +46,23 @@ pub enum Shape {
 }
 
 /// Keys of ClassAds whose values are hosts.
-const OF_HOSTS: &[&str] = &["name", "machine", "scheddname", "remotescheddname", "remotehost"];
+const OF_HOSTS: &[&str] = &[
+    "name",
+    "machine",
+    "scheddname",
+    "remotescheddname",
+    "remotehost",
+];
 const OF_JOBS: &str = "globaljobid";
 const SEPARATOR: u8 = 0x1f;
+
+/// Which column is which.
+#[derive(Debug, Clone, Copy)]
+pub struct Columns {
+    user: usize,
+    /// It may have a word that nobody knows yet.
+    state: usize,
+}
 
 /// A job's number, where it has no name.
 #[derive(Debug, Default)]
@@ -61,8 +77,8 @@ impl Shape {
     pub fn of_program(program: &str) -> Self {
         match program {
             "who" | "last" => Self::Sessions,
-            "squeue" => Self::Columns(vec![1]),
-            "sacct" => Self::Columns(Vec::new()),
+            "squeue" => Self::Columns(Some(Columns { user: 1, state: 3 })),
+            "sacct" => Self::Columns(None),
             condor if condor.starts_with("condor_") => Self::Json {
                 users: vec!["owner".to_owned()],
                 hosts: OF_HOSTS,
@@ -87,7 +103,11 @@ impl Shape {
                 each(Part::User(user));
                 each(Part::Text(rest));
             }
-            Self::Columns(users) => columns(users, line, each),
+            Self::Columns(Some(places)) => columns(*places, line, each),
+            Self::Columns(places) => {
+                *places = named(line);
+                each(Part::Text(line));
+            }
             Self::Json { users, hosts } => {
                 let meaning = |key: &str| meaning(key, users, hosts);
                 json(meaning, numbers, line, each, &mut numbered);
@@ -96,29 +116,40 @@ impl Shape {
     }
 }
 
-fn columns<'a>(users: &mut Vec<usize>, line: &'a [u8], mut each: impl FnMut(Part<'a>)) {
-    let is_header = users.is_empty();
+/// Where the columns are that this line names.
+fn named(line: &[u8]) -> Option<Columns> {
+    let names: Vec<&[u8]> = line
+        .split(|byte| *byte == SEPARATOR)
+        .map(<[u8]>::trim_ascii)
+        .collect();
+    let place = |wanted: &[u8]| names.iter().position(|name| *name == wanted);
+    Some(Columns {
+        user: place(b"User")?,
+        state: place(b"State")?,
+    })
+}
+
+fn columns<'a>(places: Columns, line: &'a [u8], mut each: impl FnMut(Part<'a>)) {
     for (number, column) in line.split_inclusive(|byte| *byte == SEPARATOR).enumerate() {
-        let (value, end) = match column {
-            [value @ .., SEPARATOR] => (value, &column[value.len()..]),
-            value => (value, &column[column.len()..]),
-        };
-        if is_header && value.trim_ascii() == b"User" {
-            users.push(number);
-        }
-        let is_user = !is_header && users.contains(&number);
+        let value = column.strip_suffix(&[SEPARATOR]).unwrap_or(column);
+        let name = value.trim_ascii();
         // A user that the system does not know is a number, which stands in its own column, too.
-        match is_user && !value.trim_ascii().iter().all(u8::is_ascii_digit) {
-            true => {
-                let blanks = value.len() - value.trim_ascii_start().len();
-                each(Part::Text(&value[..blanks]));
-                let user = value.trim_ascii();
-                each(Part::User(user));
-                each(Part::Text(&value[blanks + user.len()..]));
-            }
-            false => each(Part::Text(value)),
+        let is_user = number == places.user && !name.iter().all(u8::is_ascii_digit);
+        if is_user {
+            let begin = value.len() - value.trim_ascii_start().len();
+            let end = begin + name.len();
+            each(Part::Text(&column[..begin]));
+            each(Part::User(name));
+            each(Part::Text(&column[end..]));
+        } else if number == places.state
+            && name
+                .iter()
+                .all(|byte| byte.is_ascii_uppercase() || *byte == b'_')
+        {
+            each(Part::Stays(column));
+        } else {
+            each(Part::Text(column));
         }
-        each(Part::Text(end));
     }
 }
 
@@ -183,7 +214,8 @@ impl Numbers {
         }
         if text.contains(&b'}') {
             let job = std::mem::take(self);
-            if let (Some(cluster), Some(process), false) = (job.cluster, job.process, job.is_named) {
+            if let (Some(cluster), Some(process), false) = (job.cluster, job.process, job.is_named)
+            {
                 numbered(&format!("{cluster}.{process}"));
             }
         }
@@ -205,13 +237,14 @@ fn literal(text: &[u8]) -> Option<usize> {
 /// What a string of JSON says; if it is none, what is between its quotes.
 pub fn decoded(literal: &[u8]) -> String {
     let text = String::from_utf8_lossy(literal);
-    serde_json::from_str(&text)
-        .unwrap_or_else(|_| text.trim_matches('"').to_owned())
+    serde_json::from_str(&text).unwrap_or_else(|_| text.trim_matches('"').to_owned())
 }
 
 /// A string of JSON.
 pub fn encoded(text: &[u8]) -> Vec<u8> {
-    Value::from(String::from_utf8_lossy(text)).to_string().into()
+    Value::from(String::from_utf8_lossy(text))
+        .to_string()
+        .into()
 }
 
 #[cfg(test)]
@@ -229,9 +262,11 @@ mod tests {
                 line.as_bytes(),
                 &mut numbers,
                 |part| match part {
-                    Part::Text(_) | Part::Literal(_, Meaning::Text) => {}
+                    Part::Text(_) | Part::Stays(_) | Part::Literal(_, Meaning::Text) => {}
                     Part::User(name) => all.push(format!("user {}", String::from_utf8_lossy(name))),
-                    Part::Literal(text, meaning) => all.push(format!("{meaning:?} {}", decoded(text))),
+                    Part::Literal(text, meaning) => {
+                        all.push(format!("{meaning:?} {}", decoded(text)))
+                    }
                 },
                 |job| jobs.push(format!("job {job}")),
             );
@@ -244,10 +279,20 @@ mod tests {
     fn names_are_where_the_tools_print_them() {
         let who = "canary-1 pts/0        Nov 22 20:11 (192.0.2.1)\n";
         assert_eq!(parts(&mut Shape::Sessions, &[who]), ["user canary-1"]);
-        let lines = ["JobID\x1fUser\x1fState\n", "22\x1fcanary-1\x1fFAILED\n", "2\x1f1001\x1fFAILED\n"];
-        assert_eq!(parts(&mut Shape::of_program("sacct"), &lines), ["user canary-1"]);
+        let lines = [
+            "JobID\x1fUser\x1fState\n",
+            "22\x1fcanary-1\x1fFAILED\n",
+            "2\x1f1001\x1fFAILED\n",
+        ];
+        assert_eq!(
+            parts(&mut Shape::of_program("sacct"), &lines),
+            ["user canary-1"]
+        );
         let lines = ["1\x1f canary-1 \x1f1001\x1fRUNNING\x1f\n"];
-        assert_eq!(parts(&mut Shape::of_program("squeue"), &lines), ["user canary-1"]);
+        assert_eq!(
+            parts(&mut Shape::of_program("squeue"), &lines),
+            ["user canary-1"]
+        );
         let lines = [
             "{\n",
             r##"  "ClusterId": 4, "GlobalJobId": "a.canary.example#4.0#7", "Owner": "can\"ary","##,
@@ -259,8 +304,16 @@ mod tests {
             ["Job a.canary.example#4.0#7", "User can\"ary"]
         );
         assert_eq!(
-            parts(&mut Shape::of_program("condor_q"), &[&(lines.concat() + "}")]),
-            ["Job a.canary.example#4.0#7", "User can\"ary", "User canary-2", "job 5.1"]
+            parts(
+                &mut Shape::of_program("condor_q"),
+                &[&(lines.concat() + "}")]
+            ),
+            [
+                "Job a.canary.example#4.0#7",
+                "User can\"ary",
+                "User canary-2",
+                "job 5.1"
+            ]
         );
     }
 
@@ -274,7 +327,7 @@ mod tests {
             let mut shape = Shape::of_program(program);
             let mut whole = Vec::new();
             let add = |part| match part {
-                Part::Text(text) | Part::User(text) | Part::Literal(text, _) => whole.extend_from_slice(text),
+                Part::Text(text) | Part::Stays(text) | Part::User(text) | Part::Literal(text, _) => whole.extend_from_slice(text),
             };
             shape.parts(&line, &mut Numbers::default(), add, |_| {});
             prop_assert_eq!(whole, line);

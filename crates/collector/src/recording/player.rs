@@ -190,9 +190,7 @@ impl Recording {
         parameters: &[(String, String)],
     ) -> Answer {
         let mut fitting = self.exchanges.iter().filter(|exchange| {
-            exchange.method == method
-                && exchange.path == path
-                && exchange.parameters == parameters
+            exchange.method == method && exchange.path == path && exchange.parameters == parameters
         });
         let key = format!("{method} {path} {parameters:?}");
         let mut asked = self.asked();
@@ -315,14 +313,14 @@ fn run_of(program: String, files: PathBuf) -> Result<Run> {
 }
 
 impl Ended {
-    /// What stands in `.ended`; `None`: the status in `.rc` says it.
-    pub(super) fn text(&self) -> Option<String> {
+    /// What stands in `.ended`; a status stands in `.rc`.
+    pub(super) fn text(&self) -> String {
         match self {
-            Self::Status(_) => None,
-            Self::Signal(number) => Some(format!("signal {number}")),
-            Self::Silent => Some("silent".to_owned()),
-            Self::NotStarted(why) => Some(format!("not started: {why}")),
-            Self::Unread => Some("unread".to_owned()),
+            Self::Status(status) => status.to_string(),
+            Self::Signal(number) => format!("signal {number}"),
+            Self::Silent => "silent".to_owned(),
+            Self::NotStarted(why) => format!("not started: {why}"),
+            Self::Unread => "unread".to_owned(),
         }
     }
 
@@ -340,4 +338,3 @@ impl Ended {
         }
     }
 }
-

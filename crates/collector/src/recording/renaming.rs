@@ -25,7 +25,14 @@ const LONGEST_IN_WHO: usize = 32;
 const LONGEST: usize = 256;
 /// Names that are nobody's, and that the collectors or their defaults know.
 const NOBODYS: [&str; 8] = [
-    "root", "nobody", "reboot", "shutdown", "runlevel", "wtmp", "btmp", "atlas-coffea",
+    "root",
+    "nobody",
+    "reboot",
+    "shutdown",
+    "runlevel",
+    "wtmp",
+    "btmp",
+    "atlas-coffea",
 ];
 const LOCAL_HOSTS: [&str; 3] = ["localhost", "localhost.localdomain", "localhost.local"];
 
@@ -407,8 +414,8 @@ fn dotted(text: &[u8]) -> Option<usize> {
 /// Digits, also of a task (`3_1`), a date (`23T11`), a real (`1e5`), or with a unit (`64M`).
 fn is_number(word: &[u8]) -> bool {
     const UNITS: [&str; 24] = [
-        "", "K", "M", "G", "T", "P", "B", "k", "kB", "KB", "MB", "GB", "TB", "Kn", "Mn", "Gn", "Kc",
-        "Mc", "Gc", "s", "ms", "min", "h", "Z",
+        "", "K", "M", "G", "T", "P", "B", "k", "kB", "KB", "MB", "GB", "TB", "Kn", "Mn", "Gn",
+        "Kc", "Mc", "Gc", "s", "ms", "min", "h", "Z",
     ];
     let digits = |word: &[u8]| word.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let first = digits(word);
@@ -416,7 +423,10 @@ fn is_number(word: &[u8]) -> bool {
     let is_end = |rest: &[u8]| UNITS.iter().any(|unit| unit.as_bytes() == rest);
     first > 0
         && match rest {
-            [b'T' | b'e' | b'_', more @ ..] if digits(more) > 0 => is_end(&more[digits(more)..]),
+            b"_" | b"e" | b"E" => true,
+            [b'T' | b'e' | b'E' | b'_', more @ ..] if digits(more) > 0 => {
+                is_end(&more[digits(more)..])
+            }
             rest => is_end(rest),
         }
 }
@@ -444,7 +454,7 @@ mod tests {
         for stays in [
             "Nov 22 20:11",
             "-- Failed to fetch ads from:",
-            "64M 3_1 2026-11-23T11:00:12 1.5e5 127.0.0.1 ::1",
+            "64M 3_1 3_[1-2] 2026-11-23T11:00:12 1.5e5 127.0.0.1 ::1",
             "ext4 rw,relatime 0 0",
             "Owner == running",
             r"/mnt/with\040",

@@ -43,12 +43,19 @@ mod tests {
 
     #[test]
     fn words_are_written_small_and_once() {
-        let all: Vec<&str> = NEEDED.split_whitespace().chain(USUAL.split_whitespace()).collect();
+        let all: Vec<&str> = NEEDED
+            .split_whitespace()
+            .chain(USUAL.split_whitespace())
+            .collect();
         for word in &all {
             assert_eq!(*word, word.to_ascii_lowercase());
         }
         let words = Words::default();
-        assert_eq!(words.needed.len() + words.usual.len(), all.len(), "one is there twice");
+        assert_eq!(
+            words.needed.len() + words.usual.len(),
+            all.len(),
+            "one is there twice"
+        );
         assert!(words.needed.is_disjoint(&words.usual));
     }
 }

@@ -20,6 +20,7 @@ mod kubernetes;
 mod output;
 mod power_cut;
 mod programs;
+mod recording;
 mod schedd;
 mod schedds;
 mod slurm;
