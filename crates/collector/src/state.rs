@@ -94,6 +94,11 @@ impl State {
         &self.dir
     }
 
+    /// Lets the log call the folder so.
+    pub fn show_as(&mut self, shown: &str) {
+        shown.clone_into(&mut self.shown);
+    }
+
     /// How the log calls the folder.
     pub fn shown(&self) -> &str {
         &self.shown

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
-use super::parts::{Meaning, Numbers, Part, Shape, decoded, encoded};
+use super::parts::{Meaning, Numbers, Part, Shape, decoded, encoded, understood};
 use super::player::is_date;
 use super::recorder::{Exchange, Read, Run};
 use super::renaming::Renaming;
@@ -338,7 +338,10 @@ fn rename(
 }
 
 fn renamed(renaming: &mut Renaming, literal: &[u8], meaning: Meaning) -> Vec<u8> {
-    let said = decoded(literal);
+    let Some(said) = understood(literal) else {
+        // What is broken stays broken.
+        return renaming.text(literal);
+    };
     let said = said.as_bytes();
     let new = match meaning {
         Meaning::User if !is_expression(&String::from_utf8_lossy(said)) => renaming.user(said),

@@ -234,10 +234,18 @@ fn literal(text: &[u8]) -> Option<usize> {
     }
 }
 
-/// What a string of JSON says; if it is none, what is between its quotes.
+/// What a string of JSON says; `None`: it is none after all.
+pub fn understood(literal: &[u8]) -> Option<String> {
+    serde_json::from_str(&String::from_utf8_lossy(literal)).ok()
+}
+
+/// The same; what is none says what stands between its quotes.
 pub fn decoded(literal: &[u8]) -> String {
-    let text = String::from_utf8_lossy(literal);
-    serde_json::from_str(&text).unwrap_or_else(|_| text.trim_matches('"').to_owned())
+    understood(literal).unwrap_or_else(|| {
+        String::from_utf8_lossy(literal)
+            .trim_matches('"')
+            .to_owned()
+    })
 }
 
 /// A string of JSON.

@@ -199,6 +199,7 @@ impl Renaming {
             .take(LONGEST)
             .take_while(|byte| is_of_names(**byte))
             .count();
+        let small = rest[..longest].to_ascii_lowercase();
         let is_end = |end: usize| {
             rest.get(end)
                 .is_none_or(|next| !(is_word(*next) && is_word(rest[end - 1])))
@@ -208,14 +209,12 @@ impl Renaming {
             .filter(|end| is_end(*end))
             .find_map(|end| {
                 let name = &rest[..end];
-                if self.words.is_needed(name) || is_number(name) {
-                    return None;
-                }
                 let new = self
                     .users
                     .get(name)
-                    .or_else(|| self.hosts.get(&name.to_ascii_lowercase()))?;
-                Some((end, Some(new.clone())))
+                    .or_else(|| self.hosts.get(&small[..end]))?;
+                let stays = is_number(name) || self.words.is_needed(name);
+                (!stays).then(|| (end, Some(new.clone())))
             })
     }
 

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::support::case::{self, Case};
 use crate::support::cluster::{Cluster, json_reply};
+use crate::support::endpoint::{Endpoint, Protocol};
 use crate::support::program::{Run, World, names};
 
 const AT_A_TIME: usize = 4;
@@ -183,8 +184,8 @@ fn renamed(world: &World, args: &[String]) -> Vec<String> {
 
 fn assert_nameless(dir: &Path) -> Result<(), String> {
     for (path, bytes) in files(dir) {
+        let path = path.strip_prefix(dir).unwrap();
         let text = format!("{} {}", path.display(), String::from_utf8_lossy(&bytes));
-        let text = text.replace(dir.parent().unwrap().to_str().unwrap(), "");
         for (_, name) in OTHER_NAMES {
             // The domain alone is a dotted word's end.
             if text.contains(name.trim_matches('.')) {
@@ -329,6 +330,78 @@ fn somebody_is_called_the_same_in_all_sources() {
     let documents = replay(&dir).exits(0).documents();
     let users = documents[0]["users"].as_array().unwrap();
     assert!(users.contains(&documents[1]["users"]), "{documents:?}");
+}
+
+/// A cursor names jobs and schedds by hashes: they are the same ones in the folder, under their other names.
+#[test]
+fn what_the_last_round_read_is_known_in_the_replay() {
+    let mut world = world_of_names();
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the program that is tested looks at the same clock"
+    )]
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
+    let history = |jobs: &[u64]| {
+        let ads: Vec<Value> = jobs
+            .iter()
+            .map(|job| {
+                json!({"GlobalJobId": format!("zz-schedd.zz-home.qq#{job}.0#7"), "ClusterId": job, "ProcId": 0,
+                    "Owner": CANARIES[0], "JobStatus": 4, "CompletionDate": now - 9, "EnteredCurrentStatus": now - 9})
+            })
+            .collect();
+        format!("/usr/bin/cat <<'E'\n{}\nE", json!(ads))
+    };
+    let args = ["-b", "--schedd", "ZZ-schedd.zz-home.qq"];
+    world.program("condor_history", &history(&[2, 1]));
+    let endpoint = Endpoint::ok(Protocol::Http1);
+    world.deliver(&endpoint, &args).exits(0);
+    world.program("condor_history", &history(&[3, 2, 1]));
+    let round = world.print(&args).exits(0);
+    assert_eq!(
+        round.documents().len(),
+        2,
+        "one that runs, and one that is new: {}",
+        round.stdout
+    );
+    let dir = world.path("recording");
+    record(&world, &dir, &args).exits(0);
+    assert!(!names(&dir.join("state/cursors")).is_empty());
+    let replayed = replay(&dir).exits(0);
+    let [wanted, found] =
+        [&round, &replayed].map(|run| run.stdout.lines().map(nameless).collect::<Vec<_>>());
+    assert_eq!(wanted, found);
+    let cursor = |folder: &Path| {
+        let cursors = folder.join("cursors");
+        let is_one = |name: &String| name.starts_with("condor_history");
+        let name = names(&cursors).into_iter().find(is_one).unwrap();
+        (fs::read_to_string(cursors.join(&name)).unwrap(), name)
+    };
+    let (old, old_name) = cursor(&world.path("state"));
+    let (new, new_name) = cursor(&dir.join("state"));
+    assert!(old.len() == new.len() && old != new, "{old} {new}");
+    assert_ne!(old_name, new_name, "a hash of a host's name is in it");
+}
+
+/// Who is in a group is no matter of the host that replays it.
+#[test]
+fn the_group_is_that_of_the_recorded_node() {
+    let mut world = world_of_names();
+    world.program(
+        "who",
+        "echo 'root pts/0 Nov 22 20:11'; echo 'zz-bob pts/1 Nov 22 20:12'",
+    );
+    let args = ["-s", "-g", "root"];
+    let round = world.print(&args).exits(0);
+    assert_eq!(round.documents()[0]["ssh_user_count"], 1);
+    let dir = world.path("recording");
+    record(&world, &dir, &args).exits(0);
+    assert_eq!(
+        replay(&dir).exits(0).documents()[0]["users"],
+        json!(["root"])
+    );
 }
 
 #[test]
