@@ -24,6 +24,7 @@ mod metrics;
 mod output;
 mod power_cut;
 mod programs;
+mod recording;
 mod schedd;
 mod schedds;
 mod settings;

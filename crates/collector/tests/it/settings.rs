@@ -125,8 +125,8 @@ fn what_is_wrong_in_a_file_is_named_with_its_line() {
             "line 2: [ssh] has no option histry: did you mean history?",
         ),
         (
-            "[shs]\n",
-            "line 1: there is no table [shs]: did you mean [ssh]?",
+            "[sssh]\n",
+            "line 1: there is no table [sssh]: did you mean [ssh]?",
         ),
         (
             "facilty = \"x\"\n",
