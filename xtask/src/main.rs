@@ -3,6 +3,7 @@
 mod bench;
 mod bless;
 mod demo;
+mod dist;
 mod install;
 mod programs;
 mod screenshots;
@@ -39,6 +40,11 @@ const COMMANDS: &[Command] = &[
         "bench",
         "prints what a round costs, beside what it should cost and what others need",
         bench::run,
+    ),
+    (
+        "dist",
+        "makes .deb, .rpm and tar.gz of both programs in target/dist or --out DIR, with checksums and what they are made of; --test installs, upgrades and removes them in trees below target/, as root; --reproducible builds twice",
+        dist::run,
     ),
     (
         "screenshots",
