@@ -725,8 +725,7 @@ impl Cli {
     /// Where configuration, state and log are.
     pub fn place(&self) -> &Place {
         match &self.command {
-            None
-            | Some(Command::Reference(_) | Command::Record(_) | Command::Replay(_)) => {
+            None | Some(Command::Reference(_) | Command::Record(_) | Command::Replay(_)) => {
                 &self.round.place
             }
             Some(Command::Run(run)) => &run.round.place,

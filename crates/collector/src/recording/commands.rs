@@ -9,8 +9,8 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context as _, Result, bail};
 use afmetrics_settings::Given;
+use anyhow::{Context as _, Result, bail};
 use tracing::level_filters::LevelFilter;
 use tracing::warn;
 use tracing_subscriber::fmt::MakeWriter;
@@ -92,7 +92,7 @@ pub fn record(asked: &Record, env: Environment) -> Result<bool> {
     }
     let given = asked_for.given;
     let mut flags = asked_for.cli.round;
-    log::open(crate::level(&flags.place), None);
+    log::open(crate::level(&flags.place), None, None);
     // Nothing is sent, so nothing is said of it.
     (flags.print, flags.debug, flags.heartbeat) = (true, false, false);
     flags.textfile = None;
@@ -208,7 +208,10 @@ fn write(dir: &Path, given: &[Given], recorder: &Recorder, done: Done) -> Result
 fn values(given: &[Given], id: &str) -> Vec<String> {
     let values = given.iter().find(|given| given.flag == id);
     let values = values.map_or(&[][..], |given| &given.values);
-    values.iter().map(|value| value.replace('\n', " ")).collect()
+    values
+        .iter()
+        .map(|value| value.replace('\n', " "))
+        .collect()
 }
 
 /// The flags of the round, one a line, with other names in them.
@@ -336,7 +339,7 @@ pub fn replay(asked: &Replay) -> Result<bool> {
         1 => LevelFilter::INFO,
         _ => LevelFilter::DEBUG,
     };
-    log::open(level, None);
+    log::open(level, None, None);
     let (config, recording) = replayed_config(&asked.dir)?;
     for warning in &config.warnings {
         warn!("{warning}");
@@ -368,8 +371,8 @@ fn replayed_config(dir: &Path) -> Result<(Config, Arc<Recording>)> {
     privacy.salt_file = None;
     // It is one of the host.
     privacy.group = None;
-    let config = Config::new(flags, Lists::default(), Environment::default())
-        .with_context(unusable)?;
+    let config =
+        Config::new(flags, Lists::default(), Environment::default()).with_context(unusable)?;
     let state = StateDir {
         path: dir.join("state"),
         rule: "the folder of the recording",
