@@ -29,12 +29,7 @@ pub struct Item {
 
 impl Settings {
     /// Reads a file's text. `path`: for messages; `command`: has the flags that the options are.
-    pub fn read(
-        path: &Path,
-        text: &str,
-        layout: Layout,
-        command: &Command,
-    ) -> Result<Self, Wrong> {
+    pub fn read(path: &Path, text: &str, layout: Layout, command: &Command) -> Result<Self, Wrong> {
         let file = File {
             path: path.to_owned(),
             text,
@@ -128,11 +123,7 @@ impl File<'_> {
         Ok(())
     }
 
-    fn read_item(
-        &self,
-        list: &'static Table,
-        item: &Spanned<DeValue<'_>>,
-    ) -> Result<Item, Wrong> {
+    fn read_item(&self, list: &'static Table, item: &Spanned<DeValue<'_>>) -> Result<Item, Wrong> {
         let place = self.place(item.span().start, &format!("[[{}]]", list.name));
         let DeValue::Table(table) = item.get_ref() else {
             return Err(Wrong::at(place, "is no table"));
@@ -233,10 +224,7 @@ impl File<'_> {
             let mut rows = table.options.iter();
             !table.name.is_empty() && rows.any(|row| row.option == option)
         });
-        let hint = match (
-            meant(option, here.iter().map(|row| row.option)),
-            elsewhere,
-        ) {
+        let hint = match (meant(option, here.iter().map(|row| row.option)), elsewhere) {
             (_, Some(other)) => format!("it belongs into [{}]", other.name),
             (Some(known), None) => format!("did you mean {known}?"),
             (None, None) => "the sample has all there are".to_owned(),

@@ -57,9 +57,7 @@ fn sentence(arg: &Arg, row: &Row, prefix: Option<&str>) -> String {
     let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
     // In a table it need not be said with what it goes.
     let help = match help.split_once(": ") {
-        Some((with, rest)) if with.starts_with("With ") => {
-            capitalized(rest)
-        }
+        Some((with, rest)) if with.starts_with("With ") => capitalized(rest),
         _ => help,
     };
     let help = help
