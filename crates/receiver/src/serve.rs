@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use rusqlite::Connection;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
@@ -33,12 +33,6 @@ type Read<'a> = &'a dyn Fn() -> Result<Serve>;
 /// It could not begin.
 pub fn run(serve: &Serve, read: Read<'_>) -> Result<()> {
     let most = connections(usize::try_from(serve.max_connections)?, raise_open_files());
-    let folder = config::folder(&serve.place);
-    let is_new = !folder.join(schema::FILE).exists();
-    let (store, writing) = Store::open(&folder)?;
-    if is_new {
-        tracing::info!("made a new store in {}", folder.display());
-    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .worker_threads(config::processors())
@@ -46,6 +40,17 @@ pub fn run(serve: &Serve, read: Read<'_>) -> Result<()> {
         .max_blocking_threads(16)
         .build()
         .context("cannot start")?;
+    // From here on it ends nothing, however long the store takes to open.
+    let hangup = {
+        let _in = runtime.enter();
+        signal(SignalKind::hangup())?
+    };
+    let folder = config::folder(&serve.place);
+    let is_new = !folder.join(schema::FILE).exists();
+    let (store, writing) = Store::open(&folder)?;
+    if is_new {
+        tracing::info!("made a new store in {}", folder.display());
+    }
     let app = Arc::new(App::new(
         store,
         Changeable::of(serve),
@@ -58,7 +63,7 @@ pub fn run(serve: &Serve, read: Read<'_>) -> Result<()> {
             folder.display()
         );
     }
-    let served = runtime.block_on(until_told(serve, read, &app, most));
+    let served = runtime.block_on(until_told(serve, (hangup, read), &app, most));
     // With the last handle the writer ends, after what was accepted.
     runtime.shutdown_timeout(Duration::from_secs(5));
     drop(app);
@@ -70,8 +75,12 @@ pub fn run(serve: &Serve, read: Read<'_>) -> Result<()> {
     ended
 }
 
-async fn until_told(serve: &Serve, read: Read<'_>, app: &Arc<App>, most: usize) -> Result<()> {
-    let mut hangup = signal(SignalKind::hangup())?;
+async fn until_told(
+    serve: &Serve,
+    (mut hangup, read): (Signal, Read<'_>),
+    app: &Arc<App>,
+    most: usize,
+) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let certificate = match (&serve.tls_cert, &serve.tls_key) {
