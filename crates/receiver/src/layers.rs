@@ -108,10 +108,8 @@ fn of_environment(
     is_serve: bool,
     warnings: &mut Vec<String>,
 ) -> Result<Vec<Given>, Wrong> {
-    let is_shared = |name: &OsString| {
-        let mut names = SHARED.map(|flag| format!("{PREFIX}{}", flag.to_ascii_uppercase()));
-        names.iter_mut().any(|known| known.as_str() == name)
-    };
+    let shared = SHARED.map(|flag| format!("{PREFIX}{}", flag.to_ascii_uppercase()));
+    let is_shared = |name: &OsString| shared.iter().any(|known| known.as_str() == name);
     afmetrics_settings::of_environment(
         variables
             .iter()
