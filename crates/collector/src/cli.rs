@@ -247,6 +247,13 @@ pub struct Privacy {
     pub group: Option<String>,
 }
 
+impl Privacy {
+    /// How many of users and hosts are hidden.
+    pub fn hides(&self) -> u8 {
+        u8::from(self.obfuscate_users) + u8::from(self.obfuscate_hosts.is_some())
+    }
+}
+
 // How long the collectors that one flag chooses may take, where that is not --deadline. The configuration
 // file has them in the tables of these collectors.
 #[derive(Debug, Args)]

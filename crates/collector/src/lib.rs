@@ -266,14 +266,13 @@ async fn one_round(config: &Config) -> Result<Ended> {
     let heartbeat = Heartbeat::wanted(config, &cx, begun.elapsed(), &folder);
     let summary = Summary::of(&collected, heartbeat.as_ref());
     let mut numbers = Numbers::of(config, &mut collected, begun.elapsed());
-    numbers.join(config, &cx, &mut collected, &folder);
     if let (Some(beat), Target::Files | Target::Print) = (&heartbeat, &config.target) {
         beat.join(&mut collected);
     }
     let (done, rest) = match &config.target {
         Target::Endpoints(_) => {
             let sent = Sender::new(config, &endpoints, &cx)
-                .send(collected, heartbeat)
+                .send(collected, heartbeat, &mut numbers, &folder)
                 .await?;
             numbers.delivered = sent.outcomes;
             (sent.is_well, sent.text)
@@ -436,6 +435,7 @@ async fn context(config: &Config) -> Result<Context, UnknownGroup> {
     Ok(Context {
         root: config.root.clone(),
         limits: config.limits,
+        deadlines: config.deadlines.clone(),
         login_node,
         facility: config.cluster.clone(),
         quoting: Quoting::new(unquotable, withhold),

@@ -90,7 +90,7 @@ pub async fn collect(config: &Config, cx: Rc<Context>, folder: &Path) -> Vec<Col
                 .after
                 .and_then(|first| Some((ended.get(first.name)?.clone(), first.needed)));
             let cx = Rc::clone(&cx);
-            let deadline = config.deadline(spec.table);
+            let deadline = cx.deadline(spec.table);
             let task = async move {
                 let _end = end;
                 if let Some((mut first, needed)) = first {

@@ -35,7 +35,7 @@ use tracing::{error, info, warn};
 use self::answers::{Meaning, backoff, meaning, retry_after};
 use self::clients::Clients;
 use self::complaints::{Complaints, Weight};
-pub use self::from_spool::{CLEAR, FromSpool, Wanted, timestamp};
+pub use self::from_spool::{CLEAR, FromSpool, Seen, Wanted, timestamp};
 pub use self::parcels::{Answer, Answered, FromMemory, Left, Parcel, Source};
 pub use self::wrapping::Wrapping;
 use crate::aside::Kept;
@@ -134,14 +134,14 @@ impl Outcome {
         }
         let (sum, left) = (&mut self.left, later.left);
         sum.lost += left.lost;
-        sum.waiting += left.waiting;
-        sum.batches += left.batches;
-        sum.bytes += left.bytes;
+        // These are still there in each turn.
+        sum.waiting = left.waiting;
+        sum.batches = left.batches;
+        sum.bytes = left.bytes;
         sum.since = left.since.or(sum.since);
         sum.damaged += left.damaged;
         sum.given_up += left.given_up;
         sum.has_failed |= left.has_failed;
-        // These are still there in each turn.
         sum.unreadable = left.unreadable;
         sum.too_clear = left.too_clear;
     }
