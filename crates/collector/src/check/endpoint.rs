@@ -369,6 +369,9 @@ fn tls_advice(why: &str, url: &Url) -> Vec<String> {
                 .to_owned(),
         );
     }
+    if why.contains("BadSignature") {
+        advice.push("The authority that --ca-file (ca_file) names is called as the right one is, and has another key: it was made anew, perhaps. Get its certificate again.".to_owned());
+    }
     if why.contains("InvalidContentType") {
         advice.push(
             "It does not speak TLS on this port: is the url one with http://, or another port?"

@@ -64,7 +64,7 @@ impl Secrets {
             Some(Given::File(path)) => {
                 let shown = shown(path, "token_file", hide);
                 let row = Row::ok(check, format!("given by {shown}; {UNTRIED}"));
-                judged(row, path)
+                judged(row, path, "token_file", hide)
             }
             Some(Given::Not) | None => Row::ok(check, "none is given, and metrics need none"),
         }
@@ -76,7 +76,7 @@ impl Secrets {
                 "salt",
                 format!("given by {}", shown(path, "salt_file", hide)),
             );
-            judged(row, path)
+            judged(row, path, "salt_file", hide)
         };
         self.salts.iter().map(row).collect()
     }
@@ -109,14 +109,19 @@ impl Secrets {
 }
 
 fn shown(path: &Path, option: &str, hide: bool) -> String {
-    match hide && !path.starts_with("/etc") {
-        true => option.to_owned(),
-        false => format!("{option} {}", path.display()),
+    match is_shown(path, hide) {
+        true => format!("{option} {}", path.display()),
+        false => option.to_owned(),
     }
 }
 
+/// A path can lead through a home, and name a user; not in `/etc`.
+fn is_shown(path: &Path, hide: bool) -> bool {
+    !hide || path.starts_with("/etc")
+}
+
 /// Whether others can read or change a file that holds a secret.
-fn judged(row: Row, path: &Path) -> Row {
+fn judged(row: Row, path: &Path, option: &str, hide: bool) -> Row {
     let Ok(about) = fs::metadata(path) else {
         return row;
     };
@@ -124,7 +129,10 @@ fn judged(row: Row, path: &Path) -> Row {
     if !about.is_file() {
         return row;
     }
-    let file = quoted(&path.display().to_string());
+    let file = match is_shown(path, hide) {
+        true => quoted(&path.display().to_string()),
+        false => option.to_uppercase(),
+    };
     let mode = about.permissions().mode();
     if mode & 0o007 != 0 {
         row.at_least_warn().advise(format!(

@@ -62,7 +62,7 @@ fn instead_of(row: Row, refused: &[(&StateDir, String)], me: &Me, hide: bool) ->
         Some((dir, owner)) => row.at_least_warn().advise(format!(
             "{} comes first and is another user's. If the rounds are that one's, look again as that one:\n{}",
             shown(dir, hide),
-            me.run_as(owner)
+            Me::run_as(owner)
         )),
     }
 }
@@ -83,7 +83,7 @@ fn none(dirs: &Asked<Vec<StateDir>>, refused: &[(&StateDir, String)], me: &Me, h
     if let (Some(owner), true) = (owner, me.is_root()) {
         return row.advise(format!(
             "It belongs to another user, whose rounds could not read what root leaves in it. Look again as that one:\n{}",
-            me.run_as(owner)
+            Me::run_as(owner)
         ));
     }
     let first = dirs.value.first().filter(|_| dirs.by_name && !hide);
@@ -100,7 +100,7 @@ fn none(dirs: &Asked<Vec<StateDir>>, refused: &[(&StateDir, String)], me: &Me, h
         None => row,
         Some(owner) => row.advise(format!(
             "Or, if the rounds are those of the user to whom it belongs, look again as that one:\n{}",
-            me.run_as(owner)
+            Me::run_as(owner)
         )),
     }
 }

@@ -2,7 +2,7 @@
 
 use nix::unistd::{Uid, User, geteuid};
 
-use super::report::{Row, quoted};
+use super::report::Row;
 
 /// The user of this process.
 #[derive(Debug, Clone)]
@@ -56,11 +56,11 @@ impl Me {
     }
 
     /// The command that looks as another user.
-    pub fn run_as(&self, owner: u32) -> String {
-        format!(
-            "sudo -u {} afmetrics_collector check",
-            quoted(&format!("#{owner}"))
-        )
+    pub fn run_as(owner: u32) -> String {
+        match owner {
+            0 => "sudo afmetrics_collector check".to_owned(),
+            owner => format!("sudo -u '#{owner}' afmetrics_collector check"),
+        }
     }
 
     pub fn row(&self, hide: bool) -> Row {

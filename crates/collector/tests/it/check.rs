@@ -203,13 +203,7 @@ fn a_certificate_that_is_not_to_be_trusted_and_one_that_ends_soon() {
         })
     };
     let own = start(authority.sign(&["127.0.0.1"]));
-    let another = Endpoint::ok(Protocol::Http1);
-    let ca = another.ca.path().to_str().unwrap();
-    let run = check(
-        &world,
-        &["-b", "-t", TOKEN, "-u", &own.url, "--ca-file", ca],
-    )
-    .exits(1);
+    let run = check(&world, &["-b", "-t", TOKEN, "-u", &own.url]).exits(1);
     has(&run, "127.0.0.1 TLS", "fail", &["UnknownIssuer"]);
     has(
         &run,
@@ -218,6 +212,16 @@ fn a_certificate_that_is_not_to_be_trusted_and_one_that_ends_soon() {
         &["for 127.0.0.1, by "],
     );
     advises(&run, "ca_file = \"/etc/afmetrics/ca.pem\"");
+    // An authority of the same name.
+    let another = Endpoint::ok(Protocol::Http1);
+    let ca = another.ca.path().to_str().unwrap();
+    let run = check(
+        &world,
+        &["-b", "-t", TOKEN, "-u", &own.url, "--ca-file", ca],
+    )
+    .exits(1);
+    has(&run, "127.0.0.1 TLS", "fail", &["BadSignature"]);
+    advises(&run, "has another key");
 
     let expired = start(authority.sign_expired(&["127.0.0.1"]));
     let run = way(&world, &expired, &["-b"]).exits(1);
@@ -292,7 +296,20 @@ fn an_endpoint_that_nobody_can_reach() {
     advises(&run, &format!("getent hosts {name}"));
     has(&run, "condor_jobs", "ok", &["condorjob 3"]);
 
-    // It takes connections, and does not speak TLS.
+    // It takes connections, and says nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}/", silent.local_addr().unwrap());
+    let args = ["-b", "-t", TOKEN, "-u", &url, "--request-timeout", "1"];
+    let run = check(&world, &args).exits(1);
+    has(&run, "127.0.0.1 connection", "ok", &[]);
+    has(
+        &run,
+        "127.0.0.1 TLS",
+        "fail",
+        &["no answer to the handshake"],
+    );
+
+    // It does not speak TLS.
     let plain = Endpoint::ok(Protocol::PlainHttp);
     let url = plain.url.replace("http:", "https:");
     let run = check(&world, &["-b", "-t", TOKEN, "-u", &url]).exits(1);
@@ -537,10 +554,11 @@ fn a_file_with_two_endpoints_has_rows_for_both() {
     let home = home.display();
     let file = world.path("home/collector.toml");
     let text = format!(
-        "facility = \"CANARY-AF\"\n[batch]\nenabled = true\n\
+        "facility = \"CANARY-AF\"\n[daemon]\ninterval_secs = 60\n[batch]\nenabled = true\n\
          [[endpoints]]\nname = \"site\"\nurl = \"{}\"\ntoken_file = \"{home}/one\"\nca_file = \"{}\"\n\
          [[endpoints]]\nname = \"abroad\"\nurl = \"https://127.0.0.1:1/\"\ntoken_file = \"{home}/two\"\nkinds = [\"condorjob\"]\n\
-         obfuscate_users = true\nsalt_file = \"{home}/salt\"\nhash = \"hmac-sha256\"\n",
+         obfuscate_users = true\nsalt_file = \"{home}/salt\"\nhash = \"hmac-sha256\"\n\
+         [[endpoints]]\nname = \"numbers\"\nprotocol = \"otlp\"\nurl = \"http://127.0.0.1:2/\"\n",
         well.url,
         well.ca.path().display(),
     );
@@ -567,10 +585,12 @@ fn a_file_with_two_endpoints_has_rows_for_both() {
     has(&run, "condor_jobs", "ok", &["condorjob 3), 1 user"]);
     has(&run, "site TLS", "ok", &["HTTP/2"]);
     has(&run, "site token", "warn", &["token_file"]);
-    advises(&run, "chmod o= ");
+    advises(&run, "chmod o= TOKEN_FILE");
     has(&run, "abroad connection", "fail", &["127.0.0.1:1"]);
     has(&run, "abroad token", "ok", &["token_file"]);
     has(&run, "salt", "ok", &[]);
+    has(&run, "names to numbers", "ok", &["no user's name"]);
+    has(&run, "numbers token", "ok", &["none is given"]);
     assert_eq!(well.requests().len(), 0);
 }
 
