@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::programs::{ends_well, program};
 
 /// A program that a test runs, and the package that brings it.
-const NEEDED: [(&str, &str); 14] = [
+const NEEDED: [(&str, &str); 19] = [
     ("sshd", "openssh-server"),
     ("ssh", "openssh-client"),
     ("ssh-keygen", "openssh-client"),
@@ -23,6 +23,13 @@ const NEEDED: [(&str, &str); 14] = [
     ("faketime", "faketime"),
     ("zstdcat", "zstd"),
     ("strace", "strace"),
+    // What the units and the files beside them are checked with; nothing of it is started.
+    ("systemd-analyze", "systemd"),
+    ("systemd-sysusers", "systemd"),
+    ("systemd-tmpfiles", "systemd"),
+    ("logrotate", "logrotate"),
+    // What reads the metrics; no Prometheus is started.
+    ("promtool", "prometheus"),
     // With a font to draw letters with: what it depends on brings one.
     ("chromium", "chromium"),
     ("chromedriver", "chromium-driver"),
@@ -67,12 +74,7 @@ fn are_there(needed: &[(&str, &'static str)]) -> Result<bool> {
     if missing.is_empty() {
         return Ok(true);
     }
-    if is_root() && has("apt-get") {
-        println!("installing {}", missing.join(" "));
-        if let Err(why) = without_services(Path::new(POLICY), || install(&missing)) {
-            println!("{why:#}");
-        }
-    }
+    get(&missing);
     let missing = self::missing(needed);
     if !missing.is_empty() {
         let lack = format!(
@@ -85,6 +87,27 @@ fn are_there(needed: &[(&str, &'static str)]) -> Result<bool> {
         println!("some tests will be left out; {lack}");
     }
     Ok(missing.is_empty())
+}
+
+/// Installs what is missing, where it may; what then still is, is a failure.
+pub fn or_fail(needed: &[(&str, &'static str)]) -> Result<()> {
+    get(&missing(needed));
+    let missing = missing(needed);
+    if !missing.is_empty() {
+        bail!("first, as root: apt-get install {}", missing.join(" "));
+    }
+    Ok(())
+}
+
+/// Installs packages, if this is Debian and root; otherwise, and where it fails, they are missing still.
+fn get(packages: &[&str]) {
+    if packages.is_empty() || !is_root() || !has("apt-get") {
+        return;
+    }
+    println!("installing {}", packages.join(" "));
+    if let Err(why) = without_services(Path::new(POLICY), || install(packages)) {
+        println!("{why:#}");
+    }
 }
 
 /// Whether a test that cannot be run is a failure.

@@ -26,6 +26,7 @@ mod names;
 mod numbers;
 mod output;
 mod quote;
+mod recording;
 mod round;
 pub mod secret;
 mod sending;
@@ -65,6 +66,7 @@ use crate::measures::text;
 use crate::names::{Names, UnknownGroup};
 use crate::numbers::Numbers;
 use crate::quote::Quoting;
+use crate::recording::World;
 use crate::round::Collected;
 use crate::secret::Secret;
 use crate::sending::Sender;
@@ -89,7 +91,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, env: Environment) -> ExitCo
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE));
         }
         Err(Unusable::Settings(why)) => {
-            log::open(LevelFilter::WARN, None);
+            log::open(LevelFilter::WARN, None, env.journal_stream.as_deref());
             error!("{why}");
             return ExitCode::from(USAGE);
         }
@@ -111,9 +113,11 @@ fn act(asked: Asked, words: &[OsString], env: Environment) -> Result<bool> {
         lists,
         file,
         warnings,
+        given: _,
     } = asked;
+    let journal = env.journal_stream.clone();
     let in_log = |place: &Place| {
-        log::open(level(place), Some(&place.root));
+        log::open(level(place), Some(&place.root), journal.as_deref());
         for warning in &warnings {
             warn!("{warning}");
         }
@@ -132,7 +136,7 @@ fn act(asked: Asked, words: &[OsString], env: Environment) -> Result<bool> {
         }
         Some(Command::Check(check)) => {
             // Not to the log of rounds: who reads that would take what is tried for one.
-            log::open(level(&check.round.place), None);
+            log::open(level(&check.round.place), None, None);
             let told = check::Told { file, warnings };
             on_runtime(check::run(check.round, lists, &env, told))
         }
@@ -144,6 +148,8 @@ fn act(asked: Asked, words: &[OsString], env: Environment) -> Result<bool> {
             Ok(true)
         }
         Some(Command::Spool(what)) => spool_commands::run(what, lists, env),
+        Some(Command::Record(what)) => recording::record(&what, env),
+        Some(Command::Replay(what)) => recording::replay(&what),
     }
 }
 
@@ -249,7 +255,7 @@ impl Ended {
 async fn one_round(config: &Config) -> Result<Ended> {
     let begun = Instant::now();
     let mut config = config.clone();
-    let has_no_batch_system = batch_system::settle(&mut config).await;
+    let has_no_batch_system = batch_system::settle(&mut config, &World::Host).await;
     let config = &config;
     // Before collecting: what cannot be sent need not be asked for.
     let endpoints = endpoints(config)?;
@@ -446,6 +452,7 @@ async fn context(config: &Config) -> Result<Context, UnknownGroup> {
         for_slurm: config.for_slurm.clone(),
         has_no_batch_system: false,
         now: now(),
+        world: World::Host,
         names: Names::new(publisher, &groups, config.limits.silence).await?,
     })
 }

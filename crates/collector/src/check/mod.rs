@@ -29,6 +29,7 @@ use crate::cli::Round;
 use crate::config::{Asked, Config, Environment, Lists, StateDir, Target, state_dirs};
 use crate::context::Context;
 use crate::quote::Quoting;
+use crate::recording::World;
 use crate::{FOR_EVER, batch_system, context, layers, signals, spool_commands};
 
 /// What is known of the configuration besides what it says.
@@ -277,7 +278,7 @@ impl Ready {
         for audience in &mut config.audiences {
             audience.measures_only = false;
         }
-        let has_no_batch_system = batch_system::settle(&mut config).await;
+        let has_no_batch_system = batch_system::settle(&mut config, &World::Host).await;
         let mut cx = context(&config)
             .await
             .map_err(|why| unknown_group(&why.to_string()))?;
