@@ -50,7 +50,7 @@ pub async fn run(
 ) -> anyhow::Result<bool> {
     let report = tokio::select! {
         signal = signals::end() => {
-            error!("ended by {} before everything was tried", signal?);
+            error!("ended by {} before the round was done", signal?);
             return Ok(false);
         }
         report = report(round, lists, env, &told) => report,
