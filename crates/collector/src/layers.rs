@@ -18,7 +18,7 @@ use crate::cli::{self, Cli, Command, EndpointFlags, NotebookFlags, Round, SpoolC
 use crate::config::{Environment, Lists};
 
 /// Read if no other is named.
-const FILE: &str = "/etc/afmetrics/collector.toml";
+pub const FILE: &str = "/etc/afmetrics/collector.toml";
 /// How the variables begin that stand for flags.
 pub const PREFIX: &str = "AFMETRICS_";
 
