@@ -163,7 +163,8 @@ impl Made {
             protocol: flags.protocol,
             token,
             batch_size: delivery.batch_size.map(|n| n as usize),
-            gzip: delivery.gzip,
+            // Every collector of metrics unpacks.
+            gzip: delivery.gzip || flags.protocol == Protocol::Otlp,
             ca: delivery.ca_file.clone().map(read_ca_file).transpose()?,
             max_connections: delivery.max_connections.into(),
             max_streams: delivery.max_streams.into(),
