@@ -1,6 +1,6 @@
 //! The flags: the old script's, with its meanings, and ours; and the commands for the spool.
 //!
-//! The help text, the man page and README's tables are printed from this file.
+//! The help text, the man page, the tables of docs/collector.md and the sample configuration are printed from this file.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -251,19 +251,19 @@ pub struct Privacy {
 // file has them in the tables of these collectors.
 #[derive(Debug, Args)]
 pub struct Deadlines {
-    /// Give the collector up after SECONDS in all, where that is not --deadline
+    /// Give the collector up after SECONDS in all, instead of deadline_secs at the top
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=3600), hide = true)]
     pub ssh_deadline: Option<u32>,
 
-    /// Give the collector up after SECONDS in all, where that is not --deadline
+    /// Give the collector up after SECONDS in all, instead of deadline_secs at the top
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=3600), hide = true)]
     pub jupyter_deadline: Option<u32>,
 
-    /// Give a collector of batch jobs up after SECONDS in all, where that is not --deadline
+    /// Give a collector of batch jobs up after SECONDS in all, instead of deadline_secs at the top
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=3600), hide = true)]
     pub batch_deadline: Option<u32>,
 
-    /// Give a collector of this node's numbers up after SECONDS in all, where that is not --deadline
+    /// Give a collector of this node's numbers up after SECONDS in all, instead of deadline_secs at the top
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=3600), hide = true)]
     pub host_deadline: Option<u32>,
 }

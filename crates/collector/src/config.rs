@@ -402,6 +402,10 @@ impl Config {
                 })?;
         }
         made.check_urls()?;
+        // Of several endpoints one may well hear clear names beside the salt of the others.
+        if made.rules.iter().any(Rules::hides_users) {
+            made.warnings.retain(|warning| warning != NOTHING_HASHED);
+        }
         let local_audience = wants_numbers
             .then(|| made.add_local(&privacy, &env))
             .transpose()?;
@@ -701,6 +705,10 @@ fn bounds(mib: u32, days: u32) -> Bounds {
     }
 }
 
+/// What a salt or a hash without `-o` is worth a line.
+const NOTHING_HASHED: &str =
+    "a salt or --hash has no effect without -o: user names leave as they are";
+
 fn user_rule(
     hide: bool,
     hash: Option<Hash>,
@@ -709,10 +717,7 @@ fn user_rule(
 ) -> Result<UserRule> {
     if !hide {
         if hash.is_some() || salt.is_some() {
-            warnings.push(
-                "a salt or --hash has no effect without -o: user names leave as they are"
-                    .to_owned(),
-            );
+            warnings.push(NOTHING_HASHED.to_owned());
         }
         return Ok(UserRule::Clear);
     }

@@ -13,6 +13,7 @@ mod commands;
 mod connections;
 mod crash;
 mod disk_full;
+mod docs_commands;
 mod documentation;
 mod documents;
 mod history;
