@@ -19,8 +19,14 @@ _afmetrics_collector() {
             afmetrics_collector,check)
                 cmd="afmetrics_collector__subcmd__check"
                 ;;
+            afmetrics_collector,record)
+                cmd="afmetrics_collector__subcmd__record"
+                ;;
             afmetrics_collector,reference)
                 cmd="afmetrics_collector__subcmd__reference"
+                ;;
+            afmetrics_collector,replay)
+                cmd="afmetrics_collector__subcmd__replay"
                 ;;
             afmetrics_collector,run)
                 cmd="afmetrics_collector__subcmd__run"
@@ -53,7 +59,7 @@ _afmetrics_collector() {
 
     case "${cmd}" in
         afmetrics_collector)
-            opts="-s -S -j -b -n -l -q -t -c -u -d -o -z -O -g -v -h --ssh --ssh-history --jupyter --batch --slurm --host --heartbeat --namespace --label --exclude-finished-pods --queue --exclude-owner --removed-jobs --schedd --pool --queue-totals --no-queued-jobs --runtime --job-details --mount --token --token-file --cluster --url --batch-size --ca-file --max-connections --max-streams --request-timeout --gzip --deliver-for --spool-max-size --spool-max-age --debug --print --obfuscate-users --salt --salt-file --hash --obfuscate-hosts --host-prefix --group --login-node --silence --deadline --ssh-deadline --jupyter-deadline --batch-deadline --host-deadline --textfile --config --state-dir --root --log-level --verbose --very-verbose --version --help run check reference spool"
+            opts="-s -S -j -b -n -l -q -t -c -u -d -o -z -O -g -v -h --ssh --ssh-history --jupyter --batch --slurm --host --heartbeat --namespace --label --exclude-finished-pods --queue --exclude-owner --removed-jobs --schedd --pool --queue-totals --no-queued-jobs --runtime --job-details --mount --token --token-file --cluster --url --batch-size --ca-file --max-connections --max-streams --request-timeout --gzip --deliver-for --spool-max-size --spool-max-age --debug --print --obfuscate-users --salt --salt-file --hash --obfuscate-hosts --host-prefix --group --login-node --silence --deadline --ssh-deadline --jupyter-deadline --batch-deadline --host-deadline --textfile --config --state-dir --root --log-level --verbose --very-verbose --version --help run check reference spool record replay"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -464,6 +470,20 @@ _afmetrics_collector() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        afmetrics_collector__subcmd__record)
+            opts="-h --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         afmetrics_collector__subcmd__reference)
             opts="-h --help config"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -481,6 +501,20 @@ _afmetrics_collector() {
         afmetrics_collector__subcmd__reference__subcmd__config)
             opts="-h --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        afmetrics_collector__subcmd__replay)
+            opts="-v -h --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

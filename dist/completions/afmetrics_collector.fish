@@ -93,6 +93,8 @@ complete -c afmetrics_collector -n "__fish_afmetrics_collector_needs_command" -f
 complete -c afmetrics_collector -n "__fish_afmetrics_collector_needs_command" -f -a "check" -d 'Read the configuration, try every source and every endpoint, and say what was found; sends and stores nothing'
 complete -c afmetrics_collector -n "__fish_afmetrics_collector_needs_command" -f -a "reference" -d 'Print what there is to know'
 complete -c afmetrics_collector -n "__fish_afmetrics_collector_needs_command" -f -a "spool" -d 'Look at what waits for delivery, what was rejected and what is damaged, and deal with it; alone it is `spool list`'
+complete -c afmetrics_collector -n "__fish_afmetrics_collector_needs_command" -f -a "record" -d 'Write what a round reads into a new folder, with all names replaced, as a bug report; sends nothing'
+complete -c afmetrics_collector -n "__fish_afmetrics_collector_needs_command" -f -a "replay" -d 'Run the round of a recorded folder, and print its documents to standard output; reads nothing else'
 complete -c afmetrics_collector -n "__fish_afmetrics_collector_using_subcommand run" -s n -l namespace -d 'With -j: the namespace of the facility\'s own notebooks [default: af-jupyter]' -r
 complete -c afmetrics_collector -n "__fish_afmetrics_collector_using_subcommand run" -s l -l label -d 'With -j: the label that names the user, or a selector that begins with it (owner=x)' -r
 complete -c afmetrics_collector -n "__fish_afmetrics_collector_using_subcommand run" -s q -l queue -d 'With -b: count the jobs that CONSTRAINT selects, as queue NAME (all: has none); repeatable' -r
@@ -309,3 +311,6 @@ complete -c afmetrics_collector -n "__fish_afmetrics_collector_using_subcommand 
 complete -c afmetrics_collector -n "__fish_afmetrics_collector_using_subcommand spool; and __fish_seen_subcommand_from deliver" -s v -l verbose -d 'Log at level INFO; twice: DEBUG'
 complete -c afmetrics_collector -n "__fish_afmetrics_collector_using_subcommand spool; and __fish_seen_subcommand_from deliver" -l very-verbose -d 'Log at level DEBUG (-vv)'
 complete -c afmetrics_collector -n "__fish_afmetrics_collector_using_subcommand spool; and __fish_seen_subcommand_from deliver" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c afmetrics_collector -n "__fish_afmetrics_collector_using_subcommand record" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c afmetrics_collector -n "__fish_afmetrics_collector_using_subcommand replay" -s v -l verbose -d 'Log at level INFO; twice: DEBUG'
+complete -c afmetrics_collector -n "__fish_afmetrics_collector_using_subcommand replay" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -74,12 +74,7 @@ fn are_there(needed: &[(&str, &'static str)]) -> Result<bool> {
     if missing.is_empty() {
         return Ok(true);
     }
-    if is_root() && has("apt-get") {
-        println!("installing {}", missing.join(" "));
-        if let Err(why) = without_services(Path::new(POLICY), || install(&missing)) {
-            println!("{why:#}");
-        }
-    }
+    get(&missing);
     let missing = self::missing(needed);
     if !missing.is_empty() {
         let lack = format!(
@@ -92,6 +87,27 @@ fn are_there(needed: &[(&str, &'static str)]) -> Result<bool> {
         println!("some tests will be left out; {lack}");
     }
     Ok(missing.is_empty())
+}
+
+/// Installs what is missing, where it may; what then still is, is a failure.
+pub fn or_fail(needed: &[(&str, &'static str)]) -> Result<()> {
+    get(&missing(needed));
+    let missing = missing(needed);
+    if !missing.is_empty() {
+        bail!("first, as root: apt-get install {}", missing.join(" "));
+    }
+    Ok(())
+}
+
+/// Installs packages, if this is Debian and root; otherwise, and where it fails, they are missing still.
+fn get(packages: &[&str]) {
+    if packages.is_empty() || !is_root() || !has("apt-get") {
+        return;
+    }
+    println!("installing {}", packages.join(" "));
+    if let Err(why) = without_services(Path::new(POLICY), || install(packages)) {
+        println!("{why:#}");
+    }
 }
 
 /// Whether a test that cannot be run is a failure.

@@ -4,6 +4,7 @@ mod bench;
 mod bless;
 mod demo;
 mod deny;
+mod dist;
 mod install;
 mod programs;
 mod screenshots;
@@ -45,6 +46,11 @@ const COMMANDS: &[Command] = &[
         "deny",
         "asks cargo-deny whether all crates may be here (deny.toml): licences, sources, duplicates, build scripts; with --advisories, too",
         deny::run,
+    ),
+    (
+        "dist",
+        "makes .deb, .rpm and tar.gz of both programs in target/dist or --out DIR, with checksums and what they are made of; --test installs, upgrades and removes them in trees below target/, as root; --reproducible builds twice",
+        dist::run,
     ),
     (
         "screenshots",

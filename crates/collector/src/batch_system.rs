@@ -8,6 +8,7 @@ use tracing::{info, warn};
 
 use crate::aside::aside;
 use crate::config::Config;
+use crate::recording::World;
 
 /// What `-b` found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +20,7 @@ enum Found {
 
 /// Puts Slurm in the place of HTCondor where that is what the node has; whether it has neither, though `-b`
 /// was given. A folder on `PATH` may be on a dead mount: then it is HTCondor, which says so when it is asked.
-pub async fn settle(config: &mut Config) -> bool {
+pub async fn settle(config: &mut Config, world: &World) -> bool {
     if !config.batch {
         return false;
     }
@@ -32,8 +33,16 @@ pub async fn settle(config: &mut Config) -> bool {
         .path
         .clone()
         .unwrap_or_else(|| "/bin:/usr/bin".into());
-    let found = aside(config.limits.silence, move || find(&path)).await;
-    match found.unwrap_or(Found::HtCondor) {
+    let found = match world.has_program("condor_q") {
+        Some(true) => Found::HtCondor,
+        Some(false) if world.has_program("squeue") == Some(true) => Found::Slurm,
+        Some(false) => Found::Neither,
+        None => {
+            let found = aside(config.limits.silence, move || find(&path)).await;
+            found.unwrap_or(Found::HtCondor)
+        }
+    };
+    match found {
         Found::HtCondor => false,
         Found::Neither => !config.slurm,
         Found::Slurm => {

@@ -434,6 +434,41 @@ pub enum Command {
     /// Without --state-dir the first of its default folders is meant that holds a spool. Run it as the user
     /// whose rounds use the spool; `list` and `show` change nothing, and root may run them, too.
     Spool(OnSpool),
+    /// Write what a round reads into a new folder, with all names replaced, as a bug report; sends nothing
+    ///
+    /// The flags are those of the round that goes wrong. Token, salt and URL are not in the folder, and what it
+    /// takes to be a word or a number stays: look through it before you send it.
+    Record(Record),
+    /// Run the round of a recorded folder, and print its documents to standard output; reads nothing else
+    ///
+    /// Exit status: that of the recorded round, or 2 if the folder cannot be used.
+    Replay(Replay),
+}
+
+#[derive(Debug, Args)]
+pub struct Record {
+    /// Where to: a folder that is empty, or is not there yet
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+
+    /// The flags of the round
+    #[arg(
+        value_name = "FLAGS",
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
+    pub flags: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub struct Replay {
+    /// A folder that `record` has written
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+
+    /// Log at level INFO; twice: DEBUG
+    #[arg(short = 'v', long, action = ArgAction::Count)]
+    pub verbose: u8,
 }
 
 #[derive(Debug, Args)]
@@ -625,7 +660,7 @@ pub fn matches(command: clap::Command, words: &[OsString]) -> Result<ArgMatches,
 }
 
 /// All words that are commands, on any level.
-const COMMANDS: [&str; 10] = [
+const COMMANDS: [&str; 12] = [
     "run",
     "check",
     "reference",
@@ -636,6 +671,8 @@ const COMMANDS: [&str; 10] = [
     "retry",
     "drop",
     "deliver",
+    "record",
+    "replay",
 ];
 
 const NO_COMMAND: &str =
@@ -688,7 +725,9 @@ impl Cli {
     /// Where configuration, state and log are.
     pub fn place(&self) -> &Place {
         match &self.command {
-            None | Some(Command::Reference(_)) => &self.round.place,
+            None | Some(Command::Reference(_) | Command::Record(_) | Command::Replay(_)) => {
+                &self.round.place
+            }
             Some(Command::Run(run)) => &run.round.place,
             Some(Command::Check(check)) => &check.round.place,
             Some(Command::Spool(on)) => match &on.command {
@@ -702,9 +741,13 @@ impl Cli {
         }
     }
 
-    /// Whether the configuration file and the environment count.
+    /// Whether the configuration file and the environment count. What is recorded is a command line of its own,
+    /// for which they do.
     pub fn is_configured(&self) -> bool {
-        !matches!(self.command, Some(Command::Reference(_)))
+        !matches!(
+            self.command,
+            Some(Command::Reference(_) | Command::Record(_) | Command::Replay(_))
+        )
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::aside::aside;
 use crate::error::CollectError;
 use crate::quote::Quoting;
+use crate::recording::{Ended, Player, Tape, World};
 use crate::secret;
 
 /// After the program itself has ended, how long something it left behind may keep its output open.
@@ -37,6 +39,7 @@ pub struct Command<'a> {
     silence: Duration,
     quoting: &'a Quoting,
     explain: Explain,
+    world: World,
 }
 
 /// What a program's standard error means, if it is known: said in our words behind its own, which may be
@@ -82,7 +85,14 @@ impl<'a> Command<'a> {
             silence,
             quoting,
             explain: |_| None,
+            world: World::Host,
         }
+    }
+
+    /// Where it is run: on the host, or in a recording.
+    pub(crate) fn within(mut self, world: &World) -> Self {
+        self.world = world.clone();
+        self
     }
 
     pub fn args(mut self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
@@ -116,46 +126,53 @@ impl<'a> Command<'a> {
         self
     }
 
-    /// Starts the program. That can hang, when a folder on `PATH` is on a dead mount: so it happens
-    /// on a thread that can be abandoned.
+    /// Starts the program, or what was recorded of it.
     pub async fn spawn(self) -> Result<Running<'a>, CollectError> {
         let Self {
             program,
-            mut command,
+            command,
             silence,
             quoting,
             explain,
+            world,
         } = self;
-        let failed = |what: String| CollectError::Failed(format!("{program} {what}"));
-        let ends = Ends::watch().map_err(|why| failed(format!("cannot be watched: {why}")))?;
-        let mut child = aside(silence, move || command.spawn())
-            .await
-            .flatten()
-            .map_err(|why| match why.kind() {
-                io::ErrorKind::TimedOut => CollectError::TimedOut(format!(
-                    "{program} could not be started within {} s: is a folder on PATH on a dead mount?",
-                    silence.as_secs()
-                )),
-                io::ErrorKind::NotFound => CollectError::NotHere(format!(
-                    "{program} is not on this node, or not on PATH (cron's is short: set PATH in the crontab)"
-                )),
-                _ => CollectError::Failed(format!("cannot start {program}: {why}")),
-            })?;
-        let (Some(id), Some(stdout), Some(stderr)) =
-            (child.id(), child.stdout.take(), child.stderr.take())
-        else {
-            return Err(failed("has no output".to_owned()));
+        let args = || -> Vec<Vec<u8>> {
+            let args = command.as_std().get_args();
+            args.map(|arg| arg.as_bytes().to_vec()).collect()
         };
-        let id = Pid::from_raw(id.cast_signed());
+        let from = match &world {
+            World::Host => {
+                From::Process(Box::new(Process::start(program, command, silence).await?))
+            }
+            World::Recorded(recorder) => {
+                let args = args();
+                let started = Process::start(program, command, silence).await;
+                // One that is not there is in no recording, either.
+                let tape = match &started {
+                    Err(CollectError::NotHere(_)) => None,
+                    _ => recorder.tape(program, args),
+                };
+                match (started, &tape) {
+                    (Ok(process), _) => From::Process(Box::new(process.taped(tape))),
+                    (Err(why), tape) => {
+                        if let Some(tape) = tape {
+                            tape.ended(Ended::NotStarted(why.to_string()), b"");
+                        }
+                        return Err(why);
+                    }
+                }
+            }
+            World::Played(recording) => {
+                let player = recording.run(program, &args())?;
+                if let Ended::NotStarted(why) = &player.ended {
+                    return Err(CollectError::Failed(why.clone()));
+                }
+                From::Recording(player)
+            }
+        };
         Ok(Running {
             program,
-            group: Group(id),
-            stderr: tokio::spawn(head_of(stderr)),
-            stdout,
-            child,
-            ends,
-            has_ended: false,
-            heard: Instant::now(),
+            from,
             silence,
             quoting,
             explain,
@@ -194,72 +211,68 @@ impl<'a> Command<'a> {
     }
 }
 
-/// A running program. Dropping it ends its process group.
-///
-/// The program is reaped after its group was ended, never before: as long as it is a zombie, its
-/// number is not given to a stranger's group. So `group` is dropped before `child`.
+/// A running program, or one that was recorded.
 pub struct Running<'a> {
     program: &'static str,
-    group: Group,
-    child: Child,
-    ends: Ends,
-    stdout: ChildStdout,
-    stderr: JoinHandle<Vec<u8>>,
-    has_ended: bool,
-    /// When the last byte came, or the program ended.
-    heard: Instant,
+    from: From,
     silence: Duration,
     quoting: &'a Quoting,
     explain: Explain,
 }
 
+enum From {
+    Process(Box<Process>),
+    Recording(Player),
+}
+
 impl Running<'_> {
     /// Reads some of standard output; 0 at its end.
     pub async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, CollectError> {
-        loop {
-            let patience = match self.has_ended {
-                false => self.silence,
-                true => LINGER,
-            };
-            tokio::select! {
-                biased;
-                read = self.stdout.read(buffer) => {
-                    self.heard = Instant::now();
-                    return read.map_err(|why| self.failed(&format!("cannot be read: {why}")));
+        let read = match &mut self.from {
+            From::Process(process) => process.read(buffer, self.silence).await,
+            From::Recording(player) => match player.read(buffer).await {
+                Ok(0) if player.ended == Ended::Silent => Ok(None),
+                Ok(0) if player.ended == Ended::Unread => {
+                    return Err(CollectError::TimedOut(format!(
+                        "{} still went on when the recorded round gave it up",
+                        self.program
+                    )));
                 }
-                () = self.ends.of(self.group.0), if !self.has_ended => {
-                    self.has_ended = true;
-                    self.heard = Instant::now();
-                }
-                () = sleep_until(self.heard + patience) => match self.has_ended {
-                    false => return Err(self.end_silent().await),
-                    // The program is gone; what it left behind holds its output open and says nothing.
-                    true => return Ok(0),
-                },
-            }
+                read => read.map(Some),
+            },
+        };
+        match read {
+            Ok(Some(read)) => Ok(read),
+            Ok(None) => Err(self.end_silent().await),
+            Err(why) => Err(CollectError::Failed(format!(
+                "{} cannot be read: {why}",
+                self.program
+            ))),
         }
     }
 
     /// Waits for the program's end, ends what it left behind, and looks at its exit status.
     pub async fn finish(mut self) -> Result<(), CollectError> {
-        if timeout(self.silence, self.ends.of(self.group.0))
-            .await
-            .is_err()
-        {
-            return Err(self.end_silent().await);
-        }
-        self.group.signal(Signal::SIGKILL);
-        let status = self
-            .child
-            .wait()
-            .await
-            .map_err(|why| self.failed(&format!("cannot be waited for: {why}")))?;
-        self.group.is_done();
-        if status.success() {
-            return Ok(());
-        }
+        let ended = match &mut self.from {
+            From::Process(process) => process.finish(self.silence).await,
+            From::Recording(player) => Ok(player.ended.clone()),
+        };
+        let status = match ended {
+            Ok(Ended::Status(0)) => return Ok(()),
+            Ok(Ended::Status(code)) => format!("exit status {code}"),
+            Ok(Ended::Signal(signal)) => format!("signal {signal}"),
+            Ok(Ended::Silent | Ended::NotStarted(_) | Ended::Unread) => {
+                return Err(self.end_silent().await);
+            }
+            Err(why) => {
+                return Err(CollectError::Failed(format!(
+                    "{} cannot be waited for: {why}",
+                    self.program
+                )));
+            }
+        };
         let (said, meaning) = self.said().await;
-        let text = format!("{} ended with {}{said}", self.program, described(status));
+        let text = format!("{} ended with {status}{said}", self.program);
         Err(match meaning {
             Some(Meaning::NotHere(_)) => CollectError::NotHere(text),
             Some(Meaning::Failed(_)) | None => CollectError::Failed(text),
@@ -268,11 +281,10 @@ impl Running<'_> {
 
     /// What it said on standard error, as it follows a sentence, and what that means.
     async fn said(&mut self) -> (String, Option<Meaning>) {
-        let said = timeout(LINGER, &mut self.stderr)
-            .await
-            .ok()
-            .and_then(Result::ok)
-            .unwrap_or_default();
+        let said = match &mut self.from {
+            From::Process(process) => process.said().await,
+            From::Recording(player) => std::mem::take(&mut player.err),
+        };
         let said = String::from_utf8_lossy(&said);
         let meaning = (self.explain)(&said);
         let mut text = String::new();
@@ -286,14 +298,10 @@ impl Running<'_> {
         (text, meaning)
     }
 
-    fn failed(&self, what: &str) -> CollectError {
-        CollectError::Failed(format!("{} {what}", self.program))
-    }
-
     async fn end_silent(&mut self) -> CollectError {
-        self.group.signal(Signal::SIGTERM);
-        let _ = timeout(GRACE, self.ends.of(self.group.0)).await;
-        self.group.signal(Signal::SIGKILL);
+        if let From::Process(process) = &mut self.from {
+            process.end_silent().await;
+        }
         let (said, _) = self.said().await;
         CollectError::TimedOut(format!(
             "{} gave no output for {} s and was ended{said}",
@@ -303,19 +311,151 @@ impl Running<'_> {
     }
 }
 
-impl Drop for Running<'_> {
+/// A process. Dropping it ends its process group.
+///
+/// The program is reaped after its group was ended, never before: as long as it is a zombie, its
+/// number is not given to a stranger's group. So `group` is dropped before `child`.
+struct Process {
+    group: Group,
+    child: Child,
+    ends: Ends,
+    stdout: ChildStdout,
+    stderr: JoinHandle<Vec<u8>>,
+    has_ended: bool,
+    /// When the last byte came, or the program ended.
+    heard: Instant,
+    /// How it ended, as far as it is known.
+    ended: Ended,
+    tape: Option<Tape>,
+}
+
+impl Process {
+    /// Starts a program. That can hang, when a folder on `PATH` is on a dead mount: so it happens
+    /// on a thread that can be abandoned.
+    async fn start(
+        program: &'static str,
+        mut command: tokio::process::Command,
+        silence: Duration,
+    ) -> Result<Self, CollectError> {
+        let failed = |what: String| CollectError::Failed(format!("{program} {what}"));
+        let ends = Ends::watch().map_err(|why| failed(format!("cannot be watched: {why}")))?;
+        let mut child = aside(silence, move || command.spawn())
+            .await
+            .flatten()
+            .map_err(|why| match why.kind() {
+                io::ErrorKind::TimedOut => CollectError::TimedOut(format!(
+                    "{program} could not be started within {} s: is a folder on PATH on a dead mount?",
+                    silence.as_secs()
+                )),
+                io::ErrorKind::NotFound => CollectError::NotHere(format!(
+                    "{program} is not on this node, or not on PATH (cron's is short: set PATH in the crontab)"
+                )),
+                _ => CollectError::Failed(format!("cannot start {program}: {why}")),
+            })?;
+        let (Some(id), Some(stdout), Some(stderr)) =
+            (child.id(), child.stdout.take(), child.stderr.take())
+        else {
+            return Err(failed("has no output".to_owned()));
+        };
+        let id = Pid::from_raw(id.cast_signed());
+        Ok(Self {
+            group: Group(id),
+            stderr: tokio::spawn(head_of(stderr)),
+            stdout,
+            child,
+            ends,
+            has_ended: false,
+            heard: Instant::now(),
+            ended: Ended::Unread,
+            tape: None,
+        })
+    }
+
+    fn taped(mut self, tape: Option<Tape>) -> Self {
+        self.tape = tape;
+        self
+    }
+
+    /// Reads some of standard output; `None`: it says nothing for too long.
+    async fn read(&mut self, buffer: &mut [u8], silence: Duration) -> io::Result<Option<usize>> {
+        loop {
+            let patience = match self.has_ended {
+                false => silence,
+                true => LINGER,
+            };
+            tokio::select! {
+                biased;
+                read = self.stdout.read(buffer) => {
+                    self.heard = Instant::now();
+                    if let (Some(tape), Ok(read)) = (&self.tape, &read) {
+                        tape.out(&buffer[..*read]);
+                    }
+                    return read.map(Some);
+                }
+                () = self.ends.of(self.group.0), if !self.has_ended => {
+                    self.has_ended = true;
+                    self.heard = Instant::now();
+                }
+                () = sleep_until(self.heard + patience) => return Ok(match self.has_ended {
+                    false => None,
+                    // The program is gone; what it left behind holds its output open and says nothing.
+                    true => Some(0),
+                }),
+            }
+        }
+    }
+
+    /// Waits for its end, and ends what it left behind.
+    async fn finish(&mut self, silence: Duration) -> io::Result<Ended> {
+        if timeout(silence, self.ends.of(self.group.0)).await.is_err() {
+            return Ok(Ended::Silent);
+        }
+        self.group.signal(Signal::SIGKILL);
+        let status = self.child.wait().await?;
+        self.group.is_done();
+        self.ended = how(status);
+        // Nobody else may ask what it said.
+        if self.tape.is_some() {
+            let said = self.said().await;
+            self.stderr = tokio::spawn(async { said });
+        }
+        Ok(self.ended.clone())
+    }
+
+    /// Waits for what it said on standard error.
+    async fn said(&mut self) -> Vec<u8> {
+        let said = timeout(LINGER, &mut self.stderr)
+            .await
+            .ok()
+            .and_then(Result::ok)
+            .unwrap_or_default();
+        if let Some(tape) = &self.tape {
+            tape.ended(self.ended.clone(), &said);
+        }
+        said
+    }
+
+    /// Asks it to end, and ends it.
+    async fn end_silent(&mut self) {
+        self.group.signal(Signal::SIGTERM);
+        let _ = timeout(GRACE, self.ends.of(self.group.0)).await;
+        self.group.signal(Signal::SIGKILL);
+        self.ended = Ended::Silent;
+    }
+}
+
+impl Drop for Process {
     fn drop(&mut self) {
         // Something that left the group may hold standard error open for ever.
         self.stderr.abort();
     }
 }
 
-fn described(status: ExitStatus) -> String {
+fn how(status: ExitStatus) -> Ended {
     use std::os::unix::process::ExitStatusExt as _;
     match (status.code(), status.signal()) {
-        (Some(code), _) => format!("exit status {code}"),
-        (None, Some(signal)) => format!("signal {signal}"),
-        (None, None) => status.to_string(),
+        (Some(code), _) => Ended::Status(code),
+        (None, signal) => Ended::Signal(signal.unwrap_or_default()),
     }
 }
 

@@ -4,19 +4,22 @@
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::ffi::OsString;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use afmetrics_document::PublishedHost;
+use nix::errno::Errno;
+use nix::unistd::{Uid, User, getuid};
 use serde::de::DeserializeOwned;
 
+use crate::aside::aside;
 use crate::command::Command;
 use crate::config::Limits;
 use crate::error::CollectError;
 use crate::names::Names;
 use crate::quote::Quoting;
+use crate::recording::{Usage, World};
 use crate::sources::slurm::queue::Counts;
 use crate::state::{Left, State};
 
@@ -50,21 +53,87 @@ pub struct Context {
     pub has_no_batch_system: bool,
     /// When the round began.
     pub now: SystemTime,
+    /// Where all that a collector reads comes from.
+    pub world: World,
 }
 
 impl Context {
     /// How far an earlier round has read, as it said under this name
     /// ([`crate::documents::Documents::advance`]).
     pub async fn cursor<T: DeserializeOwned>(&self, name: &str) -> Result<Left<T>, CollectError> {
-        match &self.state {
-            Some(state) => state.cursor(name, &self.facility).await,
-            None => Ok(Left::Nothing),
+        let Some(state) = &self.state else {
+            return Ok(Left::Nothing);
+        };
+        if let World::Recorded(recorder) = &self.world
+            && let Some(file) = state.cursor_file(name, &self.facility).await
+        {
+            recorder.cursor(name, file);
         }
+        state.cursor(name, &self.facility).await
     }
 
     /// Where a file of the host is: `path` is absolute, and is taken below the root.
-    pub fn path(&self, path: &str) -> PathBuf {
+    fn path(&self, path: &str) -> PathBuf {
         self.root.join(path.trim_start_matches('/'))
+    }
+
+    /// Whether a file can be opened; it is not read.
+    pub fn can_open(&self, path: &str) -> io::Result<()> {
+        self.world.can_open(path, &self.path(path))
+    }
+
+    /// Whether something lies in a folder.
+    pub fn has_entries(&self, path: &str) -> bool {
+        self.world.has_entries(path, &self.path(path))
+    }
+
+    /// How full the file system of a path is. `ask`: how the host is asked, on a thread of its own from now on,
+    /// as that can hang.
+    pub fn space<'a>(
+        &'a self,
+        path: &'a str,
+        ask: fn(&Path) -> Result<Usage, Errno>,
+    ) -> impl Future<Output = io::Result<Result<Usage, Errno>>> + 'a {
+        let place = self.path(path);
+        let answer = match &self.world {
+            World::Played(_) => None,
+            _ => Some(aside(self.limits.silence, move || ask(&place))),
+        };
+        async move {
+            let answer = async {
+                match answer {
+                    Some(answer) => answer.await,
+                    None => Err(io::ErrorKind::NotFound.into()),
+                }
+            };
+            self.world.space(path, answer).await
+        }
+    }
+
+    /// Waits, and says how long that took.
+    pub async fn pause(&self, length: Duration) -> Duration {
+        self.world.pause(length).await
+    }
+
+    /// The number of the user of this process.
+    pub fn uid(&self) -> Uid {
+        match &self.world {
+            World::Played(recording) => Uid::from_raw(recording.uid()),
+            _ => getuid(),
+        }
+    }
+
+    /// The name of that user, if the user database knows it. It can hang.
+    pub async fn user(&self) -> Option<String> {
+        if let World::Played(recording) = &self.world {
+            return recording.user();
+        }
+        let user = aside(self.limits.silence, || User::from_uid(getuid())).await;
+        let name = user.ok()?.ok().flatten().map(|user| user.name);
+        if let World::Recorded(recorder) = &self.world {
+            recorder.user(name.as_deref());
+        }
+        name
     }
 
     /// A file of `/proc` that differs between containers. Below another root it is that of the host's
@@ -79,11 +148,12 @@ impl Context {
 
     /// Reads a file of the kernel or the host.
     pub fn read(&self, path: &str) -> Result<String, CollectError> {
-        let path = self.path(path);
-        fs::read(&path)
+        let place = self.path(path);
+        self.world
+            .read(path, &place)
             .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
             .map_err(|why| {
-                let text = format!("cannot read {}: {why}", path.display());
+                let text = format!("cannot read {}: {why}", place.display());
                 match why.kind() {
                     io::ErrorKind::NotFound => CollectError::NotHere(text),
                     _ => CollectError::Failed(text),
@@ -93,11 +163,12 @@ impl Context {
 
     /// A program to run.
     pub fn command(&self, program: &'static str) -> Command<'_> {
-        Command::new(program, program, self.limits.silence, &self.quoting)
+        Command::new(program, program, self.limits.silence, &self.quoting).within(&self.world)
     }
 
     /// A program that a configuration of the site's names; `name`: how the log calls it, as the
-    /// program's path and arguments can hold what must not stand there.
+    /// program's path and arguments can hold what must not stand there. What it prints is in no recording: it can
+    /// be a secret.
     pub fn command_called(&self, name: &'static str, program: &str) -> Command<'_> {
         Command::new(name, program, self.limits.silence, &self.quoting)
     }

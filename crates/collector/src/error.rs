@@ -3,7 +3,7 @@
 use afmetrics_document::CollectorResult;
 
 /// Why a source could not be read. No data is not an error.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum CollectError {
     /// The node, or the cluster, does not have what was to be read.
     #[error("{0}")]

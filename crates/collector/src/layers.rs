@@ -27,6 +27,8 @@ pub const PREFIX: &str = "AFMETRICS_";
 pub struct Asked {
     pub cli: Cli,
     pub lists: Lists,
+    /// What each flag was given that is not as by default, lists aside.
+    pub given: Vec<Given>,
     /// The file that was read.
     pub file: Option<PathBuf>,
     /// What to say once the log is open, at WARN.
@@ -62,7 +64,7 @@ pub fn read(words: &[OsString], env: &Environment) -> Result<Asked, Unusable> {
     let explicit = Explicit::of(&matches);
     let mut warnings = Vec::new();
     if !cli.is_configured() {
-        return Ok(Asked::of_flags(cli, warnings));
+        return Ok(Asked::of_flags(cli, explicit.0, warnings));
     }
     let all = with_all_flags();
     let mut variables = afmetrics_settings::of_environment(
@@ -82,7 +84,7 @@ pub fn read(words: &[OsString], env: &Environment) -> Result<Asked, Unusable> {
     });
     let (file, mut settings) = read_file(named, &all)?;
     if file.is_none() && variables.is_empty() {
-        return Ok(Asked::of_flags(cli, warnings));
+        return Ok(Asked::of_flags(cli, explicit.0, warnings));
     }
     afmetrics_settings::check(&all, &variables)?;
     afmetrics_settings::check(&all, &settings.given)?;
@@ -114,19 +116,30 @@ pub fn read(words: &[OsString], env: &Environment) -> Result<Asked, Unusable> {
             wants_numbers: false,
         },
         file,
-        ..Asked::of_flags(cli, warnings)
+        ..Asked::of_flags(cli, merged(lower, explicit.0), warnings)
     })
 }
 
 impl Asked {
-    fn of_flags(cli: Cli, warnings: Vec<String>) -> Self {
+    fn of_flags(cli: Cli, given: Vec<Given>, warnings: Vec<String>) -> Self {
         Self {
             cli,
             lists: Lists::default(),
+            given,
             file: None,
             warnings,
         }
     }
+}
+
+/// What each flag is given in the end: the highest layer that says something of it.
+fn merged(lower: Vec<Given>, higher: Vec<Given>) -> Vec<Given> {
+    let mut merged: Vec<Given> = Vec::new();
+    for given in lower.into_iter().chain(higher) {
+        merged.retain(|known| known.flag != given.flag);
+        merged.push(given);
+    }
+    merged
 }
 
 /// The command that has all flags that a file can say.

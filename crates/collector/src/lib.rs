@@ -25,6 +25,7 @@ mod names;
 mod numbers;
 mod output;
 mod quote;
+mod recording;
 mod round;
 pub mod secret;
 mod sending;
@@ -63,6 +64,7 @@ use crate::measures::text;
 use crate::names::{Names, UnknownGroup};
 use crate::numbers::Numbers;
 use crate::quote::Quoting;
+use crate::recording::World;
 use crate::round::Collected;
 use crate::secret::Secret;
 use crate::sending::Sender;
@@ -109,6 +111,7 @@ fn act(asked: Asked, words: &[OsString], env: Environment) -> Result<bool> {
         lists,
         file,
         warnings,
+        given: _,
     } = asked;
     let in_log = |place: &Place| {
         log::open(level(place), Some(&place.root));
@@ -140,6 +143,8 @@ fn act(asked: Asked, words: &[OsString], env: Environment) -> Result<bool> {
             Ok(true)
         }
         Some(Command::Spool(what)) => spool_commands::run(what, lists, env),
+        Some(Command::Record(what)) => recording::record(&what, env),
+        Some(Command::Replay(what)) => recording::replay(&what),
     }
 }
 
@@ -245,7 +250,7 @@ impl Ended {
 async fn one_round(config: &Config) -> Result<Ended> {
     let begun = Instant::now();
     let mut config = config.clone();
-    let has_no_batch_system = batch_system::settle(&mut config).await;
+    let has_no_batch_system = batch_system::settle(&mut config, &World::Host).await;
     let config = &config;
     // Before collecting: what cannot be sent need not be asked for.
     let endpoints = endpoints(config)?;
@@ -442,6 +447,7 @@ async fn context(config: &Config) -> Result<Context, UnknownGroup> {
         for_slurm: config.for_slurm.clone(),
         has_no_batch_system: false,
         now: now(),
+        world: World::Host,
         names: Names::new(publisher, &groups, config.limits.silence).await?,
     })
 }

@@ -79,6 +79,24 @@ impl Names {
         })
     }
 
+    /// Who did not leave in this round, as the group has them not.
+    pub fn left_out(&self) -> Vec<String> {
+        let known = self.known.borrow();
+        let mut names: Vec<String> = known
+            .iter()
+            .filter(|(_, published)| published.is_none())
+            .map(|(name, _)| name.clone())
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// These do not leave, whatever the user database says.
+    pub fn leave_out(&self, names: &[String]) {
+        let names = names.iter().map(|name| (name.clone(), None));
+        self.known.borrow_mut().extend(names);
+    }
+
     /// What a job is charged to, as it may leave: hidden where users are, as it may be named after one.
     pub fn publish_account(&self, name: &str) -> PublishedUser {
         let mut accounts = self.accounts.borrow_mut();

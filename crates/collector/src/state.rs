@@ -96,6 +96,11 @@ impl State {
         &self.dir
     }
 
+    /// Lets the log call the folder so.
+    pub fn show_as(&mut self, shown: &str) {
+        shown.clone_into(&mut self.shown);
+    }
+
     /// How the log calls the folder.
     pub fn shown(&self) -> &str {
         &self.shown
@@ -171,6 +176,16 @@ impl State {
         })
     }
 
+    /// The file in which the cursor of this name stands, as it is; `None`: there is none.
+    pub async fn cursor_file(&self, name: &str, facility: &str) -> Option<Vec<u8>> {
+        let (spool, name) = (self.spool.clone(), cursor_name(name, facility));
+        let read = self.desk.ask(move || {
+            let place = spool.place_of_cursor(&name)?;
+            place.map(fs::read).transpose()
+        });
+        read.await.flatten().ok().flatten()
+    }
+
     async fn unusable<T>(&self, file: &str, path: Option<PathBuf>, why: &str) -> Left<T> {
         let aside = match path {
             Some(path) if !self.read_only => self.set_aside(path).await,
@@ -221,7 +236,7 @@ impl State {
 }
 
 /// A cursor, or a lock, of a collector for a facility, as a file's name.
-fn cursor_name(name: &str, facility: &str) -> String {
+pub fn cursor_name(name: &str, facility: &str) -> String {
     file_name(&format!("{name}@{facility}"))
 }
 

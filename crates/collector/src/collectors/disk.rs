@@ -24,11 +24,11 @@ use nix::sys::statvfs::statvfs;
 use tracing::info;
 
 use super::{Collector, Spec};
-use crate::aside::aside;
 use crate::config::Asked;
 use crate::context::Context;
 use crate::documents::Documents;
 use crate::error::CollectError;
+use crate::recording::Usage;
 
 pub const SPEC: Spec = Spec {
     name: "disk",
@@ -54,14 +54,6 @@ struct Disk {
     ask: fn(&Path) -> Result<Usage, Errno>,
 }
 
-/// In bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Usage {
-    total: u64,
-    used: u64,
-    free: u64,
-}
-
 #[async_trait(?Send)]
 impl Collector for Disk {
     async fn collect(&self, cx: &Context, out: &mut Documents) -> Result<(), CollectError> {
@@ -70,10 +62,7 @@ impl Collector for Disk {
             .mounts
             .value
             .iter()
-            .map(|mount| {
-                let (ask, path) = (self.ask, cx.path(mount));
-                (mount, aside(cx.limits.silence, move || ask(&path)))
-            })
+            .map(|mount| (mount, cx.space(mount, self.ask)))
             .collect();
         for (mount, answer) in asked {
             let usage = match answer.await {
@@ -235,6 +224,7 @@ mod tests {
     use crate::documents::Stored;
     use crate::names::Names;
     use crate::quote::Quoting;
+    use crate::recording::World;
 
     const TABLE: &str = r"/dev/vda / ext4 rw 0 0
 server1.example.org:/export /home nfs4 rw 0 0
@@ -330,6 +320,7 @@ tank/data /tank zfs rw 0 0
             for_slurm: Vec::new(),
             has_no_batch_system: false,
             now: SystemTime::UNIX_EPOCH,
+            world: World::Host,
         };
         let disk = Disk {
             mounts: Asked {

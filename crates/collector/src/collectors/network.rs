@@ -17,7 +17,6 @@ use std::time::Duration;
 use afmetrics_document::{Document, Traffic};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
 use tracing::{debug, info};
 
 use super::{Collector, Spec};
@@ -69,8 +68,7 @@ impl Collector for Network {
 
 /// Counts for a second.
 async fn sample(cx: &Context, before: Counters) -> Result<(Counters, Traffic), CollectError> {
-    let begun = Instant::now();
-    tokio::time::sleep(SAMPLE).await;
+    let interval = cx.pause(SAMPLE).await;
     let now = Counters::read(cx)?;
     let (sent, received) = now.difference(&before).ok_or_else(|| {
         CollectError::Malformed(
@@ -78,7 +76,7 @@ async fn sample(cx: &Context, before: Counters) -> Result<(Counters, Traffic), C
         )
     })?;
     let traffic = Traffic {
-        interval: rounded(begun.elapsed().as_secs_f64()),
+        interval: rounded(interval.as_secs_f64()),
         sent,
         received,
     };

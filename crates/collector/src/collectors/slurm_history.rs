@@ -14,7 +14,6 @@
 
 use afmetrics_document::Document;
 use async_trait::async_trait;
-use nix::unistd::getuid;
 use tracing::info;
 
 use super::{Collector, Spec};
@@ -107,7 +106,7 @@ impl SlurmHistory {
         let columns = columns.map_err(|why| {
             CollectError::Malformed(format!("the header of sacct's output: {why}"))
         })?;
-        let own = getuid().as_raw().to_string();
+        let own = cx.uid().as_raw().to_string();
         let (mut shows_others, mut placeholders) = (false, 0);
         while let Some(line) = lines.next().await? {
             match Record::parse(&line, &columns) {

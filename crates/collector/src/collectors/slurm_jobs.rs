@@ -13,7 +13,6 @@
 
 use afmetrics_document::Document;
 use async_trait::async_trait;
-use nix::unistd::getuid;
 
 use super::{Collector, Spec};
 use crate::context::Context;
@@ -50,7 +49,7 @@ impl Collector for SlurmJobs {
         let args = ["-a", "--local", "-h", "-O", QUEUE_FORMAT];
         let mut lines = query(cx, "squeue", &args, cx.limits.silence).await?;
         let mut counts = Counts::default();
-        let own = getuid().as_raw();
+        let own = cx.uid().as_raw();
         let (mut is_empty, mut shows_others) = (true, false);
         while let Some(line) = lines.next().await? {
             match Job::parse(&line) {

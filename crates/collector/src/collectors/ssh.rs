@@ -10,7 +10,6 @@
 //! `sshd pts/0`. Names are cut to 32 bytes by `who`, and those of 32 to 31 by `last`. Without a
 //! readable utmp `who` prints nothing and is content, just as when nobody is logged in.
 
-use std::fs::{self, File};
 use std::io;
 
 use afmetrics_document::Document;
@@ -89,8 +88,8 @@ impl Collector for Ssh {
 fn has_record(cx: &Context) -> Result<(), CollectError> {
     for path in UTMP {
         // Open, not only look: `who` takes a utmp that may not be read for an empty one.
-        match File::open(cx.path(path)) {
-            Ok(_) => return Ok(()),
+        match cx.can_open(path) {
+            Ok(()) => return Ok(()),
             Err(why) if why.kind() == io::ErrorKind::NotFound => {}
             Err(why) => {
                 return Err(CollectError::Failed(format!(
@@ -99,7 +98,7 @@ fn has_record(cx: &Context) -> Result<(), CollectError> {
             }
         }
     }
-    match fs::read_dir(cx.path(LOGIND)).is_ok_and(|mut seats| seats.next().is_some()) {
+    match cx.has_entries(LOGIND) {
         true => Ok(()),
         false => Err(CollectError::NotHere(
             "who printed nothing, and this node has no record of sessions that it could have read (no /run/utmp, no systemd-logind): that is not nobody".to_owned(),

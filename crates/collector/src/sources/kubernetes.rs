@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use http::{Request, Response};
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
+use kube::client::{Body, ClientBuilder, DynBody};
 use kube::config::{
     AuthInfo, ExecAuthCluster, ExecConfig, InClusterError, Kubeconfig, KubeconfigError,
 };
@@ -22,11 +24,14 @@ use rustls::pki_types::pem::PemObject as _;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::json;
+use tower::BoxError;
+use tower::util::BoxService;
 
 use crate::aside::aside;
 use crate::context::Context;
 use crate::error::CollectError;
 use crate::quote::{Quoting, chain};
+use crate::recording::{self, World};
 
 const CONNECT: Duration = Duration::from_secs(10);
 /// How the log calls an exec plugin, whatever its command line.
@@ -34,8 +39,28 @@ const PLUGIN: &str = "the exec plugin of the kubeconfig";
 /// An `ExecCredential` is a token, or a certificate and its key.
 const CREDENTIAL_LIMIT: usize = 1 << 20;
 
-/// A client from `KUBECONFIG`, `~/.kube/config`, or the pod's service account.
+/// A client from `KUBECONFIG`, `~/.kube/config`, or the pod's service account; or from a recording.
 pub async fn client(cx: &Context) -> Result<Client, CollectError> {
+    match &cx.world {
+        World::Host => Ok(of_host(cx).await?.build()),
+        World::Recorded(recorder) => match of_host(cx).await {
+            Ok(builder) => Ok(recording::recorded(builder, recorder)),
+            Err(why) => {
+                recorder.no_client(&why);
+                Err(why)
+            }
+        },
+        World::Played(recording) => match recording.no_client() {
+            Some(why) => Err(why),
+            None => Ok(recording::answering(recording)),
+        },
+    }
+}
+
+/// What kube's own builder is for.
+type Service = BoxService<Request<Body>, Response<Box<DynBody>>, BoxError>;
+
+async fn of_host(cx: &Context) -> Result<ClientBuilder<Service>, CollectError> {
     let mut config = read_aside(cx, configuration).await?;
     if let Some(plugin) = config.auth_info.exec.take()
         && !has_credentials(&config.auth_info)
@@ -45,7 +70,7 @@ pub async fn client(cx: &Context) -> Result<Client, CollectError> {
     config.connect_timeout = Some(CONNECT);
     config.read_timeout = Some(cx.limits.silence);
     read_aside(cx, |quoting| {
-        Client::try_from(config).map_err(|why| error(why, quoting))
+        ClientBuilder::try_from(config).map_err(|why| error(why, quoting))
     })
     .await
 }

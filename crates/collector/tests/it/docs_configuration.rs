@@ -30,7 +30,10 @@ const NO_OPTIONS: &[(&str, &str)] = &[
 
 /// What a file says, with a command of its own before it.
 fn read(text: &str) -> Result<Asked, Unusable> {
-    let folder = TempDir::new().unwrap();
+    read_in(&TempDir::new().unwrap(), text)
+}
+
+fn read_in(folder: &TempDir, text: &str) -> Result<Asked, Unusable> {
     let file = folder.path().join("collector.toml");
     fs::write(&file, text).unwrap();
     let words: [OsString; 4] = [
@@ -44,12 +47,13 @@ fn read(text: &str) -> Result<Asked, Unusable> {
 
 /// All that was understood, without where it was read.
 fn understood(text: &str) -> String {
-    let mut asked = read(text).unwrap_or_else(|why| panic!("{why:?}\n{text}"));
+    let folder = TempDir::new().unwrap();
+    let mut asked = read_in(&folder, text).unwrap_or_else(|why| panic!("{why:?}\n{text}"));
     asked.file = None;
     if let Some(Command::Run(run)) = &mut asked.cli.command {
         run.round.place.config = None;
     }
-    format!("{asked:?}")
+    format!("{asked:?}").replace(folder.path().to_str().unwrap(), "")
 }
 
 #[test]
@@ -93,7 +97,7 @@ fn every_option_of_the_sample_can_be_used() {
             }
         }
         let _ = writeln!(text, "{}", &line[1..]);
-        assert_ne!(understood(&text), "", "{line}");
+        understood(&text);
         count += 1;
     }
     let options: usize = LAYOUT.tables.iter().map(|table| table.options.len()).sum();

@@ -4,11 +4,9 @@
 //! sees the own jobs and no others, or those of the accounts that the user coordinates, with exit status 0 and no
 //! word about it. So who is not root asks for it in each round.
 
-use nix::unistd::{User, getuid};
 use tracing::debug;
 
 use super::command;
-use crate::aside::aside;
 use crate::context::Context;
 use crate::error::CollectError;
 
@@ -75,7 +73,7 @@ async fn of_all(
     file: &str,
     list: &str,
 ) -> Result<Result<(), CollectError>, CollectError> {
-    let uid = getuid();
+    let uid = cx.uid();
     // With a token it is its user who asks.
     let has_token = cx.for_slurm.iter().any(|(name, _)| *name == "SLURM_JWT");
     if uid.is_root() && !has_token {
@@ -135,11 +133,7 @@ fn values<'a>(config: &'a str, name: &'a str) -> impl DoubleEndedIterator<Item =
 /// Operators and administrators see all jobs.
 async fn is_operator(cx: &Context) -> Result<bool, CollectError> {
     let unknown = || CollectError::Failed("this user has no name".to_owned());
-    // The user database can hang.
-    let user = aside(cx.limits.silence, || User::from_uid(getuid()))
-        .await
-        .map_err(|_| unknown())?;
-    let name = user.ok().flatten().ok_or_else(unknown)?.name;
+    let name = cx.user().await.ok_or_else(unknown)?;
     let args = ["-n", "-P", "show", "user", &name, "format=AdminLevel"];
     let level = command(cx, "sacctmgr", &args).output(MOST).await?;
     Ok(is_operators(&String::from_utf8_lossy(&level)))

@@ -14,6 +14,8 @@
 //! expected.log             parts of lines that the log has; no other line is WARN or ERROR
 //! ```
 //!
+//! A folder that `record` has written is a case, too: it has a `round.json`, and is run by `replay`.
+//!
 //! A program that no file names is not on `PATH`. In what programs print, `{now-60}` stands for the time
 //! a minute ago, in seconds since 1970; an argument `{time}` is any date with a time. A run may be wanted more than
 //! once (`.times`), or only of a user who is not root (`unless root` there).
@@ -74,6 +76,11 @@ impl Case {
             "" => 0,
             status => status.parse().unwrap(),
         }
+    }
+
+    /// Whether `record` has written it.
+    pub fn is_recording(&self) -> bool {
+        self.path("round.json").exists()
     }
 
     /// The flags, and the node's name.

@@ -51,7 +51,7 @@ impl Received {
     }
 
     /// The body as it was before packing, if it was packed.
-    fn unpacked(&self) -> Vec<u8> {
+    pub fn unpacked(&self) -> Vec<u8> {
         let mut body = Vec::new();
         match self.header("content-encoding") {
             Some("gzip") => {

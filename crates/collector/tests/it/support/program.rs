@@ -220,6 +220,11 @@ impl World {
         self.run(&[&["--print"], args].concat())
     }
 
+    /// Runs the round of a recording.
+    pub fn replay(&self, recording: &Path) -> Run {
+        Run::of(self.bare_command(&["replay", recording.to_str().unwrap(), "-vv"]))
+    }
+
     /// Runs the binary against an endpoint, with a token.
     pub fn deliver(&self, endpoint: &Endpoint, args: &[&str]) -> Run {
         let ca = endpoint.ca.path().to_str().unwrap();

@@ -1,0 +1,271 @@
+//! `cargo xtask dist --test`: the packages are installed, upgraded and removed as an administrator would,
+//! in a small Debian in a folder: the .deb by dpkg, the .rpm by rpm in another copy of it.
+//!
+//! In both a stand-in for systemctl writes down what it is told, so that a test needs no systemd that runs.
+
+mod by_dpkg;
+mod by_rpm;
+mod tree;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::dist::contents::{self, Kind, PACKAGES, Package};
+use crate::dist::release::{Machine, Release};
+use crate::dist::{deb, rpm};
+use crate::install;
+use tree::Tree;
+
+/// Fails where a trial cannot be run, before anything is built.
+pub fn may_run(machine: &Machine) -> Result<()> {
+    if !install::is_root() {
+        bail!("--test makes a Debian in a folder and changes into it: run it as root");
+    }
+    if machine.name != std::env::consts::ARCH {
+        bail!("--test runs the programs: not those of {}", machine.name);
+    }
+    Ok(())
+}
+
+/// Tries what `out` has; what it needs for that lies below `work`.
+pub fn run(release: &Release, out: &Path, work: &Path) -> Result<()> {
+    fs::create_dir_all(work).with_context(|| work.display().to_string())?;
+    let base = tree::base(work)?;
+    let newer = newer(release, &work.join("newer"))?;
+    for (name, try_it) in [
+        ("deb", by_dpkg::run as fn(&Trial) -> Result<()>),
+        ("rpm", by_rpm::run),
+    ] {
+        let trial = Trial {
+            release,
+            tree: Tree::unpack(&base, work.join(name))?,
+            newer: &newer.1,
+        };
+        trial.prepare(out, &newer.0)?;
+        try_it(&trial).with_context(|| format!("the .{name} in {}", trial.tree.path.display()))?;
+        fs::remove_dir_all(&trial.tree.path)?;
+        println!("the .{name}: installed, upgraded, removed");
+    }
+    fs::remove_dir_all(newer.0)?;
+    Ok(())
+}
+
+/// The same packages by a higher version, to be upgraded to.
+fn newer(release: &Release, folder: &Path) -> Result<(PathBuf, String)> {
+    contents::empty(folder)?;
+    let version = format!("{}.1", release.version);
+    for package in &PACKAGES {
+        deb::make(release, package, &version, folder)?;
+        rpm::make(release, package, &version, folder)?;
+    }
+    Ok((folder.to_owned(), version))
+}
+
+/// What both trials have.
+struct Trial<'a> {
+    release: &'a Release,
+    tree: Tree,
+    /// The version to upgrade to.
+    newer: &'a str,
+}
+
+/// Says what it was told, and where that is written.
+const SYSTEMCTL: &str = "#!/bin/sh\necho \"$*\" >> /systemctl.log\n";
+/// What is in the place of the old script.
+const OLD_SCRIPT: &str = "#!/usr/bin/env python3\nprint('the old one')\n";
+const OLD_PLACE: &str = "usr/local/bin/afmetrics_collector";
+/// A line of an administrator.
+const LINE: &str = "# canary-1 was here\n";
+
+impl Trial<'_> {
+    fn prepare(&self, out: &Path, newer: &Path) -> Result<()> {
+        self.tree.write("usr/bin/systemctl", SYSTEMCTL, 0o755)?;
+        fs::create_dir_all(self.tree.path.join("run/systemd/system"))?;
+        for (from, to) in [(out, "packages"), (newer, "newer")] {
+            let to = self.tree.path.join(to);
+            fs::create_dir_all(&to)?;
+            for found in fs::read_dir(from)? {
+                let found = found?;
+                fs::copy(found.path(), to.join(found.file_name()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What the stand-in for systemctl was told since the last time.
+    fn told(&self) -> Result<Vec<String>> {
+        let log = self.tree.path.join("systemctl.log");
+        let text = fs::read_to_string(&log).unwrap_or_default();
+        if log.exists() {
+            fs::remove_file(log)?;
+        }
+        Ok(text.lines().map(str::to_owned).collect())
+    }
+
+    /// Every file of a package as the table says, and the programs that units name.
+    fn files_are_there(&self, package: &Package, place: fn(&str) -> String) -> Result<()> {
+        for file in self.release.files(package)? {
+            let at = place(&file.to);
+            let group = match file.kind {
+                Kind::Settings => package.user,
+                _ => "root",
+            };
+            let wanted = format!("{:o} root:{group}", file.kind.mode());
+            let is = self
+                .tree
+                .run(&["stat", "-c", "%a %U:%G", &format!("/{at}")])?;
+            ensure!(is.trim() == wanted, "/{at} is {}, not {wanted}", is.trim());
+            if at.starts_with("usr/lib/systemd/system/") {
+                self.program_is_there(&at)?;
+            }
+        }
+        let state = self.state(package);
+        let is = self
+            .tree
+            .run(&["stat", "-c", "%a %U:%G", &format!("/{state}")])?;
+        let wanted = format!("700 {0}:{0}", package.user);
+        ensure!(
+            is.trim() == wanted,
+            "/{state} is {}, not {wanted}",
+            is.trim()
+        );
+        Ok(())
+    }
+
+    fn program_is_there(&self, unit: &str) -> Result<()> {
+        let text = self.tree.read(unit)?;
+        for line in text
+            .lines()
+            .filter_map(|line| line.strip_prefix("ExecStart="))
+        {
+            let program = line.split_whitespace().next().unwrap_or_default();
+            let at = self.tree.path.join(program.trim_start_matches('/'));
+            ensure!(at.is_file(), "{unit} starts {program}, which is not there");
+        }
+        Ok(())
+    }
+
+    fn its_folder_is_gone(&self, package: &Package) -> Result<()> {
+        let folder = format!("usr/share/doc/{}", package.name);
+        ensure!(!self.tree.has(&folder), "/{folder} is still there");
+        Ok(())
+    }
+
+    /// Below `/`.
+    fn state(&self, package: &Package) -> String {
+        format!("var/lib/{}", package.user)
+    }
+
+    /// They run, and their users may read what they must, and others not.
+    fn programs_run(&self) -> Result<()> {
+        for package in &PACKAGES {
+            let said = self.tree.run(&[package.program, "--version"])?;
+            let wanted = format!("{} {}", package.program, self.release.version);
+            ensure!(said.trim() == wanted, "--version is {said}");
+            let settings = settings(package);
+            let read = [
+                "setpriv",
+                "--clear-groups",
+                "--reuid",
+                package.user,
+                "--regid",
+            ];
+            self.tree
+                .run(&[&read[..], &[package.user, "cat", &settings]].concat())?;
+            let nobody = [
+                "setpriv",
+                "--clear-groups",
+                "--reuid",
+                "nobody",
+                "--regid",
+                "nogroup",
+            ];
+            let read = self.tree.run(&[&nobody[..], &["cat", &settings]].concat());
+            ensure!(read.is_err(), "{settings} is read by nobody");
+        }
+        self.tree
+            .run(&["sh", "-c", "cd /tmp && afmetrics_collector -d --host"])?;
+        let documents = self.tree.read("tmp/host.json")?;
+        ensure!(documents.contains("\"MEM\""), "host.json is {documents}");
+        Ok(())
+    }
+
+    fn nothing_was_started(&self) -> Result<()> {
+        let told = self.told()?;
+        let is_reload = |line: &String| line == "daemon-reload";
+        ensure!(
+            !told.is_empty() && told.iter().all(is_reload),
+            "systemctl was told {told:?}"
+        );
+        Ok(())
+    }
+
+    fn all_was_restarted_that_ran(&self) -> Result<()> {
+        let told = self.told()?;
+        for unit in [
+            "afmetrics_collector.timer",
+            "afmetrics_collector.service",
+            "afmetrics_receiver.service",
+        ] {
+            ensure!(
+                told.contains(&format!("try-restart {unit}")),
+                "systemctl was told {told:?}"
+            );
+        }
+        let starts = |line: &String| line.starts_with("start") || line.contains("enable");
+        ensure!(!told.iter().any(starts), "systemctl was told {told:?}");
+        Ok(())
+    }
+
+    fn all_was_stopped_and_disabled(&self) -> Result<()> {
+        let told = self.told()?;
+        for word in ["stop", "--quiet disable"] {
+            for package in &PACKAGES {
+                let units =
+                    |line: &String| line.starts_with(word) && line.contains(package.program);
+                ensure!(told.iter().any(units), "systemctl was told {told:?}");
+            }
+        }
+        Ok(())
+    }
+
+    /// What an administrator does between two versions; and somebody left the old script where it was.
+    fn change_settings(&self) -> Result<()> {
+        for package in &PACKAGES {
+            let settings = settings(package);
+            let text = self.tree.read(&settings)? + LINE;
+            self.tree.write_again(&settings, &text)?;
+        }
+        self.tree.write(OLD_PLACE, OLD_SCRIPT, 0o755)
+    }
+
+    fn settings_are_kept(&self, of: &str) -> Result<()> {
+        for package in &PACKAGES {
+            let text = self.tree.read(&format!("{}{of}", settings(package)))?;
+            ensure!(
+                text.ends_with(LINE),
+                "{}: a change is gone",
+                settings(package)
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Where the configuration of a package is.
+fn settings(package: &Package) -> String {
+    package
+        .entries
+        .iter()
+        .find(|entry| entry.kind == Kind::Settings)
+        .map_or_else(String::new, |entry| format!("/{}", entry.to))
+}
+
+/// Whether the note on the old script was there as it should be.
+fn noted(said: &str, wanted: bool) -> Result<()> {
+    let is_there = said.contains("/usr/local/bin/afmetrics_collector is a script");
+    ensure!(is_there == wanted, "the note on the old script, in: {said}");
+    Ok(())
+}
