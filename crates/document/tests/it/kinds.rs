@@ -276,7 +276,7 @@ fn words_of_results_are_those_of_the_table() {
 fn a_round_is_written_as_the_receiver_reads_it() {
     let document = round(&[("ssh", report(CollectorResult::Ok, 1))]);
     assert_eq!(
-        serde_json::to_string(&document).unwrap(),
+        serde_json::to_string(&document.heard_by(0).unwrap()).unwrap(),
         r#"{"kind":"round","login_node":"login01.canary.example","version":"0.1.0","duration":1.0,"collectors":{"ssh":{"result":"ok","documents":1,"duration":0.0}}}"#
     );
 }
@@ -285,11 +285,11 @@ fn a_round_is_written_as_the_receiver_reads_it() {
 #[test]
 fn a_job_without_details_is_written_as_ever() {
     assert_eq!(
-        serde_json::to_string(&condor_job(false)).unwrap(),
+        serde_json::to_string(&condor_job(false).heard_by(0).unwrap()).unwrap(),
         r#"{"kind":"condorjob","users":"canary-1","Id":"174100.63","Runtime":177,"state":"finished"}"#
     );
     assert_eq!(
-        serde_json::to_string(&condor_job(true)).unwrap(),
+        serde_json::to_string(&condor_job(true).heard_by(0).unwrap()).unwrap(),
         r#"{"kind":"condorjob","users":"canary-1","Id":"174100.63","Runtime":177,"state":"finished","schedd":"login01.canary.example","cores":8,"memory":4096,"hold_reason_code":1}"#
     );
 }

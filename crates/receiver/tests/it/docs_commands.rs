@@ -7,6 +7,7 @@ use clap::{CommandFactory as _, Parser as _};
 use clap_complete::{Shell, generate};
 
 // The collector's tests read the pages the same way.
+#[expect(dead_code, reason = "they ask more of a line")]
 #[path = "../../../collector/tests/it/support/pages.rs"]
 mod pages;
 

@@ -134,14 +134,13 @@ pub fn arguments(line: &str, program: &str) -> Vec<Vec<String>> {
                     Word::Operator => "",
                 })
                 .collect();
-            let at = texts.iter().position(|text| is_program(text, program))?;
-            let is_run = texts[..at].iter().all(|text| may_stand_before(text));
-            is_run.then(|| {
-                texts[at + 1..]
-                    .iter()
-                    .map(|text| (*text).to_owned())
-                    .collect()
-            })
+            // A user may have the program's name, so the last word that can be the program is it.
+            let at = (0..texts.len()).rev().find(|at| {
+                let may_be = is_program(texts[*at], program);
+                may_be && texts[..*at].iter().all(|text| may_stand_before(text))
+            })?;
+            let arguments = texts[at + 1..].iter();
+            Some(arguments.map(|text| (*text).to_owned()).collect())
         })
         .collect()
 }
