@@ -151,7 +151,7 @@ fn table_of_options() -> String {
                 "| {} | `{}` | {flag} | {variable} | {} |",
                 name(table),
                 row.option,
-                default(row, arg)
+                default(table, row, arg)
             );
         }
     }
@@ -166,14 +166,34 @@ fn name(table: &Table) -> String {
     }
 }
 
-fn default(row: &Row, arg: &clap::Arg) -> String {
+/// The default as TOML; of an endpoint's option the table that says it for all of them.
+fn default(table: &Table, row: &Row, arg: &clap::Arg) -> String {
+    let is_of = |other: &&Table| {
+        let is_shared = ["delivery", "privacy"].contains(&other.name);
+        is_shared && other.options.iter().any(|known| known.flag == row.flag)
+    };
+    match (table.name, row.flag) {
+        ("endpoints" | "jupyter.sources", "url" | "namespace") => {
+            return "has to be said".to_owned();
+        }
+        ("endpoints", "token_file") => return String::new(),
+        ("endpoints", _) => {
+            if let Some(other) = LAYOUT.tables.iter().find(is_of) {
+                return format!("as {}", name(other));
+            }
+        }
+        _ => {}
+    }
     let known = arg.get_default_values().iter();
     match row.shown {
         Shown::DefaultIs(toml) => format!("`{toml}`"),
         Shown::Default if !arg.get_action().takes_values() => "`false`".to_owned(),
         Shown::Default => {
             let known: Vec<_> = known.map(|value| value.to_string_lossy()).collect();
-            format!("`{}`", known.join(" "))
+            match known.join(" ") {
+                number if number.parse::<u64>().is_ok() => format!("`{number}`"),
+                text => format!("`{text:?}`"),
+            }
         }
         Shown::Example(_) => String::new(),
     }
