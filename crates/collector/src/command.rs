@@ -76,6 +76,10 @@ impl<'a> Command<'a> {
             .process_group(0)
             // For one that starts only after we have given up waiting for it to start.
             .kill_on_drop(true);
+        // Whoever has these may speak to systemd for us.
+        for variable in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"] {
+            command.env_remove(variable);
+        }
         for variable in secret::VARIABLES {
             command.env_remove(variable);
         }

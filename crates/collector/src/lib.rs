@@ -89,7 +89,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, env: Environment) -> ExitCo
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE));
         }
         Err(Unusable::Settings(why)) => {
-            log::open(LevelFilter::WARN, None);
+            log::open(LevelFilter::WARN, None, env.journal_stream.as_deref());
             error!("{why}");
             return ExitCode::from(USAGE);
         }
@@ -113,8 +113,9 @@ fn act(asked: Asked, words: &[OsString], env: Environment) -> Result<bool> {
         warnings,
         given: _,
     } = asked;
+    let journal = env.journal_stream.clone();
     let in_log = |place: &Place| {
-        log::open(level(place), Some(&place.root));
+        log::open(level(place), Some(&place.root), journal.as_deref());
         for warning in &warnings {
             warn!("{warning}");
         }

@@ -1,6 +1,7 @@
 //! The log: to standard error, and to `/var/log/afmetrics/afmetrics.log` where that is set up and
 //! is not where standard error or output go anyway.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsFd;
@@ -10,7 +11,7 @@ use std::sync::Mutex;
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
-use tracing_subscriber::fmt::writer::{BoxMakeWriter, MakeWriterExt as _};
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, fmt};
@@ -20,22 +21,47 @@ const FOLDER: &str = "var/log/afmetrics";
 const FILE: &str = "afmetrics.log";
 
 /// Opens the log for this process; only the first call does. `root`: below it is the file; `None`: only
-/// standard error.
-pub fn open(level: LevelFilter, root: Option<&Path>) {
-    let writer = match root.and_then(own_file) {
-        Some(file) => BoxMakeWriter::new(io::stderr.and(Mutex::new(file))),
-        None => BoxMakeWriter::new(io::stderr),
+/// standard error. `journal`: what the service manager says of where standard error goes
+/// (`JOURNAL_STREAM`).
+pub fn open(level: LevelFilter, root: Option<&Path>, journal: Option<&OsStr>) {
+    // Libraries do not know what must not be logged.
+    let ours = || Targets::new().with_target("afmetrics_collector", level);
+    let file = root.and_then(own_file).map(|file| {
+        let writer = BoxMakeWriter::new(Mutex::new(file));
+        lines(writer).boxed().with_filter(ours())
+    });
+    let writer = BoxMakeWriter::new(io::stderr);
+    let stderr = match is_journal(journal) {
+        // It has times of its own.
+        true => lines(writer).without_time().boxed(),
+        false => lines(writer).boxed(),
     };
-    let lines = fmt::layer()
+    let stderr = stderr.with_filter(ours());
+    let _ = tracing_subscriber::registry()
+        .with(stderr)
+        .with(file)
+        .try_init();
+}
+
+fn lines<S>(
+    writer: BoxMakeWriter,
+) -> fmt::Layer<S, fmt::format::DefaultFields, fmt::format::Format, BoxMakeWriter> {
+    fmt::layer()
         .with_ansi(false)
         .with_target(false)
         // A line that cannot be written (a closed pipe, a full disk) must not end the round: saying
         // so on standard error would panic where that is what is closed.
         .log_internal_errors(false)
         .with_writer(writer)
-        // Libraries do not know what must not be logged.
-        .with_filter(Targets::new().with_target("afmetrics_collector", level));
-    let _ = tracing_subscriber::registry().with(lines).try_init();
+}
+
+/// Whether standard error is the stream to the journal whose device and inode this names.
+fn is_journal(stream: Option<&OsStr>) -> bool {
+    let Some(stream) = stream.and_then(OsStr::to_str) else {
+        return false;
+    };
+    nix::sys::stat::fstat(io::stderr())
+        .is_ok_and(|stat| stream == format!("{}:{}", stat.st_dev, stat.st_ino))
 }
 
 fn own_file(root: &Path) -> Option<File> {

@@ -1,7 +1,7 @@
 //! Every route, in one list; and what they share.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::Router;
 use axum::middleware::{from_fn_with_state, map_response};
@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use tower_http::compression::CompressionLayer;
 
 use crate::api::wrong_tokens::WrongTokens;
-use crate::config::{Limits, UNFOLDED, processors};
+use crate::config::{Changeable, UNFOLDED, processors};
 use crate::ingest::rate::Rates;
 use crate::ingest::room::Rooms;
 use crate::metrics::Metrics;
@@ -25,9 +25,7 @@ use crate::{answer, api, health, ingest, metrics, pages};
 pub struct App {
     pub store: Store,
     pub tokens: Tokens,
-    pub limits: Limits,
-    pub accept_unknown_kinds: bool,
-    pub trust_loopback: bool,
+    changeable: RwLock<Changeable>,
     /// Whether browsers speak TLS with it, or with a proxy in front.
     pub is_https: bool,
     pub rates: Rates,
@@ -46,13 +44,8 @@ pub struct App {
 }
 
 impl App {
-    pub fn new(
-        store: Store,
-        limits: Limits,
-        accept_unknown_kinds: bool,
-        trust_loopback: bool,
-        is_https: bool,
-    ) -> Self {
+    pub fn new(store: Store, changeable: Changeable, is_https: bool) -> Self {
+        let limits = changeable.limits;
         Self {
             metrics: Metrics::new(store.tally()),
             refusals: Refusals::default(),
@@ -60,9 +53,7 @@ impl App {
             assets: Assets::default(),
             store,
             tokens: Tokens::default(),
-            limits,
-            accept_unknown_kinds,
-            trust_loopback,
+            changeable: RwLock::new(changeable),
             is_https,
             rates: Rates::new(limits.rate),
             wrong_tokens: WrongTokens::default(),
@@ -71,6 +62,23 @@ impl App {
             processors: Semaphore::new(processors()),
             stopping: AtomicBool::new(false),
         }
+    }
+
+    /// What the configuration says now.
+    pub fn now(&self) -> Changeable {
+        *self
+            .changeable
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on this is what the configuration says.
+    pub fn change(&self, changeable: Changeable) {
+        self.rates.change(changeable.limits.rate);
+        *self
+            .changeable
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = changeable;
     }
 
     /// From now on new documents are answered 503.

@@ -15,7 +15,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Take documents and answer questions, until SIGTERM
+    /// Take documents and answer questions, until SIGTERM; SIGHUP reads the configuration again
     Serve(Serve),
     /// Make, list and revoke tokens; a running receiver follows within a second
     Token {
@@ -43,9 +43,45 @@ pub enum Command {
     /// second time is not stored again. Documents older than --keep-documents are summarised, then go with the next
     /// cleaning; so import a span's documents before that, and at once.
     Import(Import),
+    /// Print what there is to know
+    #[command(disable_help_subcommand = true)]
+    Reference {
+        #[command(subcommand)]
+        of: Reference,
+    },
 }
 
-/// The command line is wrong, in a way that its grammar does not say: exit status 2.
+impl Command {
+    /// Where the store and the configuration are; `None`: it has to do with neither.
+    pub fn place(&self) -> Option<&Place> {
+        Some(match self {
+            Self::Serve(Serve { place, .. })
+            | Self::Backup(Backup { place, .. })
+            | Self::Restore(Restore { place, .. })
+            | Self::Check(Check { place, .. })
+            | Self::Prune(Prune { place, .. })
+            | Self::Forget(Forget { place, .. })
+            | Self::Export(Export { place, .. })
+            | Self::Import(Import { place, .. })
+            | Self::Token {
+                command:
+                    Token::Create(Create { place, .. })
+                    | Token::List { place, .. }
+                    | Token::Revoke { place, .. },
+            } => place,
+            Self::Reference { .. } => return None,
+        })
+    }
+}
+
+/// What there is to know.
+#[derive(Debug, Subcommand)]
+pub enum Reference {
+    /// The sample configuration file: every option, with its default
+    Config,
+}
+
+/// The command line or the configuration is wrong, in a way that the grammar does not say: exit status 2.
 #[derive(Debug)]
 pub struct Wrong(pub String);
 
@@ -67,9 +103,12 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
-/// Where the store is.
-#[derive(Debug, Args, Clone)]
+// Where the store is, and the configuration.
+#[derive(Debug, Args, Clone, PartialEq, Eq)]
 pub struct Place {
+    /// Read what no flag says from FILE [default: /etc/afmetrics/receiver.toml, if it is there]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// The store's folder [default: $STATE_DIRECTORY, else /var/lib/afmetrics_receiver]
     #[arg(
         long,
@@ -81,14 +120,14 @@ pub struct Place {
 }
 
 /// How much is logged.
-#[derive(Debug, Args, Clone)]
+#[derive(Debug, Args, Clone, PartialEq, Eq)]
 pub struct Loudness {
     /// Log at level DEBUG
     #[arg(short, long)]
     pub verbose: bool,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Args, Clone, PartialEq, Eq)]
 #[command(mut_arg("store", |arg| arg.help(MADE)))]
 pub struct Serve {
     #[command(flatten)]
@@ -99,16 +138,16 @@ pub struct Serve {
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8443", value_parser = address)]
     pub listen: SocketAddr,
     /// The certificate and its chain (PEM); with --tls-key. Read again when it changes
-    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    #[arg(long, value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,
-    /// The certificate's private key (PEM)
-    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    /// The certificate's private key (PEM); with --tls-cert
+    #[arg(long, value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
-    /// Speak plain HTTP on any address: a proxy in front does TLS
-    #[arg(long, conflicts_with = "tls_cert")]
+    /// Speak plain HTTP on any address: a proxy in front does TLS; not with --tls-cert
+    #[arg(long)]
     pub insecure_http: bool,
-    /// Let everybody on this machine read without a token
-    #[arg(long, conflicts_with = "insecure_http")]
+    /// Let everybody on this machine read without a token; not with --insecure-http
+    #[arg(long)]
     pub trust_loopback: bool,
     /// Take also documents whose kind is not known
     #[arg(long)]

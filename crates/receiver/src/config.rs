@@ -1,16 +1,25 @@
 //! What the flags and the environment come to.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Result;
+use afmetrics_settings::Wrong;
 
-use crate::cli::{Place, Serve, Wrong};
+use crate::cli::{Place, Serve};
+use crate::layers::{Origins, PREFIX, both_names};
 
 /// The store's folder where nobody says another.
 const FOLDER: &str = "/var/lib/afmetrics_receiver";
 
-/// The store's folder: by flag or variable, of the systemd unit, or the default.
+/// The variables of the environment that stand for flags.
+pub fn variables() -> Vec<(OsString, OsString)> {
+    std::env::vars_os()
+        .filter(|(name, _)| name.as_encoded_bytes().starts_with(PREFIX.as_bytes()))
+        .collect()
+}
+
+/// The store's folder: by flag, variable or file, of the systemd unit, or the default.
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
 pub fn folder(place: &Place) -> PathBuf {
     let of_unit = || {
@@ -32,6 +41,24 @@ pub const UNFOLDED: usize = 7;
 pub fn processors() -> usize {
     const ENOUGH: usize = 8;
     std::thread::available_parallelism().map_or(1, |all| all.get().min(ENOUGH))
+}
+
+/// What a running receiver takes over when it reads its configuration again.
+#[derive(Debug, Clone, Copy)]
+pub struct Changeable {
+    pub limits: Limits,
+    pub accept_unknown_kinds: bool,
+    pub trust_loopback: bool,
+}
+
+impl Changeable {
+    pub fn of(serve: &Serve) -> Self {
+        Self {
+            limits: Limits::of(serve),
+            accept_unknown_kinds: serve.accept_unknown_kinds,
+            trust_loopback: serve.trust_loopback,
+        }
+    }
 }
 
 /// What bounds a request.
@@ -65,18 +92,40 @@ impl Limits {
     }
 }
 
-/// Refuses what would put tokens on a network in clear.
+/// Refuses flags that do not go together, and what would put tokens on a network in clear.
 ///
 /// # Errors
-/// Says which flags are missing.
-pub fn check(serve: &Serve) -> Result<()> {
+/// Says which, where they stand, and what is missing.
+pub fn check(serve: &Serve, origins: &Origins) -> Result<(), Wrong> {
+    let lacks = |here: &str, other: &str| {
+        let what = format!("needs {} beside it", both_names(other));
+        Err(Wrong::at(origins.of_flag(here), what))
+    };
+    let clash = |here: &str, other: &str| {
+        let what = format!("cannot be used with {}", origins.of_flag(other));
+        Err(Wrong::at(origins.of_flag(here), what))
+    };
+    match (&serve.tls_cert, &serve.tls_key) {
+        (Some(_), None) => return lacks("tls_cert", "tls_key"),
+        (None, Some(_)) => return lacks("tls_key", "tls_cert"),
+        (Some(_), Some(_)) if serve.insecure_http => return clash("insecure_http", "tls_cert"),
+        _ if serve.insecure_http && serve.trust_loopback => {
+            return clash("trust_loopback", "insecure_http");
+        }
+        _ => {}
+    }
     let is_plain = serve.tls_cert.is_none();
     if is_plain && !serve.listen.ip().is_loopback() && !serve.insecure_http {
-        return Err(Wrong(format!(
-            "plain HTTP on {} would send tokens and names in clear: give --tls-cert and --tls-key, or --insecure-http if a proxy in front does TLS",
-            serve.listen
-        ))
-        .into());
+        return Err(Wrong::at(
+            origins.of_flag("listen"),
+            format!(
+                "plain HTTP on {} would send tokens and names in clear: give {} and {}, or {} if a proxy in front does TLS",
+                serve.listen,
+                both_names("tls_cert"),
+                both_names("tls_key"),
+                both_names("insecure_http")
+            ),
+        ));
     }
     Ok(())
 }

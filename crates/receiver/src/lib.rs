@@ -11,40 +11,49 @@ pub mod documents;
 pub mod draw;
 pub mod health;
 pub mod ingest;
+pub mod layers;
 pub mod listen;
 pub mod log;
 pub mod metrics;
 pub mod pages;
 pub mod panels;
 pub mod refusals;
+pub mod reload;
 pub mod serve;
 pub mod standing;
 pub mod store;
 pub mod tokens;
 
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use cli::{Command, Reference, Wrong};
+use layers::{Asked, Unusable};
 
-use cli::{Cli, Command, Wrong};
-
-/// Runs a command line to its end. Exit status: 0 done, 1 it failed, 2 the command line is wrong.
+/// Runs a command line to its end. Exit status: 0 done, 1 it failed, 2 the command line or the configuration
+/// is wrong.
 pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(words) {
-        Ok(cli) => cli,
-        Err(why) => {
+    let words: Vec<OsString> = words.into_iter().collect();
+    let asked = match layers::read(&words, &config::variables()) {
+        Ok(asked) => asked,
+        Err(Unusable::CommandLine(why)) => {
             let code = if why.use_stderr() { 2 } else { 0 };
             let _ = why.print();
             return ExitCode::from(code);
         }
+        Err(Unusable::Settings(why)) => {
+            eprintln!("afmetrics_receiver: {why}");
+            return ExitCode::from(2);
+        }
     };
     // Names stand in what it writes.
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
-    let done = match &cli.command {
+    let done = match &asked.cli.command {
         Command::Serve(serve) => {
             log::open(serve.loudness.verbose);
-            serve::run(serve)
+            remark(&asked);
+            serve::run(serve, &|| reload::read(&words, &asked))
         }
         Command::Token { command } => commands::token::run(command),
         Command::Backup(command) => commands::backup::backup(command),
@@ -54,6 +63,13 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Forget(command) => commands::forget::run(command),
         Command::Export(command) => commands::export::run(command),
         Command::Import(command) => commands::import::run(command),
+        Command::Reference {
+            of: Reference::Config,
+        } => {
+            // A reader that has enough is no error.
+            let _ = std::io::stdout().write_all(layers::sample().as_bytes());
+            Ok(())
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -64,6 +80,16 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
                 false => ExitCode::FAILURE,
             }
         }
+    }
+}
+
+/// Says by what `serve` goes.
+fn remark(asked: &Asked) {
+    for warning in &asked.warnings {
+        tracing::warn!("{warning}");
+    }
+    if let Some(file) = &asked.file {
+        tracing::info!("configured by {}", file.display());
     }
 }
 

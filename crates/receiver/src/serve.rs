@@ -8,36 +8,31 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use rusqlite::Connection;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use crate::app::{self, App};
 use crate::cli::Serve;
-use crate::config::{self, Limits};
+use crate::config::{self, Changeable};
 use crate::listen::{Bounds, tls::Certificate};
-use crate::store::maintenance::Keep;
 use crate::store::{Store, is_open_to_others, schema};
-use crate::{listen, refusals, tokens};
+use crate::{listen, refusals, reload, tokens};
 
 /// How often a change of the tokens by a command is looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Between two lines about the same.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
+/// Reads the configuration again.
+type Read<'a> = &'a dyn Fn() -> Result<Serve>;
+
 /// Serves until SIGTERM or SIGINT.
 ///
 /// # Errors
 /// It could not begin.
-pub fn run(serve: &Serve) -> Result<()> {
-    config::check(serve)?;
+pub fn run(serve: &Serve, read: Read<'_>) -> Result<()> {
     let most = connections(usize::try_from(serve.max_connections)?, raise_open_files());
-    let folder = config::folder(&serve.place);
-    let is_new = !folder.join(schema::FILE).exists();
-    let (store, writing) = Store::open(&folder)?;
-    if is_new {
-        tracing::info!("made a new store in {}", folder.display());
-    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .worker_threads(config::processors())
@@ -45,11 +40,20 @@ pub fn run(serve: &Serve) -> Result<()> {
         .max_blocking_threads(16)
         .build()
         .context("cannot start")?;
+    // From here on it ends nothing, however long the store takes to open.
+    let hangup = {
+        let _in = runtime.enter();
+        signal(SignalKind::hangup())?
+    };
+    let folder = config::folder(&serve.place);
+    let is_new = !folder.join(schema::FILE).exists();
+    let (store, writing) = Store::open(&folder)?;
+    if is_new {
+        tracing::info!("made a new store in {}", folder.display());
+    }
     let app = Arc::new(App::new(
         store,
-        Limits::of(serve),
-        serve.accept_unknown_kinds,
-        serve.trust_loopback,
+        Changeable::of(serve),
         serve.tls_cert.is_some() || serve.insecure_http,
     ));
     let following = follow_tokens(&app)?;
@@ -59,7 +63,7 @@ pub fn run(serve: &Serve) -> Result<()> {
             folder.display()
         );
     }
-    let served = runtime.block_on(until_told(serve, &app, most));
+    let served = runtime.block_on(until_told(serve, (hangup, read), &app, most));
     // With the last handle the writer ends, after what was accepted.
     runtime.shutdown_timeout(Duration::from_secs(5));
     drop(app);
@@ -71,7 +75,12 @@ pub fn run(serve: &Serve) -> Result<()> {
     ended
 }
 
-async fn until_told(serve: &Serve, app: &Arc<App>, most: usize) -> Result<()> {
+async fn until_told(
+    serve: &Serve,
+    (mut hangup, read): (Signal, Read<'_>),
+    app: &Arc<App>,
+    most: usize,
+) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let certificate = match (&serve.tls_cert, &serve.tls_key) {
@@ -83,18 +92,9 @@ async fn until_told(serve: &Serve, app: &Arc<App>, most: usize) -> Result<()> {
     };
     let listener = listen::bind(serve.listen)?;
     let address = listener.local_addr()?;
-    let keep = Keep {
-        documents: serve.keep_documents,
-        summaries: serve.keep_summaries,
-    };
+    let keep = reload::keep(serve);
     app.store
-        .on_writer(move |writer| {
-            writer.keep_small(keep);
-            // Only `prune` wants to know; a full disk must not keep a receiver from starting.
-            if let Err(why) = writer.remember(keep) {
-                tracing::warn!("`prune` will not know of --keep-documents: {why:#}");
-            }
-        })
+        .on_writer(move |writer| reload::keep_small(writer, keep))
         .await?;
     let tls = match &certificate {
         Some(certificate) => {
@@ -119,11 +119,18 @@ async fn until_told(serve: &Serve, app: &Arc<App>, most: usize) -> Result<()> {
         Bounds::of(most),
         stopped,
     ));
-    let name = tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
-        // Its end says that it has failed: then a new start is better than to refuse all that comes.
-        () = app.store.writer_ended() => "the writer of the store has failed",
+    let mut running = serve.clone();
+    let name = loop {
+        tokio::select! {
+            _ = hangup.recv() => match read() {
+                Ok(wanted) => reload::take(&mut running, wanted, app).await,
+                Err(why) => tracing::error!("SIGHUP: the configuration stays as it was: {why:#}"),
+            },
+            _ = terminate.recv() => break "SIGTERM",
+            _ = interrupt.recv() => break "SIGINT",
+            // Its end says that it has failed: then a new start is better than to refuse all that comes.
+            () = app.store.writer_ended() => break "the writer of the store has failed",
+        }
     };
     tracing::info!("{name}: what was accepted is finished");
     app.stop();

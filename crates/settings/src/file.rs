@@ -82,6 +82,19 @@ impl File<'_> {
         })
     }
 
+    fn has_option(&self, table: &str, option: &str) -> bool {
+        let rows = self.table(table).map_or(&[][..], |table| table.options);
+        rows.iter().any(|row| row.option == option)
+    }
+
+    /// How a table's name is written in the file.
+    fn written(&self, name: &str) -> String {
+        match self.table(name) {
+            Some(table) => written(table),
+            None => format!("[{name}]"),
+        }
+    }
+
     fn read_table(
         &self,
         name: &str,
@@ -94,7 +107,12 @@ impl File<'_> {
                 name => format!("{name}.{}", key.get_ref()),
             };
             let at = key.span().start;
+            let is_option = self.has_option(name, key.get_ref());
             match value.get_ref() {
+                _ if is_option => {
+                    let given = self.read_option(self.table(name), name, key, value)?;
+                    settings.given.push(given);
+                }
                 DeValue::Table(inner) if self.is_known(&full) => {
                     if self.table(&full).is_some_and(|table| table.is_list) {
                         let what = format!("there can be several: write [[{full}]]");
@@ -110,14 +128,15 @@ impl File<'_> {
                     }
                 }
                 _ if self.is_known(&full) => {
-                    let what = format!("{full} is a table: write [{full}]");
+                    let written = self.written(&full);
+                    let what = format!("{full} is a table: write {written}");
                     return Err(Wrong::at(self.place(at, ""), what));
                 }
                 DeValue::Table(_) => return Err(self.unknown_table(at, &full)),
-                _ => {
-                    let given = self.read_option(self.table(name), name, key, value)?;
-                    settings.given.push(given);
+                DeValue::Array(items) if is_of_tables(items) => {
+                    return Err(self.unknown_table(at, &full));
                 }
+                _ => return Err(self.unknown_option(at, name, key.get_ref())),
             }
         }
         Ok(())
@@ -152,12 +171,11 @@ impl File<'_> {
         let Some(row) = rows.iter().find(|row| row.option == option) else {
             return Err(self.unknown_option(at, name, option));
         };
-        let brackets = match (name, table.is_some_and(|table| table.is_list)) {
-            ("", _) => String::new(),
-            (name, true) => format!("[[{name}]] "),
-            (name, false) => format!("[{name}] "),
+        let what = match name {
+            "" => option.to_owned(),
+            name => format!("{} {option}", self.written(name)),
         };
-        let place = self.place(at, &format!("{brackets}{option}"));
+        let place = self.place(at, &what);
         let own = table.and_then(|table| table.command).map(|own| own());
         let values = self
             .values(own.as_ref().unwrap_or(self.command), row, value.get_ref())
@@ -188,7 +206,7 @@ impl File<'_> {
             (Takes::Number, DeValue::Integer(number)) => {
                 match i64::from_str_radix(number.as_str(), number.radix()) {
                     Ok(number) => vec![number.to_string()],
-                    Err(_) => return Err("is too large a number".to_owned()),
+                    Err(_) => return Err("is a number beyond all bounds".to_owned()),
                 }
             }
             (Takes::Text, DeValue::String(text)) => vec![text.to_string()],
@@ -197,7 +215,13 @@ impl File<'_> {
                 for text in texts.iter() {
                     match text.get_ref() {
                         DeValue::String(text) => values.push(text.to_string()),
-                        _ => return wrong(),
+                        other => {
+                            return Err(format!(
+                                "takes {}, and one of these is {}",
+                                takes.described(),
+                                described(other)
+                            ));
+                        }
                     }
                 }
                 values
@@ -210,31 +234,51 @@ impl File<'_> {
         let names = self.layout.tables.iter().map(|table| table.name);
         let hint = meant(name, names).map_or_else(
             || "the sample has all there are".to_owned(),
-            |known| format!("did you mean [{known}]?"),
+            |known| format!("did you mean {}?", self.written(known)),
         );
         Wrong::at(
             self.place(at, ""),
-            format!("there is no table [{name}]: {hint}"),
+            format!("there is no table [{}]: {hint}", name.escape_debug()),
         )
     }
 
     fn unknown_option(&self, at: usize, table: &str, option: &str) -> Wrong {
         let here = self.table(table).map_or(&[][..], |table| table.options);
-        let elsewhere = self.layout.tables.iter().find(|table| {
-            let mut rows = table.options.iter();
-            !table.name.is_empty() && rows.any(|row| row.option == option)
-        });
-        let hint = match (meant(option, here.iter().map(|row| row.option)), elsewhere) {
-            (_, Some(other)) => format!("it belongs into [{}]", other.name),
-            (Some(known), None) => format!("did you mean {known}?"),
-            (None, None) => "the sample has all there are".to_owned(),
+        let elsewhere: Vec<String> = self
+            .layout
+            .tables
+            .iter()
+            .filter(|table| table.options.iter().any(|row| row.option == option))
+            .map(|table| match table.name {
+                "" => "the lines above the first table".to_owned(),
+                _ => written(table),
+            })
+            .collect();
+        let hint = match meant(option, here.iter().map(|row| row.option)) {
+            _ if !elsewhere.is_empty() => format!("it belongs into {}", elsewhere.join(" or ")),
+            Some(known) => format!("did you mean {known}?"),
+            None => "the sample has all there are".to_owned(),
         };
         let of = match table {
             "" => "there is no option".to_owned(),
-            table => format!("[{table}] has no option"),
+            table => format!("{} has no option", self.written(table)),
         };
-        Wrong::at(self.place(at, ""), format!("{of} {option}: {hint}"))
+        let what = format!("{of} {}: {hint}", option.escape_debug());
+        Wrong::at(self.place(at, ""), what)
     }
+}
+
+/// A table's name as it is written in the file.
+fn written(table: &Table) -> String {
+    match table.is_list {
+        true => format!("[[{}]]", table.name),
+        false => format!("[{}]", table.name),
+    }
+}
+
+fn is_of_tables(items: &toml::de::DeArray<'_>) -> bool {
+    let is_table = |item: &Spanned<DeValue<'_>>| matches!(item.get_ref(), DeValue::Table(_));
+    !items.is_empty() && items.iter().all(is_table)
 }
 
 fn described(value: &DeValue<'_>) -> &'static str {

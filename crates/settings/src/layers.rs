@@ -27,11 +27,7 @@ pub fn of_environment(
             continue;
         };
         let Some((_, arg)) = flags.iter().find(|(variable, _)| variable == name) else {
-            let names = flags.iter().map(|(variable, _)| variable.as_str());
-            // By lower-case words, as elsewhere.
-            let lower: Vec<String> = names.map(str::to_ascii_lowercase).collect();
-            let hint = meant(name, lower.iter().map(String::as_str));
-            unknown(name, hint.map(str::to_ascii_uppercase));
+            unknown(name, meant_variable(name, prefix, command));
             continue;
         };
         let Some(value) = value.to_str() else {
@@ -52,6 +48,16 @@ pub fn of_environment(
         });
     }
     Ok(all)
+}
+
+/// The variable that was most likely meant. What all have in common says nothing of that.
+fn meant_variable(name: &str, prefix: &str, command: &Command) -> Option<String> {
+    let longs: Vec<String> = command
+        .get_arguments()
+        .filter_map(|arg| Some(arg.get_long()?.replace('-', "_")))
+        .collect();
+    let known = meant(name.strip_prefix(prefix)?, longs.iter().map(String::as_str))?;
+    Some(variable(prefix, known))
 }
 
 /// The name of the variable that stands for a flag.
@@ -97,6 +103,14 @@ fn words(command: &Command, given: &Given) -> Vec<String> {
             let is_on = given.values.iter().any(|value| value == "true");
             is_on.then(|| format!("--{long}")).into_iter().collect()
         }
+        _ if matches!(arg.get_action(), ArgAction::Count) => {
+            // What is no number is for clap to refuse.
+            let said = given.values.first().map(String::as_str).unwrap_or_default();
+            match said.parse::<u8>() {
+                Ok(times) => vec![format!("--{long}"); times.into()],
+                Err(_) => vec![format!("--{long}={said}")],
+            }
+        }
         _ => given
             .values
             .iter()
@@ -105,8 +119,8 @@ fn words(command: &Command, given: &Given) -> Vec<String> {
     }
 }
 
-/// What clap says of a flag, said of the place where it came from. It quotes no value that may be secret: none may stand in a file, and of
-/// the environment's none is looked at here.
+/// What clap says of a flag, said of the place where it came from. A value is quoted only where there is a list
+/// of those that can be.
 fn located(why: &clap::Error, command: &Command, given: &[Given], whole: &str) -> Wrong {
     let text = |kind| match why.get(kind) {
         Some(ContextValue::String(text)) => text.clone(),
@@ -115,14 +129,27 @@ fn located(why: &clap::Error, command: &Command, given: &[Given], whole: &str) -
     };
     // `--batch-size <N>`
     let shown = text(ContextKind::InvalidArg);
-    let long = shown.trim_start_matches('-').split([' ', '=']).next();
+    let long = shown.trim_start_matches('-').split([' ', '=', '.']).next();
+    let is_empty = matches!(
+        why.kind(),
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation
+    ) && text(ContextKind::InvalidValue).is_empty();
     let place = given
         .iter()
         .find(|given| arg(command, &given.flag).is_some_and(|arg| arg.get_long() == long));
     let what = match why.kind() {
         ErrorKind::MissingRequiredArgument => {
-            format!("has no {}", long.unwrap_or_default().replace('-', "_"))
+            let option = long.unwrap_or_default();
+            match whole {
+                "" => {
+                    let place = needing(command, given).map_or("", |given| &given.place);
+                    return Wrong::at(place, format!("needs --{option} beside it"));
+                }
+                _ => format!("has no {}", option.replace('-', "_")),
+            }
         }
+        // Only of a flag that is counted, see `words`.
+        ErrorKind::TooManyValues => "is not how often the flag is said, 0 to 255".to_owned(),
         ErrorKind::ArgumentConflict => {
             format!("cannot stand beside {}", text(ContextKind::PriorArg))
         }
@@ -130,11 +157,28 @@ fn located(why: &clap::Error, command: &Command, given: &[Given], whole: &str) -
             (_, valid) if !valid.is_empty() => {
                 format!("{:?} is none of {valid}", text(ContextKind::InvalidValue))
             }
+            _ if is_empty => "may not be empty".to_owned(),
             (Some(source), _) => source.to_string(),
             (None, _) => why.kind().to_string(),
         },
     };
     Wrong::at(place.map_or(whole, |given| &given.place), what)
+}
+
+/// Of these values, the first without which none is missing: clap does not say which needs another.
+fn needing<'a>(command: &Command, given: &'a [Given]) -> Option<&'a Given> {
+    given.iter().find(|one| {
+        let others = given.iter().filter(|other| other.flag != one.flag);
+        let words = others.flat_map(|given| words(command, given));
+        let read = command
+            .clone()
+            .no_binary_name(true)
+            .try_get_matches_from(words);
+        read.map_or_else(
+            |why| why.kind() != ErrorKind::MissingRequiredArgument,
+            |_| true,
+        )
+    })
 }
 
 /// The command, and all below it, with these values as defaults: so a flag that is given wins. Later ones win

@@ -17,7 +17,10 @@
 mod file;
 mod layers;
 mod sample;
+#[cfg(test)]
+mod tests;
 
+use std::any::TypeId;
 use std::fmt;
 
 use clap::{Arg, ArgAction, Command};
@@ -106,13 +109,18 @@ enum Takes {
 impl Takes {
     fn of(arg: &Arg) -> Self {
         let number = [
-            std::any::TypeId::of::<u16>(),
-            std::any::TypeId::of::<u32>(),
-            std::any::TypeId::of::<u64>(),
+            TypeId::of::<u8>(),
+            TypeId::of::<u16>(),
+            TypeId::of::<u32>(),
+            TypeId::of::<u64>(),
+            TypeId::of::<usize>(),
+            TypeId::of::<i64>(),
         ];
         match arg.get_action() {
-            ArgAction::SetTrue | ArgAction::SetFalse => Self::Switch,
+            ArgAction::SetTrue => Self::Switch,
             ArgAction::Append => Self::Texts,
+            // How often it is said.
+            ArgAction::Count => Self::Number,
             _ if number
                 .iter()
                 .any(|number| arg.get_value_parser().type_id() == *number) =>

@@ -15,7 +15,11 @@ const WIDTH: usize = 100;
 pub fn sample(layout: Layout, command: &Command, prefix: &str) -> String {
     let mut text = String::new();
     prose(&mut text, layout.about);
-    for table in layout.tables {
+    for table in layout
+        .tables
+        .iter()
+        .filter(|table| !table.options.is_empty())
+    {
         let own = table.command.map(|own| own());
         write_table(&mut text, table, own.as_ref().unwrap_or(command), prefix);
     }
@@ -23,7 +27,9 @@ pub fn sample(layout: Layout, command: &Command, prefix: &str) -> String {
 }
 
 fn write_table(text: &mut String, table: &Table, command: &Command, prefix: &str) {
-    text.push('\n');
+    if !text.is_empty() {
+        text.push('\n');
+    }
     if table.about.is_empty() && table.name.is_empty() {
         return write_options(text, table, command, prefix);
     }
@@ -38,17 +44,15 @@ fn write_table(text: &mut String, table: &Table, command: &Command, prefix: &str
 }
 
 fn write_options(text: &mut String, table: &Table, command: &Command, prefix: &str) {
-    for (number, row) in table.options.iter().enumerate() {
-        let Some(arg) = arg(command, row.flag) else {
-            continue;
-        };
+    let known = |row: &Row| Some((*row, arg(command, row.flag)?));
+    for (number, (row, arg)) in table.options.iter().filter_map(known).enumerate() {
         if number > 0 {
             text.push('\n');
         }
         let is_own = table.command.is_some();
-        prose(text, &sentence(arg, row, (!is_own).then_some(prefix)));
+        prose(text, &sentence(arg, &row, (!is_own).then_some(prefix)));
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "#{} = {}", row.option, value(arg, row));
+        let _ = writeln!(text, "#{} = {}", row.option, value(arg, &row));
     }
 }
 
@@ -121,7 +125,8 @@ fn prose(text: &mut String, prose: &str) {
     for paragraph in prose.lines() {
         let mut line = "#".to_owned();
         for word in paragraph.split(' ') {
-            if line.len() + 1 + word.len() > WIDTH && line.len() > 1 {
+            let width = line.chars().count() + 1 + word.chars().count();
+            if width > WIDTH && line.len() > 1 {
                 text.push_str(line.trim_end());
                 text.push('\n');
                 line.truncate(1);

@@ -164,7 +164,9 @@ fn command(path: &Path) -> Command {
         .env_remove("AFMETRICS_TOKEN")
         .env_remove("AFMETRICS_SALT")
         .env_remove("AFMETRICS_STORE")
-        .env_remove("STATE_DIRECTORY");
+        .env_remove("STATE_DIRECTORY")
+        .env("AFMETRICS_CONFIG", "/dev/null")
+        .env("AFMETRICS_RECEIVER_CONFIG", "/dev/null");
     command
 }
 

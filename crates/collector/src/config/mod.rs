@@ -26,6 +26,8 @@ pub struct Environment {
     pub salt: Option<OsString>,
     /// The others of ours, which stand for flags.
     pub flags: Vec<(OsString, OsString)>,
+    /// Where standard error goes, if that is systemd's journal.
+    pub journal_stream: Option<OsString>,
     pub state_directory: Option<OsString>,
     pub xdg_state_home: Option<OsString>,
     pub home: Option<OsString>,
@@ -58,6 +60,7 @@ impl Environment {
                             .any(|known| known.as_bytes() == name)
                 })
                 .collect(),
+            journal_stream: var("JOURNAL_STREAM"),
             state_directory: var("STATE_DIRECTORY"),
             xdg_state_home: var("XDG_STATE_HOME"),
             home: var("HOME"),

@@ -92,7 +92,7 @@ pub fn record(asked: &Record, env: Environment) -> Result<bool> {
     }
     let given = asked_for.given;
     let mut flags = asked_for.cli.round;
-    log::open(crate::level(&flags.place), None);
+    log::open(crate::level(&flags.place), None, None);
     // Nothing is sent, so nothing is said of it.
     (flags.print, flags.debug, flags.heartbeat) = (true, false, false);
     flags.textfile = None;
@@ -339,7 +339,7 @@ pub fn replay(asked: &Replay) -> Result<bool> {
         1 => LevelFilter::INFO,
         _ => LevelFilter::DEBUG,
     };
-    log::open(level, None);
+    log::open(level, None, None);
     let (config, recording) = replayed_config(&asked.dir)?;
     for warning in &config.warnings {
         warn!("{warning}");

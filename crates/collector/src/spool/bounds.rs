@@ -1,6 +1,6 @@
 //! How much the spool may hold, and for how long. What is too much goes, oldest first, and is counted.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -98,15 +98,22 @@ impl Spool {
     fn all(&self) -> io::Result<Vec<Found>> {
         let mut all = Vec::new();
         let mut order = SystemTime::UNIX_EPOCH;
-        for waiting in self.waiting()? {
+        let waiting = self.waiting()?;
+        let mut batches: BTreeMap<u64, u64> = BTreeMap::new();
+        for waiting in &waiting {
+            *batches.entry(waiting.round).or_default() += 1;
+        }
+        for waiting in waiting {
             let Some((written, _)) = looked_at(&self.file(&waiting, BATCH)) else {
                 continue;
             };
             order = order.max(written);
+            // A round's cursors are of all its batches.
+            let share = batches.get(&waiting.round).copied().unwrap_or(1);
             all.push(Found {
                 written,
                 order,
-                bytes: on_disk(&self.round(waiting.round)),
+                bytes: on_disk(&self.round(waiting.round)) / share,
                 item: Item::Waiting(waiting),
             });
         }

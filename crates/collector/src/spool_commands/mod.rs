@@ -44,7 +44,7 @@ fn with(
     env: &Environment,
     act: impl FnOnce(&Opened) -> Result<bool>,
 ) -> Result<bool> {
-    log::open(level(place), None);
+    log::open(level(place), None, None);
     Opened::find(place, env, false)?.map_or(Ok(false), |opened| act(&opened))
 }
 
@@ -244,7 +244,11 @@ fn remark(text: &str) {
 }
 
 fn deliver(deliver: Deliver, lists: Lists, env: Environment) -> Result<bool> {
-    log::open(level(&deliver.place), Some(&deliver.place.root));
+    log::open(
+        level(&deliver.place),
+        Some(&deliver.place.root),
+        env.journal_stream.as_deref(),
+    );
     let hide = deliver.obfuscate_users || deliver.obfuscate_hosts.is_some();
     let Some(opened) = Opened::find(&deliver.place, &env, hide)? else {
         return Ok(false);

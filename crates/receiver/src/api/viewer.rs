@@ -66,7 +66,7 @@ pub fn note(app: &App, view: &View, now: i64) {
 fn is_here(app: &App, head: &Parts) -> bool {
     let peer = head.extensions.get::<ConnectInfo<SocketAddr>>();
     let is_local = peer.is_some_and(|ConnectInfo(peer)| peer.ip().to_canonical().is_loopback());
-    app.trust_loopback && is_local && is_loopback_name(head) && !is_passed_on(&head.headers)
+    is_local && app.now().trust_loopback && is_loopback_name(head) && !is_passed_on(&head.headers)
 }
 
 /// Whether a proxy on this machine says that it asks for somebody else.

@@ -67,7 +67,7 @@ fn must_be_there(folder: &Path) -> Result<()> {
     let file = folder.join(schema::FILE);
     let bytes = match File::open(&file).and_then(|file| file.metadata()) {
         Err(why) if matches!(why.kind(), NotFound | NotADirectory) => bail!(
-            "there is no store in {}: give its folder by --store",
+            "there is no store in {}: give its folder by --store, or in the configuration file ([store] folder)",
             folder.display()
         ),
         found => found

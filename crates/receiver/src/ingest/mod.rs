@@ -30,7 +30,7 @@ const LONG: usize = 64 * 1024;
 pub async fn take(State(app): State<Arc<App>>, request: Request) -> Response {
     let (head, mut body) = request.into_parts();
     // Who asks first sends nothing before it is asked for, which is when the body is read.
-    let is_too_long = body.size_hint().lower() > app.limits.body as u64;
+    let is_too_long = body.size_hint().lower() > app.now().limits.body as u64;
     let asks_first = head.headers.contains_key(header::EXPECT);
     let mut sender = None;
     let taken = stored(&app, &head.headers, &mut body, &mut sender).await;
@@ -89,12 +89,14 @@ async fn stored(
         tokens: &app.tokens,
         now: clock::now(),
     };
+    let changeable = app.now();
+    let limits = &changeable.limits;
     let mut room = Room::new(&app.rooms);
-    let bytes = body::read(body, packing, &app.limits, &mut room, &known)
+    let bytes = body::read(body, packing, limits, &mut room, &known)
         .await
         .map_err(Refused::Unread)?;
     let is_long = packing != Packing::Plain || bytes.len() > LONG;
-    let unpack = || body::text(bytes, packing, &app.limits, &mut room, &known);
+    let unpack = || body::text(bytes, packing, limits, &mut room, &known);
     let text = aside(app, is_long, unpack).await.map_err(Refused::Unread)?;
     let mut desk = Room::new(&app.desks);
     desk.wait_for(text.len() * UNFOLDED, text.len() > SHORT)
@@ -105,7 +107,7 @@ async fn stored(
     let read = || -> Result<Documents, Refused> {
         let taking = Taking {
             now,
-            accept_unknown_kinds: app.accept_unknown_kinds,
+            accept_unknown_kinds: changeable.accept_unknown_kinds,
             gate: Some(Gate {
                 pass: &|token| {
                     let pass = app.tokens.pass(token, now);

@@ -33,7 +33,7 @@ const MOST_MERGED: usize = 128;
 const ENDED_DAYS: i64 = OLDEST_MS / DAY_MS + 2;
 
 /// For how many days what is kept.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keep {
     pub documents: u32,
     pub summaries: u32,

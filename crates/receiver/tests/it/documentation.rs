@@ -10,7 +10,7 @@ use afmetrics_receiver::cli::Cli;
 use clap::{Arg, Command, CommandFactory as _};
 use clap_mangen::Man;
 
-use crate::support::{FACILITY, World, load, text};
+use crate::support::{FACILITY, World, load, receiver, text};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -110,8 +110,8 @@ fn table_of_commands() -> String {
         }
         let _ = writeln!(table, "| `{name}` | {} |", command.get_about().unwrap());
         for [flag, meaning, default] in command.get_arguments().map(cells) {
-            // It is the same everywhere.
-            if flag.starts_with("--store ") {
+            // They are the same everywhere.
+            if flag.starts_with("--store ") || flag.starts_with("--config ") {
                 continue;
             }
             let default = match default.as_str() {
@@ -130,6 +130,13 @@ fn the_manual_has_every_flag_and_every_command() {
     let text = with_block(&text, "serve", &table_of_serve());
     let text = with_block(&text, "commands", &table_of_commands());
     assert_is("docs/receiver.md", &text);
+}
+
+#[test]
+fn the_sample_configuration_is_that_of_the_program() {
+    assert_is("docs/receiver.toml", &afmetrics_receiver::layers::sample());
+    let printed = receiver(&["reference", "config"]).output().unwrap();
+    assert_eq!(text(&printed.stdout), afmetrics_receiver::layers::sample());
 }
 
 #[test]
@@ -178,15 +185,24 @@ Done; \fBserve\fR ended in order.
 It failed, and standard error says why; \fBcheck\fR has found something.
 .TP
 2
-The command line is wrong.
+The command line, a variable or the configuration file is wrong.
 .SH ENVIRONMENT
+.TP
+AFMETRICS_RECEIVER_LISTEN, ...
+A flag of \fBserve\fR that is not on the command line: AFMETRICS_RECEIVER_ and its name in capitals, with _ for \-; \fBtrue\fR or \fBfalse\fR where it takes no value.
+.TP
+AFMETRICS_RECEIVER_CONFIG, AFMETRICS_RECEIVER_STORE
+The same, of all commands.
 .TP
 AFMETRICS_STORE
 The store's folder, where \fB\-\-store\fR does not say it.
 .TP
 STATE_DIRECTORY
-The same, set by systemd, where neither says it.
+The same, set by systemd, where nothing else says it.
 .SH FILES
+.TP
+/etc/afmetrics/receiver.toml
+What no flag and no variable says, if the file is there; \fBafmetrics_receiver reference config\fR prints a sample with every option. SIGHUP makes a running receiver read it again.
 .TP
 /var/lib/afmetrics_receiver
 The store's folder, where nothing says another: \fIafmetrics.db\fR, its log \fIafmetrics.db\-wal\fR, and \fIreceiver.lock\fR.

@@ -10,6 +10,7 @@ mod api;
 mod api_access;
 mod browser;
 mod commands;
+mod configuration;
 mod connections;
 mod crash;
 mod disk_full;

@@ -27,6 +27,8 @@ pub fn receiver(words: &[&str]) -> Command {
         .args(words)
         .env_remove("AFMETRICS_STORE")
         .env_remove("STATE_DIRECTORY")
+        // Not what this machine's receiver goes by.
+        .env("AFMETRICS_RECEIVER_CONFIG", "/dev/null")
         .stdin(Stdio::null());
     command
 }
