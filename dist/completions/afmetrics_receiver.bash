@@ -37,6 +37,9 @@ _afmetrics_receiver() {
             afmetrics_receiver,prune)
                 cmd="afmetrics_receiver__subcmd__prune"
                 ;;
+            afmetrics_receiver,reference)
+                cmd="afmetrics_receiver__subcmd__reference"
+                ;;
             afmetrics_receiver,restore)
                 cmd="afmetrics_receiver__subcmd__restore"
                 ;;
@@ -67,6 +70,9 @@ _afmetrics_receiver() {
             afmetrics_receiver__subcmd__help,prune)
                 cmd="afmetrics_receiver__subcmd__help__subcmd__prune"
                 ;;
+            afmetrics_receiver__subcmd__help,reference)
+                cmd="afmetrics_receiver__subcmd__help__subcmd__reference"
+                ;;
             afmetrics_receiver__subcmd__help,restore)
                 cmd="afmetrics_receiver__subcmd__help__subcmd__restore"
                 ;;
@@ -76,6 +82,9 @@ _afmetrics_receiver() {
             afmetrics_receiver__subcmd__help,token)
                 cmd="afmetrics_receiver__subcmd__help__subcmd__token"
                 ;;
+            afmetrics_receiver__subcmd__help__subcmd__reference,config)
+                cmd="afmetrics_receiver__subcmd__help__subcmd__reference__subcmd__config"
+                ;;
             afmetrics_receiver__subcmd__help__subcmd__token,create)
                 cmd="afmetrics_receiver__subcmd__help__subcmd__token__subcmd__create"
                 ;;
@@ -84,6 +93,9 @@ _afmetrics_receiver() {
                 ;;
             afmetrics_receiver__subcmd__help__subcmd__token,revoke)
                 cmd="afmetrics_receiver__subcmd__help__subcmd__token__subcmd__revoke"
+                ;;
+            afmetrics_receiver__subcmd__reference,config)
+                cmd="afmetrics_receiver__subcmd__reference__subcmd__config"
                 ;;
             afmetrics_receiver__subcmd__token,create)
                 cmd="afmetrics_receiver__subcmd__token__subcmd__create"
@@ -116,7 +128,7 @@ _afmetrics_receiver() {
 
     case "${cmd}" in
         afmetrics_receiver)
-            opts="-h -V --help --version serve token backup restore check prune forget export import help"
+            opts="-h -V --help --version serve token backup restore check prune forget export import reference help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -130,12 +142,16 @@ _afmetrics_receiver() {
             return 0
             ;;
         afmetrics_receiver__subcmd__backup)
-            opts="-h --store --help"
+            opts="-h --config --store --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --store)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -148,12 +164,16 @@ _afmetrics_receiver() {
             return 0
             ;;
         afmetrics_receiver__subcmd__check)
-            opts="-h --store --deep --help"
+            opts="-h --config --store --deep --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --store)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -166,12 +186,16 @@ _afmetrics_receiver() {
             return 0
             ;;
         afmetrics_receiver__subcmd__export)
-            opts="-o -h --store --ndjson --csv --facility --kind --from --to --skip-damaged --output --help"
+            opts="-o -h --config --store --ndjson --csv --facility --kind --from --to --skip-damaged --output --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --store)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -208,12 +232,16 @@ _afmetrics_receiver() {
             return 0
             ;;
         afmetrics_receiver__subcmd__forget)
-            opts="-y -h --store --user --facility --yes --help"
+            opts="-y -h --config --store --user --facility --yes --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --store)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -234,7 +262,7 @@ _afmetrics_receiver() {
             return 0
             ;;
         afmetrics_receiver__subcmd__help)
-            opts="serve token backup restore check prune forget export import help"
+            opts="serve token backup restore check prune forget export import reference help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -345,6 +373,34 @@ _afmetrics_receiver() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        afmetrics_receiver__subcmd__help__subcmd__reference)
+            opts="config"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        afmetrics_receiver__subcmd__help__subcmd__reference__subcmd__config)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         afmetrics_receiver__subcmd__help__subcmd__restore)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -430,12 +486,16 @@ _afmetrics_receiver() {
             return 0
             ;;
         afmetrics_receiver__subcmd__import)
-            opts="-h --time --accept-unknown-kinds --store --help"
+            opts="-h --config --time --accept-unknown-kinds --store --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --time)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -452,12 +512,16 @@ _afmetrics_receiver() {
             return 0
             ;;
         afmetrics_receiver__subcmd__prune)
-            opts="-y -h --store --keep-documents --keep-summaries --yes --help"
+            opts="-y -h --config --store --keep-documents --keep-summaries --yes --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --store)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -477,13 +541,45 @@ _afmetrics_receiver() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        afmetrics_receiver__subcmd__restore)
-            opts="-y -h --replace --yes --store --help"
+        afmetrics_receiver__subcmd__reference)
+            opts="-h --help config"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        afmetrics_receiver__subcmd__reference__subcmd__config)
+            opts="-h --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        afmetrics_receiver__subcmd__restore)
+            opts="-y -h --config --replace --yes --store --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --store)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -496,12 +592,16 @@ _afmetrics_receiver() {
             return 0
             ;;
         afmetrics_receiver__subcmd__serve)
-            opts="-v -h --verbose --listen --tls-cert --tls-key --insecure-http --trust-loopback --accept-unknown-kinds --keep-documents --keep-summaries --rate-limit --max-connections --request-timeout --store --help"
+            opts="-v -h --config --verbose --listen --tls-cert --tls-key --insecure-http --trust-loopback --accept-unknown-kinds --keep-documents --keep-summaries --rate-limit --max-connections --request-timeout --store --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --listen)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -560,12 +660,16 @@ _afmetrics_receiver() {
             return 0
             ;;
         afmetrics_receiver__subcmd__token__subcmd__create)
-            opts="-h --facility --viewer --expires --note --store --help"
+            opts="-h --config --facility --viewer --expires --note --store --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --facility)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -660,12 +764,16 @@ _afmetrics_receiver() {
             return 0
             ;;
         afmetrics_receiver__subcmd__token__subcmd__list)
-            opts="-h --store --json --help"
+            opts="-h --config --store --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --store)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -678,12 +786,16 @@ _afmetrics_receiver() {
             return 0
             ;;
         afmetrics_receiver__subcmd__token__subcmd__revoke)
-            opts="-h --store --help"
+            opts="-h --config --store --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --store)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -598,6 +598,7 @@ pub struct Deliver {
 const ENVIRONMENT: &str = "\
 Environment:
   AFMETRICS_TOKEN, AFMETRICS_SALT   the token and the salt, where no flag gives them
+  AFMETRICS_...                     any flag that is not given: AFMETRICS_BATCH_SIZE is --batch-size
   KUBECONFIG                        the cluster and the credentials for -j
   https_proxy, http_proxy, NO_PROXY proxies on the way to the endpoint, in both cases of letters
   SSL_CERT_FILE, SSL_CERT_DIR       the system's certificate authorities, if they are elsewhere
@@ -605,6 +606,7 @@ Environment:
   SLURM_CONF, SLURM_JWT             go to Slurm's tools; its other variables do not
 
 Files:
+  /etc/afmetrics/collector.toml       what neither flags nor the environment say (--config)
   spool/, cursors/, locks/ in the state folder   what waits for delivery; how far collectors have read
   /var/log/afmetrics/afmetrics.log    the log, besides standard error, if it can be written
   ssh.json, jupyter-debug.json, condor.json, slurm.json, host.json, round.json   what -d appends to";

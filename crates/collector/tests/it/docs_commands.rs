@@ -88,6 +88,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("crontab", "changes the machine"),
     ("curl", "needs the daemon that it asks; metrics.rs asks one"),
     ("export", "goes with the line behind it"),
+    ("grep", "needs the files of a release"),
     ("id", "asks for a user of the site"),
     (
         "install",
@@ -112,7 +113,6 @@ const OTHERS: &[(&str, &str)] = &[
         "changes the machine; cargo xtask dist --test installs the packages",
     ),
     ("secret", "a function of that block"),
-    ("sha256sum", "needs the files of a release"),
     ("sudo", "needs the package"),
     (
         "systemctl",

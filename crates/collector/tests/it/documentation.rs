@@ -381,7 +381,6 @@ fn documents_name_only_flags_that_exist() {
     // node_exporter's, Prometheus', sha256sum's, Logstash's.
     let others = [
         "--check",
-        "--ignore-missing",
         "--failed",
         "--collector",
         "--textfile",
