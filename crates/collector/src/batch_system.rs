@@ -74,7 +74,8 @@ fn find(path: &OsStr) -> Found {
     }
 }
 
-fn is_on(path: &OsStr, program: &str) -> bool {
+/// Whether a program is in one of the folders of a `PATH`.
+pub fn is_on(path: &OsStr, program: &str) -> bool {
     std::env::split_paths(path).any(|folder| {
         // What is not absolute is below the current folder, as the system has it, too.
         folder

@@ -48,7 +48,7 @@ pub struct Cli {
 // No documentation comments on what is flattened: clap would take them for the command's.
 
 // What a round collects, where it goes, what may leave, and how it runs.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct Round {
     /// Collect the users who are logged in (`who`)
     #[arg(short = 's', long, help_heading = COLLECT)]
@@ -247,9 +247,16 @@ pub struct Privacy {
     pub group: Option<String>,
 }
 
+impl Privacy {
+    /// How many of users and hosts are hidden.
+    pub fn hides(&self) -> u8 {
+        u8::from(self.obfuscate_users) + u8::from(self.obfuscate_hosts.is_some())
+    }
+}
+
 // How long the collectors that one flag chooses may take, where that is not --deadline. The configuration
 // file has them in the tables of these collectors.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct Deadlines {
     /// Give the collector up after SECONDS in all, instead of deadline_secs at the top
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=3600), hide = true)]
@@ -269,7 +276,7 @@ pub struct Deadlines {
 }
 
 // Whom of HTCondor to ask, and how much.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct Htcondor {
     /// With -b: ask this schedd of HTCondor, one after the other if there are several; repeatable
     /// [default: the local one]
@@ -377,7 +384,7 @@ pub struct Delivery {
 }
 
 // Where configuration, state and log are, and how much is logged.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct Place {
     /// Read what no flag says from FILE [default: /etc/afmetrics/collector.toml, if it is there]
     #[arg(long, value_name = "FILE", help_heading = RUN)]

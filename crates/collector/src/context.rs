@@ -26,6 +26,8 @@ use crate::state::{Left, State};
 pub struct Context {
     pub root: PathBuf,
     pub limits: Limits,
+    /// In all, by the table of the file that is about the collector, where it is not as for the others.
+    pub deadlines: Vec<(&'static str, Duration)>,
     pub names: Names,
     /// This node, as it may be named.
     pub login_node: PublishedHost,
@@ -70,6 +72,12 @@ impl Context {
             recorder.cursor(name, file);
         }
         state.cursor(name, &self.facility).await
+    }
+
+    /// How long a collector may take, by the table of the file that is about it.
+    pub fn deadline(&self, table: &str) -> Duration {
+        let own = self.deadlines.iter().find(|(known, _)| *known == table);
+        own.map_or(self.limits.total, |(_, deadline)| *deadline)
     }
 
     /// Where a file of the host is: `path` is absolute, and is taken below the root.

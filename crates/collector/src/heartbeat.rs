@@ -15,6 +15,8 @@ use crate::error::CollectError;
 use crate::numbers;
 use crate::round::{self, Collected};
 
+/// What it is called among what was collected.
+pub const NAME: &str = "heartbeat";
 /// The file that it goes to under `-d`.
 const DEBUG_FILE: &str = "round.json";
 
@@ -48,16 +50,11 @@ impl Heartbeat {
     /// Puts its document behind all others.
     pub fn join(&self, collected: &mut Vec<Collected>) {
         let written = self.written(collected);
-        collected.push(round::judged(
-            "heartbeat",
-            DEBUG_FILE,
-            written,
-            self.duration,
-        ));
+        collected.push(round::judged(NAME, DEBUG_FILE, written, self.duration));
     }
 
     fn written(&self, collected: &[Collected]) -> Result<Stored, CollectError> {
-        let mut out = Documents::new("heartbeat", &self.cluster, &self.audiences, &self.folder);
+        let mut out = Documents::new(NAME, &self.cluster, &self.audiences, &self.folder);
         out.push(&Document::Round {
             login_node: self.login_node.clone(),
             version: env!("CARGO_PKG_VERSION"),

@@ -14,11 +14,11 @@ use afmetrics_settings::{Given, Item, Layout, Row, Settings, Shown, Table, Wrong
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
 
-use crate::cli::{self, Cli, EndpointFlags, NotebookFlags};
+use crate::cli::{self, Cli, Command, EndpointFlags, NotebookFlags, Round, SpoolCommand};
 use crate::config::{Environment, Lists};
 
 /// Read if no other is named.
-const FILE: &str = "/etc/afmetrics/collector.toml";
+pub const FILE: &str = "/etc/afmetrics/collector.toml";
 /// How the variables begin that stand for flags.
 pub const PREFIX: &str = "AFMETRICS_";
 
@@ -93,16 +93,22 @@ pub fn read(words: &[OsString], env: &Environment) -> Result<Asked, Unusable> {
     if variables.iter().any(|given| given.flag == "token_file") {
         settings.given.retain(|given| given.flag != "token_file");
     }
+    if variables.iter().any(|given| given.flag == "deadline") {
+        settings
+            .given
+            .retain(|given| !given.flag.ends_with("_deadline"));
+    }
     let mut lower = settings.given.clone();
+    if matches!(cli.command, Some(Command::Spool(_))) {
+        // By hand nothing is dropped that no flag asks for.
+        lower.retain(|given| !matches!(given.flag.as_str(), "spool_max_size" | "spool_max_age"));
+    }
     lower.extend(variables.iter().cloned());
     let command = afmetrics_settings::with_defaults(cli::command(), &lower);
     let cli = Cli::from_arg_matches(&cli::matches(command, &words)?)?;
-    let has_own_url = explicit.has("url") || variables.iter().any(|given| given.flag == "url");
-    let endpoints = match has_own_url {
-        true => Vec::new(),
-        false => endpoints(&settings, &variables, &explicit, env)?,
-    };
-    let notebooks = match explicit.has("namespace") || explicit.has("label") {
+    let endpoints = endpoints(&settings, &variables, &explicit, sends(&cli), env)?;
+    let says = |flag: &str| explicit.has(flag) || variables.iter().any(|given| given.flag == flag);
+    let notebooks = match says("namespace") || says("label") {
         true => Vec::new(),
         false => settings
             .list(NOTEBOOKS)
@@ -113,6 +119,11 @@ pub fn read(words: &[OsString], env: &Environment) -> Result<Asked, Unusable> {
         lists: Lists {
             endpoints,
             notebooks,
+            urls: settings
+                .list(ENDPOINTS)
+                .flat_map(|item| item.given.iter().filter(|given| given.flag == "url"))
+                .flat_map(|given| given.values.iter().cloned())
+                .collect(),
             wants_numbers: false,
         },
         file,
@@ -142,6 +153,18 @@ fn merged(lower: Vec<Given>, higher: Vec<Given>) -> Vec<Given> {
     merged
 }
 
+/// Whether anything is sent, or would be.
+fn sends(cli: &Cli) -> bool {
+    let is_sent = |round: &Round| !(round.debug || round.print);
+    match &cli.command {
+        None => is_sent(&cli.round),
+        Some(Command::Run(run)) => is_sent(&run.round),
+        Some(Command::Check(check)) => is_sent(&check.round),
+        Some(Command::Spool(on)) => matches!(on.command, Some(SpoolCommand::Deliver(_))),
+        Some(Command::Reference(_) | Command::Record(_) | Command::Replay(_)) => false,
+    }
+}
+
 /// The command that has all flags that a file can say.
 fn with_all_flags() -> clap::Command {
     let command = cli::command();
@@ -161,7 +184,9 @@ fn read_file(
         Ok(text) => text,
         Err(why)
             if named.is_none()
-                && matches!(why.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+                && matches!(why.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+                // Nor is it a link that leads nowhere: somebody wanted one.
+                && fs::symlink_metadata(&path).is_err() =>
         {
             return Ok((None, Settings::default()));
         }
@@ -186,11 +211,27 @@ fn endpoints(
     settings: &Settings,
     variables: &[Given],
     explicit: &Explicit,
+    sends: bool,
     env: &Environment,
 ) -> Result<Vec<EndpointFlags>, Unusable> {
-    let items: Vec<&Item> = settings.list(ENDPOINTS).collect();
+    let mut items: Vec<&Item> = settings.list(ENDPOINTS).collect();
     if items.is_empty() {
         return Ok(Vec::new());
+    }
+    if let Some(url) = explicit.value("url") {
+        // Its privacy is that of the file.
+        items.retain(|item| {
+            item.given
+                .iter()
+                .any(|given| given.flag == "url" && given.values == [url])
+        });
+        if items.is_empty() {
+            return Err(Wrong::at(
+                "-u",
+                "this is none of the [[endpoints]] of the configuration file, which say how names may leave to each: name one of them as it stands there, or leave the file out (--config /dev/null)",
+            )
+            .into());
+        }
     }
     // One endpoint's secret must not go to another.
     let shared = [settings.given.as_slice(), variables].concat();
@@ -201,10 +242,11 @@ fn endpoints(
         let what = "with [[endpoints]] each of them has its own";
         return Err(Wrong::at(&given.place, what).into());
     }
-    if explicit.has("token") || explicit.has("token_file") || env.token.is_some() {
+    let has_token = explicit.has("token") || explicit.has("token_file") || env.token.is_some();
+    if sends && has_token && items.len() > 1 {
         return Err(Wrong::at(
             "-t, --token-file or AFMETRICS_TOKEN",
-            "the configuration file has [[endpoints]], and each of them has its own token: leave it out, or name one endpoint with -u",
+            "the configuration file has [[endpoints]], and each of them has its own token: leave it out, or name one of them with -u",
         )
         .into());
     }
@@ -217,7 +259,9 @@ fn endpoints(
                 return Err(Wrong::at(&item.place, "has no url").into());
             }
             let mut given = settings.given.clone();
-            given.extend(item.given.iter().cloned());
+            let mut own_given = item.given.clone();
+            explicit.replace(&mut own_given, env);
+            given.extend(own_given);
             given.extend(variables.iter().cloned());
             given.extend(explicit.0.iter().cloned());
             let command = afmetrics_settings::with_defaults(own, &given);
@@ -264,7 +308,12 @@ impl Explicit {
     }
 
     fn has(&self, flag: &str) -> bool {
-        self.0.iter().any(|given| given.flag == flag)
+        self.value(flag).is_some()
+    }
+
+    fn value(&self, flag: &str) -> Option<&str> {
+        let given = self.0.iter().find(|given| given.flag == flag)?;
+        Some(given.values.first().map_or("", String::as_str))
     }
 
     /// Takes away what the command line replaces though it is another flag: which collectors, and the
@@ -273,10 +322,14 @@ impl Explicit {
         let chooses = CHOOSING.iter().any(|flag| self.has(flag));
         let has_token = self.has("token") || self.has("token_file") || env.token.is_some();
         let has_salt = self.has("salt") || self.has("salt_file") || env.salt.is_some();
+        let has_deadline = self.has("deadline");
+        let writes = self.has("debug") || self.has("print");
         given.retain(|given| match given.flag.as_str() {
             flag if CHOOSING.contains(&flag) => !chooses,
             "token_file" => !has_token,
             "salt_file" => !has_salt,
+            "debug" | "print" => !writes,
+            flag if flag.ends_with("_deadline") => !has_deadline,
             _ => true,
         });
     }

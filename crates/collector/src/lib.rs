@@ -6,6 +6,7 @@
 
 mod aside;
 mod batch_system;
+mod check;
 pub mod cli;
 pub mod collectors;
 mod command;
@@ -34,6 +35,7 @@ mod sources;
 mod spool;
 mod spool_commands;
 mod state;
+mod table;
 mod tally;
 
 use std::cell::RefCell;
@@ -133,8 +135,10 @@ fn act(asked: Asked, words: &[OsString], env: Environment) -> Result<bool> {
             on_runtime(daemon::run(|| setup(words, &env)))
         }
         Some(Command::Check(check)) => {
-            in_log(&check.round.place);
-            todo!()
+            // Not to the log of rounds: who reads that would take what is tried for one.
+            log::open(level(&check.round.place), None, None);
+            let told = check::Told { file, warnings };
+            on_runtime(check::run(check.round, lists, &env, told))
         }
         Some(Command::Reference(Reference {
             what: ReferenceOf::Config,
@@ -266,14 +270,13 @@ async fn one_round(config: &Config) -> Result<Ended> {
     let heartbeat = Heartbeat::wanted(config, &cx, begun.elapsed(), &folder);
     let summary = Summary::of(&collected, heartbeat.as_ref());
     let mut numbers = Numbers::of(config, &mut collected, begun.elapsed());
-    numbers.join(config, &cx, &mut collected, &folder);
     if let (Some(beat), Target::Files | Target::Print) = (&heartbeat, &config.target) {
         beat.join(&mut collected);
     }
     let (done, rest) = match &config.target {
         Target::Endpoints(_) => {
             let sent = Sender::new(config, &endpoints, &cx)
-                .send(collected, heartbeat)
+                .send(collected, heartbeat, &mut numbers, &folder)
                 .await?;
             numbers.delivered = sent.outcomes;
             (sent.is_well, sent.text)
@@ -436,6 +439,7 @@ async fn context(config: &Config) -> Result<Context, UnknownGroup> {
     Ok(Context {
         root: config.root.clone(),
         limits: config.limits,
+        deadlines: config.deadlines.clone(),
         login_node,
         facility: config.cluster.clone(),
         quoting: Quoting::new(unquotable, withhold),

@@ -9,6 +9,7 @@ use afmetrics_document::{CollectorReport, CollectorResult};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::collectors::ALL;
 use crate::config::Config;
 use crate::context::Context;
 use crate::delivery::Outcome;
@@ -63,9 +64,16 @@ impl Numbers {
             for (kind, count) in documents.kinds_of_all() {
                 *kinds.entry(kind).or_insert(0) += count;
             }
+            let spec = ALL.iter().find(|spec| spec.name == collected.name);
             for (audience, sum) in &mut measures {
+                // Who is not to hear of jobs does not hear that there are none.
+                let hears = |kind: &&str| {
+                    let kinds = &config.audiences[*audience].kinds;
+                    kinds.as_ref().is_none_or(|kinds| kinds.contains(kind))
+                };
+                let hears_all = spec.is_none_or(|spec| spec.kinds.iter().all(hears));
                 if let Some(mut own) = documents.measures(*audience) {
-                    if is_well {
+                    if is_well && hears_all {
                         own.ended_well();
                     }
                     sum.merge(own);
@@ -126,6 +134,11 @@ impl Numbers {
         }
         out.close(Ok(()))?;
         out.finish()
+    }
+
+    /// The jobs that ended will be read again, as nothing of them could be kept.
+    pub fn forget_ended(&mut self) {
+        self.measures.values_mut().for_each(Measures::forget_ended);
     }
 
     /// For whoever asks at this node; `None`: nobody can.

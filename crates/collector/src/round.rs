@@ -29,6 +29,8 @@ pub struct Collected {
     pub documents: Option<Stored>,
     /// Of several sources that could not be read, what the first one said.
     pub result: CollectorResult,
+    /// Why it failed as a whole.
+    pub error: Option<CollectError>,
     /// How long it ran.
     pub duration: Duration,
 }
@@ -46,7 +48,27 @@ impl Collected {
             debug_file: spec.debug_file,
             documents: None,
             result: CollectorResult::Busy,
+            error: None,
             duration: Duration::ZERO,
+        }
+    }
+
+    /// Logs what went wrong, a line each.
+    fn log(&self) {
+        let name = self.name;
+        if let Some(error) = &self.error {
+            error!("{name}: {error}");
+        }
+        let Some(documents) = &self.documents else {
+            return;
+        };
+        debug!("{name}: {} documents", documents.count());
+        for Problem { error, excused } in &documents.problems {
+            match error {
+                _ if *excused => info!("{name}: {error}"),
+                CollectError::Misnamed(_) => warn!("{name}: {error}"),
+                _ => error!("{name}: {error}"),
+            }
         }
     }
 }
@@ -54,6 +76,21 @@ impl Collected {
 /// Runs the collectors that the configuration chooses and logs what went wrong, a line each.
 /// `folder`: where documents go that are too many for memory. Those that were left to another round come last.
 pub async fn collect(config: &Config, cx: Rc<Context>, folder: &Path) -> Vec<Collected> {
+    gathered(config, cx, folder, Collected::log).await
+}
+
+/// The same, but what went wrong is for the caller to say.
+pub async fn tried(config: &Config, cx: Rc<Context>, folder: &Path) -> Vec<Collected> {
+    gathered(config, cx, folder, |_| ()).await
+}
+
+/// `tell`: what is done with each, as it ends.
+async fn gathered(
+    config: &Config,
+    cx: Rc<Context>,
+    folder: &Path,
+    tell: fn(&Collected),
+) -> Vec<Collected> {
     let mut chosen: Vec<_> = ALL
         .iter()
         .filter_map(|spec| Some((spec, (spec.build)(config)?)))
@@ -90,7 +127,7 @@ pub async fn collect(config: &Config, cx: Rc<Context>, folder: &Path) -> Vec<Col
                 .after
                 .and_then(|first| Some((ended.get(first.name)?.clone(), first.needed)));
             let cx = Rc::clone(&cx);
-            let deadline = config.deadline(spec.table);
+            let deadline = cx.deadline(spec.table);
             let task = async move {
                 let _end = end;
                 if let Some((mut first, needed)) = first {
@@ -117,7 +154,9 @@ pub async fn collect(config: &Config, cx: Rc<Context>, folder: &Path) -> Vec<Col
                     let why = "stopped by an error of its own (a bug: please report it)".to_owned();
                     (Err(CollectError::Failed(why)), begun.elapsed())
                 });
-                collected.push(judged(spec.name, spec.debug_file, result, duration));
+                let one = outcome(spec.name, spec.debug_file, result, duration);
+                tell(&one);
+                collected.push(one);
             }
             collected.extend(left_out.iter().map(|(spec, _)| Collected::left_out(spec)));
             collected
@@ -173,30 +212,33 @@ pub fn judged(
     result: Result<Stored, CollectError>,
     duration: Duration,
 ) -> Collected {
-    let (documents, result) = match result {
-        Ok(documents) => {
-            debug!("{name}: {} documents", documents.count());
-            for Problem { error, excused } in &documents.problems {
-                match error {
-                    _ if *excused => info!("{name}: {error}"),
-                    CollectError::Misnamed(_) => warn!("{name}: {error}"),
-                    _ => error!("{name}: {error}"),
-                }
-            }
-            let failure = documents.problems.iter().find(|problem| !problem.excused);
-            let result = failure.map_or(CollectorResult::Ok, |problem| problem.error.result());
-            (Some(documents), result)
-        }
-        Err(error) => {
-            error!("{name}: {error}");
-            (None, error.result())
-        }
+    let collected = outcome(name, debug_file, result, duration);
+    collected.log();
+    collected
+}
+
+fn outcome(
+    name: &'static str,
+    debug_file: &'static str,
+    result: Result<Stored, CollectError>,
+    duration: Duration,
+) -> Collected {
+    let (documents, error) = match result {
+        Ok(documents) => (Some(documents), None),
+        Err(error) => (None, Some(error)),
     };
+    let problems = documents.iter().flat_map(|documents| &documents.problems);
+    let parts = problems.filter(|problem| !problem.excused);
+    let first = error
+        .iter()
+        .chain(parts.map(|problem| &problem.error))
+        .next();
     Collected {
         name,
         debug_file,
+        result: first.map_or(CollectorResult::Ok, CollectError::result),
         documents,
-        result,
+        error,
         duration,
     }
 }

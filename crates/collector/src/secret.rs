@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail};
 
 /// Variables that hold a secret: no child process inherits them.
-pub const VARIABLES: [&str; 2] = ["AFMETRICS_TOKEN", "AFMETRICS_SALT"];
+pub const VARIABLES: [&str; 3] = ["AFMETRICS_TOKEN", "AFMETRICS_SALT", "AFMETRICS_URL"];
 
 /// A token, a salt, or what may hold a password. It can be used, and never shown.
 #[derive(Clone, PartialEq, Eq)]

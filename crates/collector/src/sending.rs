@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, Read as _};
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, PoisonError};
 
 use afmetrics_document::Rules;
 use anyhow::{Context as _, Result};
@@ -15,11 +16,12 @@ use crate::aside::{Desk, Kept};
 use crate::config::Config;
 use crate::context::Context;
 use crate::delivery::{
-    CLEAR, Endpoint, FromMemory, FromSpool, Left, Outcome, Source, Wanted, timestamp,
+    CLEAR, Endpoint, FromMemory, FromSpool, Left, Outcome, Seen, Source, Wanted, timestamp,
 };
-use crate::heartbeat::Heartbeat;
+use crate::heartbeat::{self, Heartbeat};
+use crate::numbers::{self, Numbers};
 use crate::round::Collected;
-use crate::spool::Header;
+use crate::spool::{Header, batch_name};
 use crate::state::State;
 
 /// Sends a round's documents, and what earlier rounds could not, to each endpoint, all at the same time.
@@ -33,6 +35,8 @@ pub struct Sender<'a> {
     deadlines: Vec<Instant>,
     /// By endpoint.
     outcomes: Vec<Outcome>,
+    /// By endpoint, what has been waiting for it.
+    seen: Vec<Seen>,
     /// Documents of this round, by endpoint.
     own_documents: Vec<u64>,
     /// Documents that the next round reads again.
@@ -68,6 +72,7 @@ impl<'a> Sender<'a> {
             to: endpoints.iter().map(Endpoint::shown).collect(),
             deadlines: endpoints.iter().map(Endpoint::deadline).collect(),
             outcomes: vec![Outcome::default(); endpoints.len()],
+            seen: endpoints.iter().map(|_| Seen::default()).collect(),
             own_documents: vec![0; endpoints.len()],
             held_back: 0,
             had_no_turn: false,
@@ -80,12 +85,18 @@ impl<'a> Sender<'a> {
         mut self,
         mut collected: Vec<Collected>,
         heartbeat: Option<Heartbeat>,
+        numbers: &mut Numbers,
+        folder: &Path,
     ) -> Result<Sent> {
         // A few documents about the node do not wait behind ten thousand jobs.
         collected.sort_by_key(Collected::count);
-        if let Some(beat) = &heartbeat {
-            beat.join(&mut collected);
-        }
+        let join = |numbers: &Numbers, collected: &mut Vec<Collected>| {
+            if let Some(beat) = &heartbeat {
+                beat.join(collected);
+            }
+            numbers.join(self.config, self.cx, collected, folder);
+        };
+        join(numbers, &mut collected);
         let stored = match &self.cx.state {
             Some(state) => self.store(state, &mut collected).await,
             None => Stored::No,
@@ -94,11 +105,10 @@ impl<'a> Sender<'a> {
         self.deadlines = self.endpoints.iter().map(Endpoint::deadline).collect();
         if matches!(stored, Stored::No) {
             self.give_up_cursors(&mut collected)?;
-            if let Some(beat) = &heartbeat {
-                // A new one, as it counts what leaves.
-                collected.pop();
-                beat.join(&mut collected);
-            }
+            // New ones, as they count what leaves.
+            collected.retain(|c| !matches!(c.name, heartbeat::NAME | numbers::NAME));
+            numbers.forget_ended();
+            join(numbers, &mut collected);
             self.deliver_from_memory(&collected).await?;
         }
         // What is stored needs no memory and no temporary file while it is delivered.
@@ -166,7 +176,11 @@ impl<'a> Sender<'a> {
         let mut header = Header::new(self.at());
         header.cluster = self.config.cluster.clone();
         header.endpoint = self.to[endpoint].clone();
-        header.users = named(rules.is_some_and(Rules::hides_users), "hashed");
+        header.users = match self.endpoints[endpoint].wrapping.is_metrics() {
+            // No user is in numbers.
+            true => "none".to_owned(),
+            false => named(rules.is_some_and(Rules::hides_users), "hashed"),
+        };
         header.hosts = named(rules.is_some_and(Rules::hides_hosts), "renamed");
         for documents in collected.iter().filter_map(|c| c.documents.as_ref()) {
             for (kind, count) in documents.kinds(endpoint) {
@@ -199,7 +213,7 @@ impl<'a> Sender<'a> {
 
     /// Delivers this round's documents, as they could not be stored.
     async fn deliver_from_memory(&mut self, collected: &[Collected]) -> Result<()> {
-        let mut sources: Vec<Box<dyn Source>> = Vec::new();
+        let mut sources = Vec::new();
         for (number, endpoint) in self.endpoints.iter().enumerate() {
             let documents = all(collected, number).context("a temporary file cannot be read")?;
             let kinds = collected.iter().filter_map(|c| c.documents.as_ref());
@@ -208,7 +222,7 @@ impl<'a> Sender<'a> {
                 .map(|(_, count)| count)
                 .sum();
             let source = FromMemory::new(documents, count, &endpoint.wrapping, self.at());
-            sources.push(Box::new(source));
+            sources.push((number, Box::new(source) as Box<dyn Source>));
         }
         self.deliver(sources).await;
         Ok(())
@@ -216,16 +230,18 @@ impl<'a> Sender<'a> {
 
     /// Delivers what waits, until nothing is left that another round left to this one.
     async fn deliver_from_spool(&mut self, state: &State, own: Option<u64>) {
-        let mut has_more = self.one_turn(state, own).await;
-        let last = self.deadlines.iter().max().copied();
-        while has_more && last.is_some_and(|last| Instant::now() < last) {
+        let all = (0..self.endpoints.len()).collect();
+        let mut more = self.one_turn(state, own, all).await;
+        while !more.is_empty() {
             // Who has the turn by now delivers what this one found behind its own.
-            has_more = self.one_turn(state, None).await;
+            more = self.one_turn(state, None, more).await;
             self.had_no_turn = false;
         }
     }
 
-    async fn one_turn(&mut self, state: &State, own: Option<u64>) -> bool {
+    /// Delivers to these endpoints, at the same time; returns those for which another round has left something
+    /// to this one since.
+    async fn one_turn(&mut self, state: &State, own: Option<u64>, to: Vec<usize>) -> Vec<usize> {
         let spool = state.spool.clone();
         let turn = state.desk.ask(move || spool.take_turn()).await.flatten();
         let turn = match turn {
@@ -240,20 +256,23 @@ impl<'a> Sender<'a> {
                     warn!("another round is delivering just now: it delivers what waits");
                 }
                 self.leave_waiting(own);
-                return false;
+                return Vec::new();
             }
             // Nothing was ever stored.
-            Err(why) if why.kind() == io::ErrorKind::NotFound && own.is_none() => return false,
+            Err(why) if why.kind() == io::ErrorKind::NotFound && own.is_none() => {
+                return Vec::new();
+            }
             Err(why) => {
                 error!("the spool in {} cannot be used: {why}", state.shown());
                 for outcome in &mut self.outcomes {
                     outcome.left.has_failed = true;
                 }
                 self.leave_waiting(own);
-                return false;
+                return Vec::new();
             }
         };
-        let sources = (0..self.endpoints.len())
+        let sources = to
+            .into_iter()
             .map(|endpoint| {
                 let source = FromSpool::new(
                     state.spool.clone(),
@@ -263,13 +282,38 @@ impl<'a> Sender<'a> {
                     self.config.spool,
                     self.cx.now,
                     own,
+                    Arc::clone(&self.seen[endpoint]),
                 );
-                Box::new(source) as _
+                (endpoint, Box::new(source) as _)
             })
             .collect();
         // The last one to end gives it back.
         drop(turn);
-        self.deliver(sources).await
+        let ended = self.deliver(sources).await;
+        self.have_more(state, ended).await
+    }
+
+    /// Of the endpoints whose delivery has ended, those for which something waits that was not there when it
+    /// was at it: of another round, which had left it to this one. `ended`: and whether that was seen already.
+    async fn have_more(&self, state: &State, ended: Vec<(usize, bool)>) -> Vec<usize> {
+        let spool = state.spool.clone();
+        let waiting = state.desk.ask(move || spool.waiting()).await.flatten();
+        let waiting = waiting.unwrap_or_default();
+        let is_new = |endpoint: usize| {
+            let name = batch_name(&self.to[endpoint]);
+            let seen = self.seen[endpoint].lock();
+            let seen = seen.unwrap_or_else(PoisonError::into_inner);
+            let mut of_it = waiting.iter().filter(|waiting| waiting.name == name);
+            of_it.any(|waiting| !seen.contains(waiting))
+        };
+        ended
+            .into_iter()
+            // Where something waits, the endpoint takes nothing just now.
+            .filter(|(endpoint, _)| self.outcomes[*endpoint].left.waiting == 0)
+            .filter(|(endpoint, has_more)| *has_more || is_new(*endpoint))
+            .map(|(endpoint, _)| endpoint)
+            .filter(|endpoint| Instant::now() < self.deadlines[*endpoint])
+            .collect()
     }
 
     fn leave_waiting(&mut self, own: Option<u64>) {
@@ -285,20 +329,24 @@ impl<'a> Sender<'a> {
         Wanted {
             cluster: self.config.cluster.clone(),
             endpoint: (!self.config.any_endpoint).then(|| self.to[endpoint].clone()),
-            others: self.to.clone(),
+            own: self.to[endpoint].clone(),
+            takes_metrics: self.endpoints[endpoint].wrapping.is_metrics(),
+            others: [&self.to[..], &self.config.endpoints_listed].concat(),
             hides_users: rules.is_some_and(Rules::hides_users),
             hides_hosts: rules.is_some_and(Rules::hides_hosts),
         }
     }
 
-    /// From each source to its endpoint. Returns whether another round has left something to this one since.
-    async fn deliver(&mut self, sources: Vec<Box<dyn Source>>) -> bool {
+    /// From each source to its endpoint, by the endpoint's number. Returns for each whether it has seen that
+    /// another round has left something to this one since.
+    async fn deliver(&mut self, sources: Vec<(usize, Box<dyn Source>)>) -> Vec<(usize, bool)> {
         let desk = match &self.cx.state {
             Some(state) => state.desk.clone(),
             None => Desk::new(self.cx.limits.silence),
         };
         let are_several = self.endpoints.len() > 1;
-        let delivering = sources.into_iter().enumerate().map(|(number, source)| {
+        let numbers: Vec<usize> = sources.iter().map(|(number, _)| *number).collect();
+        let delivering = sources.into_iter().map(|(number, source)| {
             let endpoint = &self.endpoints[number];
             let source = Kept::new(desk.clone(), source);
             let outcome = endpoint.deliver(source, &self.cx.quoting, self.deadlines[number]);
@@ -309,12 +357,22 @@ impl<'a> Sender<'a> {
             };
             outcome.instrument(span)
         });
-        let mut has_more = false;
-        for (sum, outcome) in self.outcomes.iter_mut().zip(join_all(delivering).await) {
-            has_more |= outcome.left.has_more;
-            sum.add(outcome);
+        let outcomes = join_all(delivering).await;
+        let mut ended = Vec::new();
+        let mut given_up = Vec::new();
+        for (number, mut outcome) in numbers.into_iter().zip(outcomes) {
+            ended.push((number, outcome.left.has_more));
+            given_up.append(&mut outcome.left.given_up_of_others);
+            self.outcomes[number].add(outcome);
         }
-        has_more
+        for (to, documents) in given_up {
+            // Of an endpoint that is none of these it has been logged, too.
+            let endpoint = self.to.iter().position(|known| *known == to).unwrap_or(0);
+            let left = &mut self.outcomes[endpoint].left;
+            left.given_up += documents;
+            left.waiting = left.waiting.saturating_sub(documents);
+        }
+        ended
     }
 
     fn end(self) -> Sent {
@@ -365,6 +423,7 @@ fn said(outcome: Outcome, had_no_turn: bool) -> (bool, String) {
                 unreadable,
                 too_clear,
                 given_up,
+                given_up_of_others: _,
                 not_put_aside: _,
                 has_failed,
                 has_more: _,

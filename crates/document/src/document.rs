@@ -54,6 +54,9 @@ pub enum Document<User = PublishedUser, Host = PublishedHost> {
     #[serde(rename = "condorqueue")]
     CondorQueue {
         queue: String,
+        /// The schedd that was asked, where it is one of several: it stands behind the queue's name.
+        #[serde(skip)]
+        schedd: Option<Host>,
         idle: i64,
         running: i64,
         held: i64,
@@ -179,13 +182,18 @@ impl Document {
             },
             Self::CondorQueue {
                 queue,
+                schedd,
                 idle,
                 running,
                 held,
                 allocated_cores,
                 allocated_mem,
             } => Document::CondorQueue {
-                queue: queue.clone(),
+                queue: match schedd.as_ref().map(|name| name.heard_by(audience)) {
+                    Some(schedd) => format!("{queue}@{}", schedd?),
+                    None => queue.clone(),
+                },
+                schedd: None,
                 idle: *idle,
                 running: *running,
                 held: *held,

@@ -43,11 +43,18 @@ impl PublishedHost {
 }
 
 /// A name in the form for each audience.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Forms {
     each: Arc<[Option<Box<str>>]>,
     /// The audience whose form the log may show.
     shown: usize,
+}
+
+/// As the log may show it.
+impl fmt::Debug for Forms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.heard_by(self.shown).fmt(f)
+    }
 }
 
 impl Forms {
@@ -203,8 +210,16 @@ impl Publisher {
     /// hashed where users are; where hosts are reduced, the whole name is, as WHICH can be named after the
     /// host, too.
     pub fn schedd(&self, name: &str) -> PublishedHost {
-        let hides = |rules: &Rules| rules.hides_hosts() || rules.hides_users();
-        PublishedHost(self.forms(hides, |_, rules| Some(rules.schedd(name))))
+        let mut forms = self.forms(Rules::hides_hosts, |_, rules| Some(rules.schedd(name)));
+        if !self.hides_hosts() {
+            // There is a user in some.
+            forms.shown = self
+                .audiences
+                .iter()
+                .position(Rules::hides_users)
+                .unwrap_or(0);
+        }
+        PublishedHost(forms)
     }
 
     /// The name of a device. One that can name a host is left out where hosts are hidden.

@@ -210,6 +210,9 @@ impl File<'_> {
                 }
             }
             (Takes::Text, DeValue::String(text)) => vec![text.to_string()],
+            (Takes::Texts, DeValue::Array(texts)) if texts.is_empty() => {
+                return Err("may not be empty: without it the default holds".to_owned());
+            }
             (Takes::Texts, DeValue::Array(texts)) => {
                 let mut values = Vec::new();
                 for text in texts.iter() {

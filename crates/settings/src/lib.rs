@@ -73,7 +73,7 @@ pub enum Shown {
 }
 
 /// A flag's value that the file or the environment gives.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Given {
     /// clap's name of the flag.
     pub flag: String,
@@ -81,6 +81,13 @@ pub struct Given {
     pub values: Vec<String>,
     /// Where it stands, for messages.
     pub place: String,
+}
+
+/// Without the values: some are secret.
+impl fmt::Debug for Given {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Given({} by {})", self.flag, self.place)
+    }
 }
 
 /// What is wrong with a file or a variable: where, what, and what to do.

@@ -180,7 +180,7 @@ impl CondorHistory {
     ) -> Result<(), CollectError> {
         let attributes = attributes(ATTRIBUTES, &self.options, false);
         let args = [&schedd.args()[..], &["-json", "-attributes", &attributes]].concat();
-        let jobs = query(cx, "condor_history", &args, cx.limits.total).await?;
+        let jobs = query(cx, "condor_history", &args, cx.deadline("batch")).await?;
         let mut jobs = jobs.labelled(schedd.label(cx));
         let owners = &self.excluded_owners;
         let mut reporter = Reporter::new("condor_history", owners, &self.options, schedd, cx);

@@ -84,7 +84,8 @@ impl CondorQueue {
                 .counted(name, cx.unix_seconds())
                 .map_err(|why| of(queue, why))?;
             out.push(&Document::CondorQueue {
-                queue: schedd.queue(&queue.name, cx),
+                queue: queue.name.clone(),
+                schedd: schedd.of_a_queue(cx),
                 idle: counted.idle,
                 running: counted.running,
                 held: counted.held,
@@ -109,7 +110,8 @@ async fn summarize(
     let count = totals(queue, schedd, cx).await?;
     let allocated = allocated(queue, schedd, cx).await?;
     out.push(&Document::CondorQueue {
-        queue: schedd.queue(&queue.name, cx),
+        queue: queue.name.clone(),
+        schedd: schedd.of_a_queue(cx),
         idle: count.idle,
         running: count.running,
         held: count.held,

@@ -305,6 +305,7 @@ tank/data /tank zfs rw 0 0
         let cx = Context {
             root: PathBuf::from("/"),
             limits,
+            deadlines: Vec::new(),
             login_node: publisher.host("login01.canary.example"),
             names: Names::new(publisher, &[None], limits.silence)
                 .await

@@ -60,6 +60,7 @@ impl Collector for Jupyter {
     async fn collect(&self, cx: &Context, out: &mut Documents) -> Result<(), CollectError> {
         let client = kubernetes::client(cx).await?;
         let mut absent = Vec::new();
+        let mut has_read = false;
         for source in &self.sources {
             let part = format!("namespace {}", source.namespace);
             let why = match source.owners(&client, cx, self.exclude_finished).await {
@@ -70,6 +71,7 @@ impl Collector for Jupyter {
                         out.push(&document(source.kind, users))
                     })
                     .await?;
+                    has_read = true;
                     continue;
                 }
                 Err(why) => why,
@@ -89,7 +91,7 @@ impl Collector for Jupyter {
         }
         // A default that is missing is no failure beside one that is there; but -j was asked for,
         // and all of its sources missing is not nobody.
-        let nothing = out.count() == 0 && out.problems() == 0;
+        let nothing = !has_read && out.problems() == 0;
         for error in absent {
             match nothing {
                 true => out.close(Err(error))?,

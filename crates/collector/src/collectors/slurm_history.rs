@@ -92,7 +92,7 @@ impl SlurmHistory {
         let mut args = vec!["-a", "-X", "-P", "-D", "--local", &delimiter, &format];
         args.extend(["-S", &from, "-E", &to, "-s", ENDS]);
         // It says nothing until it has all.
-        let mut lines = query(cx, "sacct", &args, cx.limits.total).await?;
+        let mut lines = query(cx, "sacct", &args, cx.deadline("batch")).await?;
         let columns = match lines.header().await {
             // Slurm without slurmdbd: nobody asked for its accounts by name.
             Err(why @ CollectError::NotHere(_)) => {

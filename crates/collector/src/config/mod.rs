@@ -13,6 +13,7 @@ use anyhow::{Result, bail};
 pub use self::endpoints::EndpointConfig;
 use self::endpoints::{Made, NOTHING_HASHED};
 use crate::cli::{Deadlines, Deliver, EndpointFlags, NotebookFlags, NotebookKind, Protocol, Round};
+use crate::endpoint_url;
 use crate::layers;
 use crate::secret::{self, Secret};
 use crate::sources::htcondor::options::Options;
@@ -192,8 +193,10 @@ pub struct Config {
     pub login_node: Option<String>,
     /// Where state may be kept, best first, and whether the first was asked for by name.
     pub state_dirs: Asked<Vec<StateDir>>,
-    /// What was collected for other endpoints goes to this one, too.
+    /// What was collected for other endpoints goes to this one, too: for those that are none of `endpoints_listed`.
     pub any_endpoint: bool,
+    /// All endpoints that the file lists, as they are shown.
+    pub endpoints_listed: Vec<String>,
     /// How much may wait for delivery, and for how long.
     pub spool: Bounds,
     pub limits: Limits,
@@ -288,8 +291,14 @@ impl Config {
             deliver.delivery.spool_max_size.unwrap_or(u32::MAX),
             deliver.delivery.spool_max_age.unwrap_or(u32::MAX),
         );
-        // Nothing is hashed.
+        // Nothing is hashed, and nobody is looked up.
         let env = Environment { salt: None, ..env };
+        let mut wanted = wanted;
+        for endpoint in &mut wanted.endpoints {
+            let privacy = &mut endpoint.privacy;
+            (privacy.salt, privacy.salt_file) = (None, None);
+            (privacy.hash, privacy.group) = (None, None);
+        }
         let config = Self::checked(Round::delivering_only(deliver), wanted, env)?;
         Ok(Self {
             any_endpoint,
@@ -313,12 +322,6 @@ impl Config {
             Target::Endpoints(endpoints) => endpoints.len(),
             Target::Files | Target::Print => 0,
         }
-    }
-
-    /// How long a collector may take, by the table of the file that is about it.
-    pub fn deadline(&self, table: &str) -> Duration {
-        let own = self.deadlines.iter().find(|(known, _)| *known == table);
-        own.map_or(self.limits.total, |(_, deadline)| *deadline)
     }
 
     fn checked(round: Round, wanted: Lists, env: Environment) -> Result<Self> {
@@ -348,14 +351,22 @@ impl Config {
             round.delivery.spool_max_age.unwrap_or(14),
         );
         let is_sent = !(round.debug || round.print);
-        let privacy = round.privacy.clone();
+        let mut privacy = round.privacy;
+        if !is_sent {
+            // What is written down here hides as much as what leaves.
+            let all = wanted.endpoints.iter().map(|endpoint| &endpoint.privacy);
+            let strictest = all.max_by_key(|privacy| privacy.hides());
+            if let Some(strictest) = strictest.filter(|it| it.hides() > privacy.hides()) {
+                privacy = strictest.clone();
+            }
+        }
         let flags = match wanted.endpoints {
             endpoints if endpoints.is_empty() || !is_sent => vec![EndpointFlags {
                 name: None,
                 protocol: Protocol::Documents,
                 kinds: Vec::new(),
                 delivery: round.delivery,
-                privacy: round.privacy,
+                privacy: privacy.clone(),
                 place: String::new(),
             }],
             endpoints => endpoints,
@@ -425,6 +436,11 @@ impl Config {
             login_node: round.login_node,
             state_dirs,
             any_endpoint: false,
+            endpoints_listed: wanted
+                .urls
+                .iter()
+                .map(|url| endpoint_url::without_password(url))
+                .collect(),
             spool,
             limits: Limits {
                 silence: Duration::from_secs(round.silence.into()),
@@ -448,6 +464,8 @@ impl Config {
 pub struct Lists {
     /// Empty: the one of the flags.
     pub endpoints: Vec<EndpointFlags>,
+    /// The URLs of all endpoints that are listed, those that a flag leaves out, too.
+    pub urls: Vec<String>,
     /// Empty: those of the flags.
     pub notebooks: Vec<NotebookFlags>,
     /// The daemon shows the numbers of each round.

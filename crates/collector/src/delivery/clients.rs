@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use reqwest::{Client, ClientBuilder};
+use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
@@ -79,6 +80,14 @@ fn builder(tls: &ClientConfig, patience: Duration) -> ClientBuilder {
 
 /// TLS that trusts the system's authorities and those of `--ca-file`.
 fn tls(config: &EndpointConfig) -> Result<ClientConfig> {
+    tls_judged_by(config, |verifier| verifier)
+}
+
+/// The same; `judge` may have a look at what the verifier judges.
+pub fn tls_judged_by(
+    config: &EndpointConfig,
+    judge: impl FnOnce(Arc<dyn ServerCertVerifier>) -> Arc<dyn ServerCertVerifier>,
+) -> Result<ClientConfig> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let further = further_authorities(config)?;
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
@@ -92,7 +101,7 @@ fn tls(config: &EndpointConfig) -> Result<ClientConfig> {
             })?;
         builder
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(verifier))
+            .with_custom_certificate_verifier(judge(Arc::new(verifier)))
             .with_no_client_auth()
     } else {
         // Nobody to verify: reading the system's authorities would cost more than the round.

@@ -1,7 +1,7 @@
 //! Parcels from the spool, oldest batch first, and what became of them into the spool.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use jiff::Timestamp;
@@ -9,6 +9,7 @@ use tracing::{error, warn};
 
 use super::parcels::{AT_ONCE, Answer, Answered, Left, Origin, Packer, Parcel, Source, lines};
 use super::wrapping::Wrapping;
+use crate::numbers;
 use crate::spool::{Bounds, Done, Header, Reader, Spool, Turn, Unreadable, Waiting};
 
 /// Which batches may be sent now: others wait for who sends them.
@@ -16,8 +17,12 @@ use crate::spool::{Bounds, Done, Header, Reader, Spool, Turn, Unreadable, Waitin
 pub struct Wanted {
     /// The token is this facility's.
     pub cluster: String,
-    /// Where it goes; `None`: what was collected for other endpoints, too.
+    /// Where it goes; `None`: what was collected for other endpoints, too, that are in use no longer.
     pub endpoint: Option<String>,
+    /// The endpoint that it is sent to.
+    pub own: String,
+    /// Batches of metrics, or of documents: neither can be taken for the other.
+    pub takes_metrics: bool,
     /// All endpoints of this configuration: what goes there is in good hands.
     pub others: Vec<String>,
     /// How users and hosts may be named: clear names that were collected before they were to be
@@ -31,22 +36,28 @@ pub const CLEAR: &str = "clear";
 
 impl Wanted {
     fn has(&self, header: &Header) -> bool {
-        header.cluster == self.cluster
-            && self
-                .endpoint
-                .as_ref()
-                .is_none_or(|endpoint| *endpoint == header.endpoint)
+        let is_for_it = match &self.endpoint {
+            Some(endpoint) => *endpoint == header.endpoint,
+            // Not what is for another one that is in use.
+            None => self.is_orphan(header) || self.own == header.endpoint,
+        };
+        let are_metrics = header.kinds.contains_key(numbers::NAME);
+        is_for_it && header.cluster == self.cluster && are_metrics == self.takes_metrics
     }
 
     /// Nobody is about to send it.
     fn is_orphan(&self, header: &Header) -> bool {
-        header.cluster != self.cluster || !self.others.contains(&header.endpoint)
+        let is_in_use = self.others.contains(&header.endpoint) || self.own == header.endpoint;
+        header.cluster != self.cluster || !is_in_use
     }
 
     fn may_leave(&self, header: &Header) -> bool {
         !(self.hides_users && header.users == CLEAR || self.hides_hosts && header.hosts == CLEAR)
     }
 }
+
+/// What a round has ever seen waiting for an endpoint.
+pub type Seen = Arc<Mutex<BTreeSet<Waiting>>>;
 
 pub struct FromSpool {
     spool: Spool,
@@ -59,8 +70,8 @@ pub struct FromSpool {
     /// The number of the round that this one stored; its documents are not late.
     own: Option<u64>,
     queue: VecDeque<Waiting>,
-    /// What was ever in the queue and is still in the spool.
-    seen: BTreeSet<Waiting>,
+    /// What was ever in the queue, in this round, and is still in the spool.
+    seen: Seen,
     reading: Option<Reading>,
     open: BTreeMap<u64, Open>,
     /// For telling batches apart.
@@ -107,6 +118,7 @@ impl FromSpool {
         bounds: Bounds,
         now: SystemTime,
         own: Option<u64>,
+        seen: Seen,
     ) -> Self {
         Self {
             spool,
@@ -117,7 +129,7 @@ impl FromSpool {
             now,
             own,
             queue: VecDeque::new(),
-            seen: BTreeSet::new(),
+            seen,
             reading: None,
             open: BTreeMap::new(),
             opened: 0,
@@ -136,7 +148,8 @@ impl FromSpool {
                 // Another round may have stored meanwhile and left delivering to this one.
                 match self.spool.waiting() {
                     Ok(mut waiting) => {
-                        waiting.retain(|waiting| self.seen.insert(waiting.clone()));
+                        let mut seen = locked(&self.seen);
+                        waiting.retain(|waiting| seen.insert(waiting.clone()));
                         self.queue.extend(waiting);
                     }
                     Err(why) => {
@@ -235,7 +248,7 @@ impl FromSpool {
         match why {
             Unreadable::Damaged(why) => match self.spool.set_aside(waiting, why) {
                 Ok(()) => {
-                    self.seen.remove(waiting);
+                    locked(&self.seen).remove(waiting);
                     self.damaged += 1;
                     error!(
                         "{of} is damaged ({why}); what can be read of it is sent, and the file was set aside in spool/damaged"
@@ -269,7 +282,7 @@ impl FromSpool {
             }
             // Another round may get its number.
             0 => self.spool.end(&open.waiting).inspect(|()| {
-                self.seen.remove(&open.waiting);
+                locked(&self.seen).remove(&open.waiting);
             }),
             _ => {
                 let last = open.last.as_deref().unwrap_or("could not be read");
@@ -336,8 +349,13 @@ impl FromSpool {
             Ok(given_up) => {
                 for gone in given_up {
                     error!("{}", gone.what);
-                    left.given_up += gone.documents;
                     left.has_failed = true;
+                    match gone.endpoint {
+                        Some(to) if self.wanted.endpoint.as_ref().is_some_and(|own| *own != to) => {
+                            left.given_up_of_others.push((to, gone.documents));
+                        }
+                        _ => left.given_up += gone.documents,
+                    }
                 }
             }
             Err(why) => {
@@ -402,7 +420,7 @@ impl Source for FromSpool {
         }
         if !self.too_clear.is_empty() {
             error!(
-                "{} batches in the spool hold clear names, from before -o or -O: they are not sent; `afmetrics_collector spool drop` them, or `spool deliver` them once without -o and -O",
+                "{} batches in the spool hold clear names, from before -o or -O: they are not sent; `afmetrics_collector spool drop` them, or `spool deliver` them once by a configuration without these",
                 self.too_clear.len()
             );
         }
@@ -440,15 +458,13 @@ impl Source for FromSpool {
             if !self.wanted.has(&reader.header) {
                 let is_orphan = self.wanted.is_orphan(&reader.header);
                 for_others += u64::from(is_last && is_orphan);
-                // Or else of another round, for one of the others.
-                left.has_more |= !is_orphan && !self.seen.contains(&waiting);
                 continue;
             }
             if self.too_clear.contains(&waiting) {
                 left.too_clear += done.left();
                 continue;
             }
-            if self.seen.contains(&waiting) {
+            if locked(&self.seen).contains(&waiting) {
                 left.waiting += done.left();
                 left.batches += 1;
                 left.bytes += self.spool.bytes(&waiting);
@@ -470,6 +486,10 @@ impl Source for FromSpool {
         left.has_more &= left.waiting == 0;
         left
     }
+}
+
+fn locked(seen: &Seen) -> MutexGuard<'_, BTreeSet<Waiting>> {
+    seen.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// As the contract has it: RFC 3339, UTC, milliseconds.

@@ -34,8 +34,9 @@ use tracing::{error, info, warn};
 
 use self::answers::{Meaning, backoff, meaning, retry_after};
 use self::clients::Clients;
+pub use self::clients::tls_judged_by;
 use self::complaints::{Complaints, Weight};
-pub use self::from_spool::{CLEAR, FromSpool, Wanted, timestamp};
+pub use self::from_spool::{CLEAR, FromSpool, Seen, Wanted, timestamp};
 pub use self::parcels::{Answer, Answered, FromMemory, Left, Parcel, Source};
 pub use self::wrapping::Wrapping;
 use crate::aside::Kept;
@@ -134,14 +135,14 @@ impl Outcome {
         }
         let (sum, left) = (&mut self.left, later.left);
         sum.lost += left.lost;
-        sum.waiting += left.waiting;
-        sum.batches += left.batches;
-        sum.bytes += left.bytes;
+        // These are still there in each turn.
+        sum.waiting = left.waiting;
+        sum.batches = left.batches;
+        sum.bytes = left.bytes;
         sum.since = left.since.or(sum.since);
         sum.damaged += left.damaged;
         sum.given_up += left.given_up;
         sum.has_failed |= left.has_failed;
-        // These are still there in each turn.
         sum.unreadable = left.unreadable;
         sum.too_clear = left.too_clear;
     }
@@ -302,12 +303,15 @@ impl Endpoint {
         }
         let why = chain(&why.without_url());
         let why = why.trim_start_matches("error sending request: ");
-        let hint = HINTS
-            .iter()
-            .find(|(sign, _)| why.contains(sign))
-            .map_or(String::new(), |(_, hint)| format!(" ({hint})"));
+        let hint = hint(why).map_or(String::new(), |hint| format!(" ({hint})"));
         format!("no answer from {url}: {why}{hint}")
     }
+}
+
+/// What to do about an error of TLS, if that is known.
+pub fn hint(why: &str) -> Option<&'static str> {
+    let known = HINTS.iter().find(|(sign, _)| why.contains(sign));
+    known.map(|(_, hint)| *hint)
 }
 
 /// What an endpoint of metrics says in its own words.

@@ -191,6 +191,8 @@ pub struct Left {
     pub too_clear: u64,
     /// Documents that were dropped as there was no room for them or they were too old.
     pub given_up: u64,
+    /// Of these, those that waited for other endpoints, by where they should have gone.
+    pub given_up_of_others: Vec<(String, u64)>,
     /// Refused documents that could not be put aside, so that they wait.
     pub not_put_aside: u64,
     /// Something else went wrong, which has been logged.

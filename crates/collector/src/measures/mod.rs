@@ -334,6 +334,7 @@ impl Measures {
             held,
             allocated_cores,
             allocated_mem,
+            ..
         }
         | Document::SlurmQueue {
             queue,

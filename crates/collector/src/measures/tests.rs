@@ -81,6 +81,7 @@ fn others() -> Vec<Document> {
         },
         Document::CondorQueue {
             queue: "all".into(),
+            schedd: None,
             idle: 1995,
             running: 1022,
             held: 3,

@@ -23,6 +23,8 @@ pub struct GivenUp {
     /// What it was, how many documents of which kinds, and why it was dropped.
     pub what: String,
     pub documents: u64,
+    /// Where they should have gone, if they waited for that.
+    pub endpoint: Option<String>,
 }
 
 #[derive(Debug)]
@@ -64,6 +66,7 @@ impl Spool {
                     given_up.push(GivenUp {
                         what: format!("{:?} cannot be dropped: {why}", found.item),
                         documents: 0,
+                        endpoint: None,
                     });
                     continue;
                 }
@@ -99,21 +102,30 @@ impl Spool {
         let mut all = Vec::new();
         let mut order = SystemTime::UNIX_EPOCH;
         let waiting = self.waiting()?;
-        let mut batches: BTreeMap<u64, u64> = BTreeMap::new();
+        // What is of a round as a whole, its cursors, goes with the last of its batches.
+        let mut of_round: BTreeMap<u64, u64> = BTreeMap::new();
+        let mut left: BTreeMap<u64, u64> = BTreeMap::new();
         for waiting in &waiting {
-            *batches.entry(waiting.round).or_default() += 1;
+            let own = looked_at(&self.file(waiting, BATCH)).map_or(0, |(_, bytes)| bytes);
+            *of_round.entry(waiting.round).or_default() += own;
+            *left.entry(waiting.round).or_default() += 1;
         }
         for waiting in waiting {
-            let Some((written, _)) = looked_at(&self.file(&waiting, BATCH)) else {
+            let Some((written, bytes)) = looked_at(&self.file(&waiting, BATCH)) else {
                 continue;
             };
             order = order.max(written);
-            // A round's cursors are of all its batches.
-            let share = batches.get(&waiting.round).copied().unwrap_or(1);
+            let left = left.entry(waiting.round).or_default();
+            *left -= 1;
+            let rest = match *left {
+                0 => on_disk(&self.round(waiting.round))
+                    .saturating_sub(of_round.get(&waiting.round).copied().unwrap_or(0)),
+                _ => 0,
+            };
             all.push(Found {
                 written,
                 order,
-                bytes: on_disk(&self.round(waiting.round)) / share,
+                bytes: bytes + rest,
                 item: Item::Waiting(waiting),
             });
         }
@@ -135,9 +147,11 @@ impl Spool {
     }
 
     fn give_up(&self, item: &Item, why: &str) -> io::Result<GivenUp> {
+        let mut endpoint = None;
         let (documents, of) = match item {
             Item::Waiting(waiting) => {
                 let counted = self.open(waiting).and_then(|(reader, done)| {
+                    endpoint = Some(reader.header.endpoint.clone());
                     Ok((
                         reader.header.collected,
                         done.left(),
@@ -181,6 +195,7 @@ impl Spool {
         Ok(GivenUp {
             what: format!("dropped {of}: {why}"),
             documents,
+            endpoint,
         })
     }
 }

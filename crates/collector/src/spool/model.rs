@@ -219,6 +219,8 @@ impl Model {
                 Wanted {
                     cluster: "CANARY-AF".to_owned(),
                     endpoint: None,
+                    own: String::new(),
+                    takes_metrics: false,
                     others: Vec::new(),
                     hides_users: false,
                     hides_hosts: false,
@@ -227,6 +229,7 @@ impl Model {
                 ROOMY,
                 SystemTime::UNIX_EPOCH,
                 None,
+                Seen::default(),
             );
             self.delivery = Some(Delivery {
                 source,

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::{Opened, print, remark, visible};
-use crate::now;
 use crate::spool::{Entry, Item, described};
+use crate::{now, table};
 
 const HEADINGS: [&str; 9] = [
     "ID",
@@ -112,20 +112,7 @@ fn row(entry: &Entry, now: Timestamp) -> [String; 9] {
 fn table(entries: &[Entry], now: Timestamp, out: &mut dyn Write) -> io::Result<()> {
     let mut rows = vec![HEADINGS.map(str::to_owned)];
     rows.extend(entries.iter().map(|entry| row(entry, now)));
-    let mut widths = [0; 9];
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    for row in &rows {
-        let mut line = String::new();
-        for (width, cell) in widths.into_iter().zip(row) {
-            line.push_str(&format!("{cell:width$}  "));
-        }
-        writeln!(out, "{}", line.trim_end())?;
-    }
-    Ok(())
+    table::write(&rows, out)
 }
 
 #[cfg(test)]

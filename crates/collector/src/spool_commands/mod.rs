@@ -226,7 +226,7 @@ fn visible(text: &str) -> String {
 }
 
 /// Writes to standard output; false if that failed. A reader that has enough (`| head`) is no error.
-fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> bool {
+pub fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> bool {
     let mut stdout = io::BufWriter::with_capacity(64 << 10, io::stdout().lock());
     match write(&mut stdout).and_then(|()| stdout.flush()) {
         Err(why) if why.kind() != io::ErrorKind::BrokenPipe => {

@@ -8,6 +8,7 @@
 
 mod answers;
 mod cases;
+mod check;
 mod cli;
 mod crash;
 mod daemon;

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
@@ -657,12 +657,16 @@ fn alone(world: &World, args: &[&str]) -> Option<Run> {
 
 /// `before`: what starts the program.
 fn as_nobody(world: &World, args: &[&str], before: &[&str]) -> Option<Run> {
+    by_nobody(world, &world.command_without_state_dir(args), before)
+}
+
+/// The same of this command.
+pub fn by_nobody(world: &World, ours: &Command, before: &[&str]) -> Option<Run> {
     use std::os::unix::process::CommandExt as _;
     const NOBODY: u32 = 65534;
     if !needs::root_and(before.get(..1).unwrap_or_default()) {
         return None;
     }
-    let ours = world.command_without_state_dir(args);
     let copy = world.path("afmetrics_collector");
     fs::copy(ours.get_program(), &copy).unwrap();
     #[expect(
@@ -670,9 +674,9 @@ fn as_nobody(world: &World, args: &[&str], before: &[&str]) -> Option<Run> {
         reason = "a test starts the program itself"
     )]
     let mut theirs = match before {
-        [] => std::process::Command::new(copy),
+        [] => Command::new(copy),
         [program, options @ ..] => {
-            let mut command = std::process::Command::new(needs::path_of(program).unwrap());
+            let mut command = Command::new(needs::path_of(program).unwrap());
             command.args(options).arg("--").arg(copy);
             command
         }

@@ -101,6 +101,7 @@ fn samples() -> Vec<Document> {
         condor_job(false),
         Document::CondorQueue {
             queue: "all".to_owned(),
+            schedd: None,
             idle: 1,
             running: 2,
             held: 3,

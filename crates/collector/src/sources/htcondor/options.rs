@@ -39,11 +39,19 @@ impl Options {
                 queue.name
             );
         }
-        let mut published: Vec<_> = schedds.names().map(|name| publisher.schedd(name)).collect();
-        let count = published.len();
-        published.sort_by(|a, b| a.as_str().cmp(b.as_str()));
-        published.dedup();
-        if (!queues.is_empty() || asked.job_details) && published.len() < count {
+        let published: Vec<_> = schedds.names().map(|name| publisher.schedd(name)).collect();
+        let has_a_name_twice = |audience| {
+            let mut names: Vec<_> = published
+                .iter()
+                .map(|name| name.heard_by(audience))
+                .collect();
+            names.sort_unstable();
+            names.dedup();
+            names.len() < published.len()
+        };
+        if (!queues.is_empty() || asked.job_details)
+            && (0..publisher.audiences().len()).any(has_a_name_twice)
+        {
             bail!(
                 "two of the schedds have one name under -O or -o, and so would their queues (-q) and jobs (--job-details): leave these out, or run a round for each schedd, with its own -q and its own --state-dir"
             );

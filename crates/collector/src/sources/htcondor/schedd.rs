@@ -106,7 +106,7 @@ impl Schedds {
     ) -> Result<(), CollectError> {
         let begun = Instant::now();
         for (schedd, left) in self.0.iter().zip((1..=self.0.len()).rev()) {
-            let rest = cx.limits.total.saturating_sub(begun.elapsed());
+            let rest = cx.deadline("batch").saturating_sub(begun.elapsed());
             // Where there is one, the round itself watches the time.
             let share = schedd.is_one_of_several.then(|| share(rest, left));
             let end = share.map(|share| (share, Instant::now() + share));
@@ -174,12 +174,9 @@ impl Schedd {
             .unwrap_or_default()
     }
 
-    /// How a queue of this name is called: those of several schedds are counted each alone.
-    pub fn queue(&self, queue: &str, cx: &Context) -> String {
-        match self.published(cx) {
-            Some(name) if self.is_one_of_several => format!("{queue}@{}", name.as_str()),
-            _ => queue.to_owned(),
-        }
+    /// What a queue's name has behind it: those of several schedds are counted each alone.
+    pub fn of_a_queue(&self, cx: &Context) -> Option<PublishedHost> {
+        self.published(cx).filter(|_| self.is_one_of_several)
     }
 
     /// Whether its cursors are those of the rounds without `--schedd`, which have read it: so it goes on

@@ -47,6 +47,14 @@ impl Authority {
         self.issue(params)
     }
 
+    /// One that is good until this day, and has been since 2000.
+    pub fn sign_until(&self, names: &[&str], (year, month, day): (i32, u8, u8)) -> Identity {
+        let mut params = params(names);
+        params.not_before = date_time_ymd(2000, 1, 1);
+        params.not_after = date_time_ymd(year, month, day);
+        self.issue(params)
+    }
+
     fn issue(&self, params: CertificateParams) -> Identity {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();

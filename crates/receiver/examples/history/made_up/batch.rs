@@ -192,6 +192,7 @@ impl Batch {
         match self.pool.system {
             System::HtCondor => Document::CondorQueue {
                 queue,
+                schedd: None,
                 idle,
                 running,
                 held,
