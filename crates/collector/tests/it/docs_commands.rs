@@ -139,7 +139,7 @@ fn treatment(arguments: &[String]) -> Treatment {
     let text = arguments.join(" ");
     let found = TREATMENTS.iter().find(|(begin, _)| {
         let rest = text.strip_prefix(begin);
-        rest.is_some_and(|rest| begin.is_empty() == rest.is_empty() || rest.starts_with(' '))
+        rest.is_some_and(|rest| rest.is_empty() || (!begin.is_empty() && rest.starts_with(' ')))
     });
     let (_, treatment) = found.unwrap_or_else(|| panic!("in no row of TREATMENTS: {text}"));
     *treatment
