@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{BATCH, Bounds, Found, Header, Spool, entries};
-use crate::delivery::{Answer, Answered, FromSpool, Parcel, Source as _, Wanted, Wrapping};
+use crate::delivery::{Answer, Answered, FromSpool, Parcel, Seen, Source as _, Wanted, Wrapping};
 use crate::secret::Secret;
 
 const NAME: &str = "canary.example.org";

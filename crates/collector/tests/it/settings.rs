@@ -187,7 +187,7 @@ fn a_file_that_is_named_has_to_be_there_and_one_that_cannot_be_read_stops_all() 
         // Root reads everything.
         return;
     }
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o0)).unwrap();
     run(&world, &path, &["-s", "--print"])
         .exits(2)
         .says("without it names could leave that must not");
