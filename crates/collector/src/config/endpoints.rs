@@ -215,6 +215,10 @@ fn kinds(asked: &[String]) -> Result<Option<Vec<&'static str>>> {
     Ok(Some(all))
 }
 
+/// What a salt or a hash without `-o` is worth a line.
+pub const NOTHING_HASHED: &str =
+    "a salt or --hash has no effect without -o: user names leave as they are";
+
 fn user_rule(
     hide: bool,
     hash: Option<Hash>,
@@ -223,10 +227,7 @@ fn user_rule(
 ) -> Result<UserRule> {
     if !hide {
         if hash.is_some() || salt.is_some() {
-            warnings.push(
-                "a salt or --hash has no effect without -o: user names leave as they are"
-                    .to_owned(),
-            );
+            warnings.push(NOTHING_HASHED.to_owned());
         }
         return Ok(UserRule::Clear);
     }
