@@ -282,7 +282,6 @@ impl<'a> Sender<'a> {
                     self.config.spool,
                     self.cx.now,
                     own,
-                    Arc::clone(&self.seen[endpoint]),
                 );
                 (endpoint, Box::new(source) as _)
             })
@@ -337,6 +336,7 @@ impl<'a> Sender<'a> {
             others: [&self.to[..], &self.config.endpoints_listed].concat(),
             hides_users: rules.is_some_and(Rules::hides_users),
             hides_hosts: rules.is_some_and(Rules::hides_hosts),
+            seen: Arc::clone(&self.seen[endpoint]),
         }
     }
 

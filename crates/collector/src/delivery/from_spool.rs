@@ -29,6 +29,8 @@ pub struct Wanted {
     /// hidden do not leave.
     pub hides_users: bool,
     pub hides_hosts: bool,
+    /// What this round has ever seen waiting for it.
+    pub seen: Seen,
 }
 
 /// What a header says of names that were not hidden.
@@ -118,18 +120,17 @@ impl FromSpool {
         bounds: Bounds,
         now: SystemTime,
         own: Option<u64>,
-        seen: Seen,
     ) -> Self {
         Self {
             spool,
             turn: Some(turn),
+            seen: Arc::clone(&wanted.seen),
             wanted,
             wrapping,
             bounds,
             now,
             own,
             queue: VecDeque::new(),
-            seen,
             reading: None,
             open: BTreeMap::new(),
             opened: 0,

@@ -206,7 +206,7 @@ pub struct Left {
 impl Left {
     /// What waits, for the metrics; `None`: that is not known.
     pub fn waits(&self) -> Option<Waiting> {
-        (!self.is_unseen).then(|| Waiting {
+        (!self.is_unseen).then_some(Waiting {
             batches: self.batches,
             bytes: self.bytes,
             documents: self.waiting,

@@ -224,12 +224,12 @@ impl Model {
                     others: Vec::new(),
                     hides_users: false,
                     hides_hosts: false,
+                    seen: Seen::default(),
                 },
                 Wrapping::documents(&Secret::new("t0ken"), batch_size),
                 ROOMY,
                 SystemTime::UNIX_EPOCH,
                 None,
-                Seen::default(),
             );
             self.delivery = Some(Delivery {
                 source,
