@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: what a round costs, beside what it should cost and what others need, all
 //! measured in one run on one machine.
 
+mod daemon;
 mod drain;
 mod durable;
 mod line;
@@ -60,6 +61,7 @@ fn collector() -> Result<()> {
     bench.size()?;
     bench.start()?;
     bench.small_round()?;
+    daemon::run(&bench)?;
     bench.ten_thousand()?;
     bench.a_million()?;
     slurm::run(&bench)?;
