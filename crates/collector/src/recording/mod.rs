@@ -21,6 +21,7 @@ mod addresses;
 mod commands;
 mod folder;
 mod kubernetes;
+mod opening;
 mod parts;
 mod player;
 mod recorder;
