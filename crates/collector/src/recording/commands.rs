@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::fs;
 use std::io::{self, BufRead as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -11,15 +10,16 @@ use std::time::{Duration, SystemTime};
 
 use afmetrics_settings::Given;
 use anyhow::{Context as _, Result, bail};
+use clap::ValueEnum as _;
 use tracing::level_filters::LevelFilter;
 use tracing::warn;
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::folder::{self, Count, Writer};
 use super::renaming::Renaming;
-use super::{FACILITY, LOGIN_NODE, Recorder, Recording, Round, VERSION, World};
+use super::{FACILITY, LOGIN_NODE, Recorder, Recording, Round, VERSION, World, opening};
 use crate::aside::Hanging;
-use crate::cli::{self, Record, Replay};
+use crate::cli::{self, Privacy, Record, Replay};
 use crate::config::{Asked, Config, Environment, Lists, StateDir};
 use crate::layers::{self, Unusable};
 use crate::round::{self, Collected};
@@ -37,8 +37,7 @@ enum Value {
     Host,
 }
 
-/// The flags that a recording has, and what becomes of their values. All others are about where documents go, or
-/// secret, or are replaced by the folder.
+/// The flags that a recording has, and what becomes of their values.
 const FLAGS: [(&str, Value); 30] = [
     ("ssh", Value::Stays),
     ("ssh_history", Value::Stays),
@@ -71,6 +70,36 @@ const FLAGS: [(&str, Value); 30] = [
     ("batch_deadline", Value::Stays),
     ("host_deadline", Value::Stays),
 ];
+/// The other flags of a round, and why no recording has them.
+#[cfg(test)]
+const NOT_RECORDED: [(&str, &str); 26] = [
+    ("heartbeat", "says nothing of what is read"),
+    ("token", "secret"),
+    ("token_file", "secret"),
+    ("salt", "secret: a replay has its own"),
+    ("salt_file", "secret: a replay has its own"),
+    ("url", "of delivery; may have a password"),
+    ("cluster", "names the site"),
+    ("batch_size", "of delivery"),
+    ("ca_file", "of delivery"),
+    ("max_connections", "of delivery"),
+    ("max_streams", "of delivery"),
+    ("request_timeout", "of delivery"),
+    ("gzip", "of delivery"),
+    ("deliver_for", "of delivery"),
+    ("spool_max_size", "of delivery"),
+    ("spool_max_age", "of delivery"),
+    ("debug", "a replay prints"),
+    ("print", "a replay prints"),
+    ("login_node", "names the node: a replay has its own"),
+    ("textfile", "of the node"),
+    ("config", "what it says is among the flags"),
+    ("state_dir", "is in the folder"),
+    ("root", "is in the folder"),
+    ("log_level", "the replay's own"),
+    ("verbose", "the replay's own"),
+    ("very_verbose", "the replay's own"),
+];
 /// What users are hashed with in a replay: the real one is in no recording.
 const SALT: &str = "salt-of-the-replay";
 
@@ -81,22 +110,29 @@ pub fn record(asked: &Record, env: Environment) -> Result<bool> {
         .collect();
     let asked_for = layers::read(&words, &env).map_err(|why| match why {
         Unusable::CommandLine(why) => why.exit(),
-        Unusable::Settings(why) => anyhow::Error::new(why),
+        Unusable::Settings(why) => {
+            log::open(LevelFilter::WARN, None, None);
+            anyhow::Error::new(why)
+        }
     })?;
+    let mut given = asked_for.given;
+    let mut flags = asked_for.cli.round;
+    log::open(crate::level(&flags.place), None, None);
     if asked_for.cli.command.is_some() {
         bail!("record takes the flags of a round, and no command");
     }
-    if !asked_for.lists.notebooks.is_empty() {
+    if flags.jupyter && !asked_for.lists.notebooks.is_empty() {
         bail!(
             "a recording has one namespace with notebooks: name one of [[jupyter.sources]] with -n and -l"
         );
     }
-    let given = asked_for.given;
-    let mut flags = asked_for.cli.round;
-    log::open(crate::level(&flags.place), None, None);
     // Nothing is sent, so nothing is said of it.
     (flags.print, flags.debug, flags.heartbeat) = (true, false, false);
     flags.textfile = None;
+    for warning in &asked_for.warnings {
+        warn!("{warning}");
+    }
+    hide_as_the_strictest(&asked_for.lists, &mut flags.privacy, &mut given);
     let config = Config::new(flags, Lists::default(), env)?;
     for warning in &config.warnings {
         warn!("{warning}");
@@ -120,6 +156,34 @@ pub fn record(asked: &Record, env: Environment) -> Result<bool> {
     // A reader that has gone is no error.
     let _ = io::stderr().write_all(parting(&dir, &count).as_bytes());
     Ok(true)
+}
+
+/// A replay hides names as `--print` does: as the endpoint that hides the most.
+fn hide_as_the_strictest(lists: &Lists, privacy: &mut Privacy, given: &mut Vec<Given>) {
+    let all = lists.endpoints.iter().map(|endpoint| &endpoint.privacy);
+    let strictest = all.max_by_key(|privacy| privacy.hides());
+    let Some(strictest) = strictest.filter(|it| it.hides() > privacy.hides()) else {
+        return;
+    };
+    privacy.clone_from(strictest);
+    let hash = privacy.hash.and_then(|hash| hash.to_possible_value());
+    for (flag, value) in [
+        (
+            "obfuscate_users",
+            privacy.obfuscate_users.then(|| "true".to_owned()),
+        ),
+        ("hash", hash.map(|hash| hash.get_name().to_owned())),
+        ("obfuscate_hosts", privacy.obfuscate_hosts.clone()),
+        ("host_prefix", Some(privacy.host_prefix.clone())),
+        ("group", privacy.group.clone()),
+    ] {
+        given.retain(|known| known.flag != flag);
+        given.extend(value.map(|value| Given {
+            flag: flag.to_owned(),
+            values: vec![value],
+            place: "[[endpoints]]".to_owned(),
+        }));
+    }
 }
 
 /// Makes the folder, and sees that nothing is in it and that files without a name can be.
@@ -360,7 +424,7 @@ fn replayed_config(dir: &Path) -> Result<(Config, Arc<Recording>)> {
     let recording = Arc::new(Recording::open(dir)?);
     let path = dir.join("args");
     let text =
-        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        opening::read_text(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let args = std::iter::once("afmetrics_collector").chain(text.lines());
     let unusable = || format!("{} is not what `record` writes", path.display());
     let cli = cli::parse(args.map(OsString::from)).with_context(unusable)?;
@@ -459,4 +523,29 @@ fn in_runtime<T>(round: impl Future<Output = Result<T>>) -> Result<Option<T>> {
     // Not waiting for threads that hang in a dead mount or a dead directory service.
     runtime.shutdown_background();
     result
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use clap::Args as _;
+
+    use super::*;
+
+    #[test]
+    fn every_flag_of_a_round_is_recorded_or_said_not_to_be() {
+        let command = cli::Round::augment_args(clap::Command::new("a round"));
+        let all: BTreeSet<&str> = command
+            .get_arguments()
+            .map(|arg| arg.get_id().as_str())
+            .collect();
+        let recorded = FLAGS.iter().map(|(flag, _)| *flag);
+        let listed: Vec<&str> = recorded
+            .chain(NOT_RECORDED.iter().map(|(flag, _)| *flag))
+            .collect();
+        let known: BTreeSet<&str> = listed.iter().copied().collect();
+        assert_eq!(all, known, "flags without a place in FLAGS or NOT_RECORDED");
+        assert_eq!(listed.len(), known.len(), "one is there twice");
+    }
 }

@@ -195,7 +195,7 @@ impl Writer<'_> {
                             number => format!("root.{number}"),
                         };
                         let place = self.dir.join(root).join(below);
-                        file(&place, &self.renaming.text(bytes))?;
+                        file(&place, &self.renaming.fields(bytes))?;
                         last = Some(bytes);
                     }
                     Ok(_) => {}
@@ -264,8 +264,8 @@ impl Writer<'_> {
         let mut numbers = Numbers::default();
         for line in cursor.split_inclusive(|byte| *byte == b'\n') {
             let each = |part: Part<'_>| match part {
-                Part::Text(part) | Part::Stays(part) | Part::User(part) => {
-                    text.extend(self.renaming.text(part));
+                Part::Text(part) | Part::Fields(part) | Part::Stays(part) | Part::User(part) => {
+                    text.extend(self.renaming.fields(part));
                 }
                 Part::Literal(literal, _) => {
                     let said = decoded(literal);
@@ -277,7 +277,7 @@ impl Writer<'_> {
                         (true, true) => text.extend(encoded(
                             &self.renaming.hashes(said.as_bytes()).unwrap_or_default(),
                         )),
-                        (false, _) => text.extend(encoded(&self.renaming.text(said.as_bytes()))),
+                        (false, _) => text.extend(encoded(&self.renaming.fields(said.as_bytes()))),
                     }
                 }
             };
@@ -304,7 +304,7 @@ fn learn_of(renaming: &mut Renaming, shape: &mut Shape, text: impl BufRead) -> i
             Part::Literal(id, Meaning::Job) => {
                 drop(renaming.job_id(decoded(id).as_bytes()));
             }
-            Part::Text(_) | Part::Stays(_) | Part::Literal(_, Meaning::Text) => {}
+            Part::Text(_) | Part::Fields(_) | Part::Stays(_) | Part::Literal(_, Meaning::Text) => {}
         };
         shape.parts(line, &mut numbers, each, |_| {});
         Ok(())
@@ -324,6 +324,7 @@ fn rename(
         let mut new = Vec::with_capacity(line.len());
         let each = |part: Part<'_>| match part {
             Part::Text(text) => new.extend(renaming.text(text)),
+            Part::Fields(text) => new.extend(renaming.fields(text)),
             Part::Stays(text) => new.extend_from_slice(text),
             Part::User(name) => new.extend(renaming.user(name)),
             Part::Literal(literal, meaning) => new.extend(renamed(renaming, literal, meaning)),

@@ -1,6 +1,5 @@
 //! Requests to the Kubernetes API and their answers: taken down above all credentials, and answered from there.
 
-use std::fs;
 use std::future::pending;
 use std::io;
 use std::path::Path;
@@ -17,8 +16,8 @@ use kube::client::{Body, ClientBuilder};
 use reqwest::Url;
 use tower::{BoxError, Service};
 
-use super::Recording;
 use super::recorder::{Answer, Exchange, Recorder};
+use super::{Recording, opening};
 use crate::error::CollectError;
 
 /// A client whose requests are taken down.
@@ -220,7 +219,7 @@ fn error_of(text: &str) -> Option<CollectError> {
 
 /// The exchanges in a folder in their order, and why there was no client.
 pub(super) fn load(folder: &Path) -> Result<(Vec<Exchange>, Option<CollectError>)> {
-    let there = |path: &Path| match fs::read(path) {
+    let there = |path: &Path| match opening::read(path) {
         Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(None),
         found => found
             .map(Some)

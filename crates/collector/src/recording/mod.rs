@@ -17,9 +17,11 @@
 //!
 //! That is a case (`tests/cases`) with a `round.json`; the names in it are others (`renaming.rs`).
 
+mod addresses;
 mod commands;
 mod folder;
 mod kubernetes;
+mod opening;
 mod parts;
 mod player;
 mod recorder;

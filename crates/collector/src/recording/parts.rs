@@ -13,6 +13,8 @@ use serde_json::Value;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part<'a> {
     Text(&'a [u8]),
+    /// Text where a number that stands alone is no name.
+    Fields(&'a [u8]),
     /// No name can stand here.
     Stays(&'a [u8]),
     User(&'a [u8]),
@@ -60,6 +62,10 @@ const SEPARATOR: u8 = 0x1f;
 #[derive(Debug, Clone, Copy)]
 pub struct Columns {
     user: usize,
+    /// That user's number, which stands for a name that the system does not know.
+    uid: Option<usize>,
+    /// Partition, account and reason: all others but the user are numbers.
+    words: [Option<usize>; 3],
     /// It may have a word that nobody knows yet.
     state: usize,
 }
@@ -77,7 +83,12 @@ impl Shape {
     pub fn of_program(program: &str) -> Self {
         match program {
             "who" | "last" => Self::Sessions,
-            "squeue" => Self::Columns(Some(Columns { user: 1, state: 3 })),
+            "squeue" => Self::Columns(Some(Columns {
+                user: 1,
+                uid: Some(2),
+                words: [Some(5), Some(7), Some(10)],
+                state: 3,
+            })),
             "sacct" => Self::Columns(None),
             condor if condor.starts_with("condor_") => Self::Json {
                 users: vec!["owner".to_owned()],
@@ -125,16 +136,25 @@ fn named(line: &[u8]) -> Option<Columns> {
     let place = |wanted: &[u8]| names.iter().position(|name| *name == wanted);
     Some(Columns {
         user: place(b"User")?,
+        uid: place(b"UID"),
+        words: [place(b"Partition"), place(b"Account"), None],
         state: place(b"State")?,
     })
 }
 
 fn columns<'a>(places: Columns, line: &'a [u8], mut each: impl FnMut(Part<'a>)) {
+    let uid = places
+        .uid
+        .and_then(|place| line.split(|byte| *byte == SEPARATOR).nth(place))
+        .map(<[u8]>::trim_ascii);
+    // A user that the system does not know is a number, which stands in its own column, too.
+    let is_of_nobody = |name: &[u8]| {
+        name.iter().all(u8::is_ascii_digit) && uid.is_none_or(|uid| uid.is_empty() || uid == name)
+    };
     for (number, column) in line.split_inclusive(|byte| *byte == SEPARATOR).enumerate() {
         let value = column.strip_suffix(&[SEPARATOR]).unwrap_or(column);
         let name = value.trim_ascii();
-        // A user that the system does not know is a number, which stands in its own column, too.
-        let is_user = number == places.user && !name.iter().all(u8::is_ascii_digit);
+        let is_user = number == places.user && !is_of_nobody(name);
         if is_user {
             let begin = value.len() - value.trim_ascii_start().len();
             let end = begin + name.len();
@@ -147,8 +167,10 @@ fn columns<'a>(places: Columns, line: &'a [u8], mut each: impl FnMut(Part<'a>)) 
                 .all(|byte| byte.is_ascii_uppercase() || *byte == b'_')
         {
             each(Part::Stays(column));
-        } else {
+        } else if places.words.contains(&Some(number)) {
             each(Part::Text(column));
+        } else {
+            each(Part::Fields(column));
         }
     }
 }
@@ -165,7 +187,7 @@ fn json<'a>(
     while let Some(begin) = rest.iter().position(|byte| *byte == b'"') {
         let (before, from) = rest.split_at(begin);
         numbers.note(&key, before, numbered);
-        each(Part::Text(before));
+        each(Part::Fields(before));
         let Some(length) = literal(from) else {
             // It is cut.
             rest = from;
@@ -188,7 +210,7 @@ fn json<'a>(
         }
     }
     numbers.note(&key, rest, numbered);
-    each(Part::Text(rest));
+    each(Part::Fields(rest));
 }
 
 fn meaning(key: &str, users: &[String], hosts: &[&str]) -> Meaning {
@@ -270,7 +292,10 @@ mod tests {
                 line.as_bytes(),
                 &mut numbers,
                 |part| match part {
-                    Part::Text(_) | Part::Stays(_) | Part::Literal(_, Meaning::Text) => {}
+                    Part::Text(_)
+                    | Part::Fields(_)
+                    | Part::Stays(_)
+                    | Part::Literal(_, Meaning::Text) => {}
                     Part::User(name) => all.push(format!("user {}", String::from_utf8_lossy(name))),
                     Part::Literal(text, meaning) => {
                         all.push(format!("{meaning:?} {}", decoded(text)))
@@ -295,6 +320,15 @@ mod tests {
         assert_eq!(
             parts(&mut Shape::of_program("sacct"), &lines),
             ["user canary-1"]
+        );
+        // A number is somebody's name where it is not that of the user.
+        let lines = [
+            "1\x1f20231234\x1f1001\x1fRUNNING\x1f\n",
+            "2\x1f1002\x1f1002\x1fRUNNING\x1f\n",
+        ];
+        assert_eq!(
+            parts(&mut Shape::of_program("squeue"), &lines),
+            ["user 20231234"]
         );
         let lines = ["1\x1f canary-1 \x1f1001\x1fRUNNING\x1f\n"];
         assert_eq!(
@@ -335,7 +369,7 @@ mod tests {
             let mut shape = Shape::of_program(program);
             let mut whole = Vec::new();
             let add = |part| match part {
-                Part::Text(text) | Part::Stays(text) | Part::User(text) | Part::Literal(text, _) => whole.extend_from_slice(text),
+                Part::Text(text) | Part::Fields(text) | Part::Stays(text) | Part::User(text) | Part::Literal(text, _) => whole.extend_from_slice(text),
             };
             shape.parts(&line, &mut Numbers::default(), add, |_| {});
             prop_assert_eq!(whole, line);

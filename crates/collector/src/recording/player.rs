@@ -12,8 +12,11 @@ use nix::errno::Errno;
 use tokio::task::yield_now;
 
 use super::recorder::{Answer, Exchange};
-use super::{Ended, ROUND, Round, Usage, VERSION, case_path, kubernetes, lines_of};
+use super::{Ended, ROUND, Round, Usage, VERSION, case_path, kubernetes, lines_of, opening};
 use crate::error::CollectError;
+
+/// How often one run can be the same: a round asks each schedd once.
+const MOST_TIMES: usize = 10_000;
 
 /// A recording, being replayed.
 #[derive(Debug)]
@@ -57,13 +60,14 @@ impl Recording {
     /// Reads a folder that `record` has written, or that somebody has changed since.
     pub fn open(dir: &Path) -> Result<Self> {
         let round = dir.join(ROUND);
-        let text = fs::read_to_string(&round).with_context(|| {
+        let text = opening::read_text(&round).with_context(|| {
             format!(
                 "cannot read {}, so {} is no recording (`record` writes one)",
                 round.display(),
                 dir.display()
             )
         })?;
+        opening::check(dir)?;
         let round: Round = serde_json::from_str(&text)
             .with_context(|| format!("{} is not what `record` writes", round.display()))?;
         if round.version != VERSION {
@@ -97,17 +101,23 @@ impl Recording {
         if let Some(why) = self.round.unreadable.get(&path) {
             return Err(io::Error::from_raw_os_error(*why));
         }
+        let below = path.trim_start_matches('/');
+        if !opening::stays_below(below) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "the path leads out of the recording",
+            ));
+        }
         let mut asked = self.asked();
         let times = asked.files.entry(path.clone()).or_default();
         *times += 1;
-        let below = path.trim_start_matches('/');
         for time in (2..=*times).rev() {
-            match fs::read(self.dir.join(format!("root.{time}")).join(below)) {
+            match opening::read(&self.dir.join(format!("root.{time}")).join(below)) {
                 Err(why) if why.kind() == io::ErrorKind::NotFound => {}
                 found => return found,
             }
         }
-        fs::read(self.dir.join("root").join(below))
+        opening::read(&self.dir.join("root").join(below))
     }
 
     pub fn space(&self, path: &str) -> io::Result<Result<Usage, Errno>> {
@@ -155,18 +165,16 @@ impl Recording {
             )));
         }
         let args = lines_of(args);
-        let of_these: Vec<&Run> = self
+        let of_these = self
             .runs
             .iter()
-            .filter(|run| run.program == program && fits(&run.args, &args))
-            .flat_map(|run| std::iter::repeat_n(run, run.times))
-            .collect();
+            .filter(|run| run.program == program && fits(&run.args, &args));
         let mut asked = self.asked();
         let times = asked
             .runs
             .entry((program.to_owned(), args.clone()))
             .or_default();
-        let run = of_these.get(*times).or(of_these.last());
+        let run = at_turn(of_these, *times);
         *times += 1;
         let Some(run) = run else {
             return Err(CollectError::Failed(format!(
@@ -208,7 +216,7 @@ impl Run {
     fn player(&self) -> io::Result<Player> {
         let name = |ending: &str| named(&self.files, ending);
         Ok(Player {
-            out: File::open(name("out"))?,
+            out: opening::open(&name("out"))?,
             err: or_empty(&name("err"))?,
             ended: self.ended.clone(),
         })
@@ -221,6 +229,19 @@ impl Player {
         yield_now().await;
         self.out.read(buffer)
     }
+}
+
+/// The run whose turn it is after so many; the last one goes on for ever.
+fn at_turn<'a>(runs: impl Iterator<Item = &'a Run>, mut earlier: usize) -> Option<&'a Run> {
+    let mut last = None;
+    for run in runs {
+        last = Some(run);
+        match earlier.checked_sub(run.times) {
+            Some(rest) => earlier = rest,
+            None => break,
+        }
+    }
+    last
 }
 
 /// Whether arguments are those of a recorded run, in which `{time}` is any date.
@@ -254,7 +275,7 @@ fn named(files: &Path, ending: &str) -> PathBuf {
 
 /// A file that is there only if there is something to say.
 fn or_empty(path: &Path) -> io::Result<Vec<u8>> {
-    match fs::read(path) {
+    match opening::read(path) {
         Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         found => found,
     }
@@ -289,7 +310,7 @@ fn run_of(program: String, files: PathBuf) -> Result<Run> {
         let bytes = or_empty(&path).with_context(|| format!("cannot read {}", path.display()))?;
         anyhow::Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
     };
-    let args = fs::read(named(&files, "args"))
+    let args = opening::read(&named(&files, "args"))
         .with_context(|| format!("cannot read {}.args", files.display()))?;
     let (status, ended, times) = (text("rc")?, text("ended")?, text("times")?);
     let ended = match (status.as_str(), ended.as_str()) {
@@ -303,10 +324,19 @@ fn run_of(program: String, files: PathBuf) -> Result<Run> {
             files.display()
         )
     })?;
+    let times = match times.as_str() {
+        "" => Some(1),
+        times => times
+            .parse()
+            .ok()
+            .filter(|times| (1..=MOST_TIMES).contains(times)),
+    };
+    let times = times
+        .with_context(|| format!("{}.times is no number up to {MOST_TIMES}", files.display()))?;
     Ok(Run {
         program,
         args,
-        times: times.parse().unwrap_or(1).max(1),
+        times,
         files,
         ended,
     })
@@ -336,5 +366,50 @@ impl Ended {
                 }
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_path_leads_out_of_a_recording() {
+        let place = tempfile::tempdir().unwrap();
+        let dir = place.path().join("recording");
+        fs::create_dir_all(dir.join("root/proc")).unwrap();
+        fs::write(dir.join("root/proc/stat"), "within").unwrap();
+        fs::write(place.path().join("outside"), "outside").unwrap();
+        let round = Round {
+            version: VERSION,
+            ..Round::default()
+        };
+        fs::write(dir.join(ROUND), serde_json::to_string(&round).unwrap()).unwrap();
+        let recording = Recording::open(&dir).unwrap();
+        assert_eq!(recording.read("/proc/./stat").unwrap(), b"within");
+        for path in [
+            "/../../outside",
+            "/proc/../../../outside",
+            "//../../outside",
+        ] {
+            let why = recording.read(path).unwrap_err();
+            assert_eq!(why.kind(), io::ErrorKind::InvalidInput, "{path}");
+        }
+    }
+
+    #[test]
+    fn runs_have_their_turns_and_the_last_one_goes_on() {
+        let run = |program: &str, times| Run {
+            program: program.to_owned(),
+            args: Vec::new(),
+            times,
+            files: PathBuf::new(),
+            ended: Ended::Status(0),
+        };
+        let runs = [run("a", 1), run("b", MOST_TIMES), run("c", 1)];
+        let turn = |earlier| at_turn(runs.iter(), earlier).unwrap().program.as_str();
+        let turns = [0, 1, MOST_TIMES, MOST_TIMES + 1, usize::MAX].map(turn);
+        assert_eq!(turns, ["a", "b", "b", "c", "c"]);
+        assert!(at_turn([].iter(), 0).is_none());
     }
 }

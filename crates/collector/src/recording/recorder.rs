@@ -10,11 +10,9 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
+use super::opening::LARGEST_OUTPUT;
 use super::{Ended, Space, Usage, case_path};
 use crate::error::CollectError;
-
-/// Of one program: a queue of 100,000 jobs is some 30 MB.
-const LARGEST_OUTPUT: u64 = 1 << 30;
 
 /// Takes down what is read.
 #[derive(Debug)]

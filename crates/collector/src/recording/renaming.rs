@@ -13,9 +13,9 @@
 //! Which name became which is kept nowhere.
 
 use std::collections::HashMap;
-use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::LOGIN_NODE;
+use super::addresses::Addresses;
 use super::words::Words;
 use crate::sources::keys::hash;
 
@@ -36,6 +36,14 @@ const NOBODYS: [&str; 8] = [
 ];
 const LOCAL_HOSTS: [&str; 3] = ["localhost", "localhost.localdomain", "localhost.local"];
 
+/// What a number is that is also somebody's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Digits {
+    Name,
+    /// A number, unless it is a part of something longer, like a path.
+    Amount,
+}
+
 /// What each name becomes.
 #[derive(Debug, Default)]
 pub struct Renaming {
@@ -48,8 +56,7 @@ pub struct Renaming {
     hosts: HashMap<Vec<u8>, Vec<u8>>,
     host_count: usize,
     others: HashMap<Vec<u8>, Vec<u8>>,
-    v4: HashMap<Ipv4Addr, Ipv4Addr>,
-    v6: HashMap<Ipv6Addr, Ipv6Addr>,
+    addresses: Addresses,
     /// What names a job in a cursor.
     keys: HashMap<u64, u64>,
     strange_keys: u64,
@@ -147,10 +154,19 @@ impl Renaming {
 
     /// Any text with other names in it.
     pub fn text(&mut self, text: &[u8]) -> Vec<u8> {
+        self.renamed(text, Digits::Name)
+    }
+
+    /// The same of a table or the like, where a number that stands alone is an amount also if somebody is called so.
+    pub fn fields(&mut self, text: &[u8]) -> Vec<u8> {
+        self.renamed(text, Digits::Amount)
+    }
+
+    fn renamed(&mut self, text: &[u8], digits: Digits) -> Vec<u8> {
         let mut out = Vec::with_capacity(text.len() + 16);
         let mut at = 0;
         while at < text.len() {
-            let (length, new) = self.piece(text, at);
+            let (length, new) = self.piece(text, at, digits);
             match new {
                 Some(new) => out.extend(new),
                 None => out.extend_from_slice(&text[at..at + length]),
@@ -166,18 +182,23 @@ impl Renaming {
     }
 
     /// How many bytes here belong together, and what becomes of them, if they do not stay.
-    fn piece(&mut self, text: &[u8], at: usize) -> (usize, Option<Vec<u8>>) {
-        let rest = &text[at..];
+    fn piece(&mut self, text: &[u8], at: usize, digits: Digits) -> (usize, Option<Vec<u8>>) {
+        let (before, rest) = text.split_at(at);
         if is_octal(rest) {
             return (4, None);
         }
-        let before = at.checked_sub(1).map(|at| text[at]);
-        if !before.is_some_and(|b| is_word(b) || b == b':' || b == b'.')
-            && let Some((length, new)) = self.address(rest)
-        {
-            return (length, new);
+        if is_percent(rest) && self.known_name(&rest[1..], b"%", digits).is_none() {
+            return (3, None);
         }
-        if let Some(found) = self.known_name(rest) {
+        // No letters are before it where they are those of `%3d`.
+        let before = match before.last_chunk::<3>() {
+            Some(last) if is_percent(last) => &before[..before.len() - 2],
+            _ => before,
+        };
+        if let Some(found) = self.addresses.usual(rest, before) {
+            return found;
+        }
+        if let Some(found) = self.known_name(rest, before, digits) {
             return found;
         }
         if let Some(length) = dotted(rest)
@@ -185,15 +206,23 @@ impl Renaming {
         {
             return (length, Some(self.host(&rest[..length])));
         }
+        if let Some(found) = self.addresses.dashed(rest, before) {
+            return found;
+        }
         let length = run(rest);
         if length == 0 {
             return (1, None);
         }
-        (length, self.other(&rest[..length]))
+        (length, self.other(&rest[..length], digits))
     }
 
     /// The longest name of somebody, or of a host, that begins here.
-    fn known_name(&self, rest: &[u8]) -> Option<(usize, Option<Vec<u8>>)> {
+    fn known_name(
+        &self,
+        rest: &[u8],
+        before: &[u8],
+        digits: Digits,
+    ) -> Option<(usize, Option<Vec<u8>>)> {
         let longest = rest
             .iter()
             .take(LONGEST)
@@ -213,57 +242,12 @@ impl Renaming {
                     .users
                     .get(name)
                     .or_else(|| self.hosts.get(&small[..end]))?;
-                let stays = is_number(name) || self.words.is_needed(name);
+                let is_amount = is_number(name)
+                    && (!is_long_number(name)
+                        || digits == Digits::Amount && is_alone(before, &rest[end..]));
+                let stays = is_amount || self.words.is_needed(name);
                 (!stays).then(|| (end, Some(new.clone())))
             })
-    }
-
-    /// An address that names a host.
-    fn address(&mut self, rest: &[u8]) -> Option<(usize, Option<Vec<u8>>)> {
-        let take = |allowed: fn(u8) -> bool, trim: &[u8]| {
-            let mut length = rest.iter().take_while(|byte| allowed(**byte)).count();
-            while length > 0 && trim.contains(&rest[length - 1]) {
-                length -= 1;
-            }
-            let ends = rest.get(length).is_none_or(|next| !is_word(*next));
-            let text = std::str::from_utf8(&rest[..length]).ok()?;
-            ends.then_some((length, text))
-        };
-        let of_v6 = |byte: u8| byte.is_ascii_hexdigit() || byte == b':' || byte == b'.';
-        let of_v4 = |byte: u8| byte.is_ascii_digit() || byte == b'.';
-        for trim in [&b""[..], b":."] {
-            if let Some((length, text)) = take(of_v6, trim)
-                && text.contains("::") | (text.matches(':').count() == 7)
-                && let Ok(old) = text.parse::<Ipv6Addr>()
-            {
-                return Some((length, self.v6(old)));
-            }
-        }
-        let (length, text) = take(of_v4, b".")?;
-        let old = text.parse::<Ipv4Addr>().ok()?;
-        Some((length, self.v4(old)))
-    }
-
-    fn v4(&mut self, old: Ipv4Addr) -> Option<Vec<u8>> {
-        if old.is_loopback() || old.is_unspecified() {
-            return None;
-        }
-        let number = u32::try_from(self.v4.len()).unwrap_or(u32::MAX);
-        let new = self.v4.entry(old).or_insert_with(|| documentation(number));
-        Some(new.to_string().into())
-    }
-
-    fn v6(&mut self, old: Ipv6Addr) -> Option<Vec<u8>> {
-        if old.is_loopback() || old.is_unspecified() {
-            return None;
-        }
-        let number = self.v6.len() as u128 + 1;
-        let first = u128::from(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0));
-        let new = self
-            .v6
-            .entry(old)
-            .or_insert_with(|| Ipv6Addr::from(first + number));
-        Some(new.to_string().into())
     }
 
     fn is_of_known_words(&self, name: &[u8]) -> bool {
@@ -272,8 +256,10 @@ impl Renaming {
     }
 
     /// `None`: it may stay.
-    fn other(&mut self, word: &[u8]) -> Option<Vec<u8>> {
-        if word.len() == 1 && word[0].is_ascii() || is_number(word) || self.words.is_known(word) {
+    fn other(&mut self, word: &[u8], digits: Digits) -> Option<Vec<u8>> {
+        let is_letter = word.len() == 1 && word[0].is_ascii();
+        let is_amount = is_number(word) && !(digits == Digits::Name && self.begins_with_user(word));
+        if is_letter || is_amount || self.words.is_known(word) {
             return None;
         }
         let number = self.others.len() + 1;
@@ -282,6 +268,12 @@ impl Renaming {
             .entry(word.to_vec())
             .or_insert_with(|| format!("word{number}").into());
         Some(new.clone())
+    }
+
+    /// Whether the digits here are somebody's name: `20231234_1`.
+    fn begins_with_user(&self, word: &[u8]) -> bool {
+        let end = word.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        is_long_number(word) && self.users.contains_key(&word[..end])
     }
 
     /// `SCHEDD#CLUSTER.PROC#TIME`, which cursors have as a hash.
@@ -338,7 +330,7 @@ impl Renaming {
 
     /// How many users, hosts and other words have other names.
     pub fn counts(&self) -> [usize; 3] {
-        let hosts = self.host_count + self.v4.len() + self.v6.len();
+        let hosts = self.host_count + self.addresses.count();
         [self.users.len(), hosts, self.others.len()]
     }
 }
@@ -362,18 +354,8 @@ fn filled(mut name: Vec<u8>, length: usize) -> Vec<u8> {
     name
 }
 
-/// The addresses of documentation, and when they are used up those of benchmarks.
-fn documentation(number: u32) -> Ipv4Addr {
-    const NETWORKS: [u32; 3] = [0xc000_0200, 0xc633_6400, 0xcb00_7100];
-    const EACH: u32 = 254;
-    match NETWORKS.get((number / EACH) as usize) {
-        Some(network) => Ipv4Addr::from(network + 1 + number % EACH),
-        None => Ipv4Addr::from(0xc612_0000_u32.wrapping_add(number)),
-    }
-}
-
 /// What words are made of. All that is not ASCII is.
-fn is_word(byte: u8) -> bool {
+pub fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || !byte.is_ascii()
 }
 
@@ -389,6 +371,29 @@ fn run(text: &[u8]) -> usize {
 /// `\040`, which is no number.
 fn is_octal(text: &[u8]) -> bool {
     matches!(text, [b'\\', b'0'..=b'3', b'0'..=b'7', b'0'..=b'7', ..])
+}
+
+/// `%3d`: a character that must not stand in an address of HTCondor. Those of letters are left to names.
+fn is_percent(text: &[u8]) -> bool {
+    matches!(text, [b'%', b'2'..=b'7', digit, ..] if digit.is_ascii_hexdigit())
+}
+
+/// A number that can be the one of a person: the shorter ones are everywhere.
+fn is_long_number(word: &[u8]) -> bool {
+    const SHORTEST: usize = 5;
+    word.len() >= SHORTEST && word[..SHORTEST].iter().all(u8::is_ascii_digit)
+}
+
+/// Whether what stands between these is a whole field, or the beginning of one as that of a job: `12345.batch`.
+fn is_alone(before: &[u8], after: &[u8]) -> bool {
+    let is_blank = |byte: &u8| byte.is_ascii_whitespace() || *byte == 0x1f;
+    let begins = before
+        .last()
+        .is_none_or(|byte| is_blank(byte) || b":,[=".contains(byte));
+    let ends = after
+        .first()
+        .is_none_or(|byte| is_blank(byte) || b",]}._+".contains(byte));
+    begins && ends
 }
 
 /// The length of something like `wn7.example.org`: of several labels, the last one of letters.
@@ -472,7 +477,11 @@ mod tests {
             ("other.zz-site.example", "host2.canary.example"),
             ("<10.1.2.3:9618>", "<192.0.2.1:9618>"),
             ("fe80::1%eth0", "2001:db8::1%eth0"),
-            ("12345 20:11:54", "12345 20:11:54"),
+            ("12345 20:11:54", "canary-5 20:11:54"),
+            ("jupyter-12345", "jupyter-canary-5"),
+            ("/home/12345/x", "/home/canary-5/x"),
+            ("12345_1", "word3"),
+            ("%12345 %2012345", "%canary-5 %20canary-5"),
             ("j.d.", "canary-4."),
         ] {
             assert_eq!(renaming.string(from), to);
@@ -480,6 +489,26 @@ mod tests {
         assert_eq!(renaming.user(b"running"), b"canary-3");
         assert_eq!(renaming.user(b"12345"), b"canary-5");
         assert_eq!(renaming.user(b"root"), b"root");
+    }
+
+    #[test]
+    fn a_number_that_is_somebodys_name_is_one_unless_it_is_a_field() {
+        let mut renaming = renaming();
+        for stays in [
+            "12345 12345.67 12345\x1f12345.batch\x1f12345_1\x1f",
+            r#": 12345, [12345,12345] "x":12345}"#,
+        ] {
+            assert_eq!(renaming.fields(stays.as_bytes()), stays.as_bytes());
+        }
+        for (from, to) in [
+            (
+                "fs:/home/12345 /home/12345",
+                "word1:/home/canary-5 /home/canary-5",
+            ),
+            ("(12345) 12345@x", "(canary-5) canary-5@x"),
+        ] {
+            assert_eq!(renaming.fields(from.as_bytes()), to.as_bytes());
+        }
     }
 
     #[test]

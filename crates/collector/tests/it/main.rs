@@ -29,6 +29,8 @@ mod output;
 mod power_cut;
 mod programs;
 mod recording;
+mod recording_settings;
+mod recording_stranger;
 mod schedd;
 mod schedds;
 mod settings;

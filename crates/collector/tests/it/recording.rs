@@ -24,7 +24,7 @@ const OTHER_NAMES: [(&str, &str); 4] = [
 ];
 
 /// `record`, in this world.
-fn record(world: &World, dir: &Path, args: &[&str]) -> Run {
+pub fn record(world: &World, dir: &Path, args: &[&str]) -> Run {
     let (root, state) = (world.path("root"), world.path("state"));
     let place = [
         "--root",
@@ -37,7 +37,7 @@ fn record(world: &World, dir: &Path, args: &[&str]) -> Run {
 }
 
 /// `replay`, where nothing else is: no programs, no files.
-fn replay(dir: &Path) -> Run {
+pub fn replay(dir: &Path) -> Run {
     let world = World::new();
     let run = world.replay(dir);
     for folder in ["bin", "home", "cwd", "state"] {
@@ -47,7 +47,7 @@ fn replay(dir: &Path) -> Run {
 }
 
 /// All files below a folder, with what is in them.
-fn files(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+pub fn files(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut files = Vec::new();
     for name in names(dir) {
         let path = dir.join(name);
@@ -536,4 +536,53 @@ fn programs_that_hang_or_die_do_so_again() {
         replay(&dir).exits(1).says(why).lacks("zz-bob");
         assert!(begun.elapsed() < std::time::Duration::from_secs(10));
     }
+}
+
+/// Where a login is the number of a person, and behind which letters an address stands.
+#[test]
+fn numbers_that_are_names_and_addresses_behind_colons_go() {
+    let mut world = World::new();
+    world.healthy_host();
+    world
+        .file(
+            "/proc/1/mounts",
+            "10.99.8.1@o2ib:10.99.8.2@o2ib:/scratch / lustre rw 0 0\n/dev/vdb /home/20231234 ext4 rw 0 0\n",
+        )
+        .program("who", "echo '20231234 pts/0        Nov 22 20:11 (vpn-10-99-8-7)'")
+        .program(
+            "condor_q",
+            "/usr/bin/cat <<'E'\n[\n{\"GlobalJobId\": \"zz-schedd.zz-home.qq#20231234.0#1795378484\", \"ClusterId\": 20231234, \"ProcId\": 0, \"JobStatus\": 2, \"Owner\": \"20231234\",\n \"Cmd\": \"/home/20231234/run.sh\"}\n]\nE\necho 'Failed to fetch ads from <10.99.8.1:9618?addrs=10.99.8.1-9618+[fd99-db8-201-64--100-5]-9618> for jupyter-20231234' >&2",
+        )
+        .program("condor_history", "echo [; echo ]");
+    let dir = world.path("recording");
+    let args = ["-sb", "--host", "--mount", "/"];
+    let round = world.print(&args);
+    record(&world, &dir, &args).exits(0);
+    let replayed = replay(&dir);
+    let [wanted, found] = [&round, &replayed].map(|run| run.stdout.lines().count());
+    assert_eq!(wanted, found, "{}", replayed.stderr);
+    // As the number of a job it stays.
+    const OF_JOB: [&str; 2] = ["\"ClusterId\": 20231234", "\"Id\":\"20231234.0\""];
+    let mut found = 0;
+    for (path, bytes) in files(&dir) {
+        let mut text = String::from_utf8_lossy(&bytes).into_owned();
+        for number in OF_JOB {
+            found += text.matches(number).count();
+            text = text.replace(number, "");
+        }
+        for name in ["20231234", "99.8", "99-8", "201-64", "100-5", "fd99"] {
+            assert!(
+                !text.contains(name),
+                "{}: {name} in\n{text}",
+                path.display()
+            );
+        }
+    }
+    assert_eq!(found, OF_JOB.len());
+    let documents = replayed.documents();
+    let [ssh, job] = ["ssh", "condorjob"].map(|kind| {
+        let document = documents.iter().find(|document| document["kind"] == kind);
+        document.unwrap_or_else(|| panic!("no {kind}: {}", replayed.stderr))
+    });
+    assert_eq!(ssh["users"][0], job["users"]);
 }
