@@ -2,10 +2,11 @@
 //! abandon.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::future;
 use std::io;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, Weak, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -32,6 +33,45 @@ pub fn aside<T: Send + 'static>(
     async move {
         started.map_err(no_thread)?;
         answer.await
+    }
+}
+
+/// What was asked for and may never come back. In a daemon nothing is asked again while the thread that asked
+/// in an earlier round still hangs, or a dead mount would cost a thread a round.
+#[derive(Debug, Clone, Default)]
+pub struct Hanging(Rc<RefCell<Asked>>);
+
+#[derive(Debug, Default)]
+struct Asked {
+    round: u64,
+    /// The round in which it was asked for last, and what lives as long as the asking.
+    last: HashMap<String, (u64, Weak<()>)>,
+}
+
+impl Hanging {
+    /// A round begins: what hangs from now on is of an earlier one.
+    pub fn next_round(&self) {
+        let mut asked = self.0.borrow_mut();
+        asked.round += 1;
+        asked.last.retain(|_, (_, alive)| alive.strong_count() > 0);
+    }
+
+    /// To be held as long as the asking takes; an error if that of an earlier round has not come back.
+    pub fn ask(&self, what: &str) -> io::Result<Arc<()>> {
+        let mut asked = self.0.borrow_mut();
+        let round = asked.round;
+        let before = asked.last.get(what);
+        if before.is_some_and(|(of, alive)| *of < round && alive.strong_count() > 0) {
+            return Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "still hangs since an earlier round",
+            ));
+        }
+        let asking = Arc::new(());
+        asked
+            .last
+            .insert(what.to_owned(), (round, Arc::downgrade(&asking)));
+        Ok(asking)
     }
 }
 
@@ -67,13 +107,15 @@ pub struct Desk {
     inbox: Rc<RefCell<Option<mpsc::Sender<Work>>>>,
     /// How long a single piece of work may take.
     patience: Duration,
+    hanging: Hanging,
 }
 
 impl Desk {
-    pub fn new(patience: Duration) -> Self {
+    pub fn new(patience: Duration, hanging: &Hanging) -> Self {
         Self {
             inbox: Rc::default(),
             patience,
+            hanging: hanging.clone(),
         }
     }
 
@@ -84,6 +126,9 @@ impl Desk {
     ) -> LocalBoxFuture<'static, io::Result<R>> {
         let inbox = match self.inbox() {
             Ok(inbox) => inbox,
+            Err(why) if why.kind() == io::ErrorKind::TimedOut => {
+                return Box::pin(future::ready(Err(why)));
+            }
             Err(why) => return Box::pin(future::ready(Err(no_thread(why)))),
         };
         let (reply, answer) = oneshot::channel();
@@ -107,7 +152,11 @@ impl Desk {
             return Ok(inbox.clone());
         }
         let (inbox, work) = mpsc::channel::<Work>();
-        thread::Builder::new().spawn(move || work.into_iter().for_each(|work| work()))?;
+        let asking = self.hanging.ask("the state folder")?;
+        thread::Builder::new().spawn(move || {
+            let _asking = asking;
+            work.into_iter().for_each(|work| work());
+        })?;
         *self.inbox.borrow_mut() = Some(inbox.clone());
         Ok(inbox)
     }
@@ -138,6 +187,7 @@ impl<T: Send + 'static> Kept<T> {
         let work = move || work(&mut owned.lock().unwrap_or_else(PoisonError::into_inner));
         match self.desk.inbox() {
             Ok(_) => self.desk.ask(work),
+            Err(why) if why.kind() == io::ErrorKind::TimedOut => self.desk.ask(work),
             Err(_) => Box::pin(future::ready(Ok(work()))),
         }
     }

@@ -1,6 +1,6 @@
 //! The flags: the old script's, with its meanings, and ours; and the commands for the spool.
 //!
-//! The help text, the man page and README's tables are printed from this file.
+//! The help text, the man page, the tables of docs/collector.md and the sample configuration are printed from this file.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -258,19 +258,19 @@ impl Privacy {
 // file has them in the tables of these collectors.
 #[derive(Debug, Clone, Args)]
 pub struct Deadlines {
-    /// Give the collector up after SECONDS in all, where that is not --deadline
+    /// Give the collector up after SECONDS in all, instead of deadline_secs at the top
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=3600), hide = true)]
     pub ssh_deadline: Option<u32>,
 
-    /// Give the collector up after SECONDS in all, where that is not --deadline
+    /// Give the collector up after SECONDS in all, instead of deadline_secs at the top
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=3600), hide = true)]
     pub jupyter_deadline: Option<u32>,
 
-    /// Give a collector of batch jobs up after SECONDS in all, where that is not --deadline
+    /// Give a collector of batch jobs up after SECONDS in all, instead of deadline_secs at the top
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=3600), hide = true)]
     pub batch_deadline: Option<u32>,
 
-    /// Give a collector of this node's numbers up after SECONDS in all, where that is not --deadline
+    /// Give a collector of this node's numbers up after SECONDS in all, instead of deadline_secs at the top
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=3600), hide = true)]
     pub host_deadline: Option<u32>,
 }
@@ -605,6 +605,7 @@ pub struct Deliver {
 const ENVIRONMENT: &str = "\
 Environment:
   AFMETRICS_TOKEN, AFMETRICS_SALT   the token and the salt, where no flag gives them
+  AFMETRICS_...                     any flag that is not given: AFMETRICS_BATCH_SIZE is --batch-size
   KUBECONFIG                        the cluster and the credentials for -j
   https_proxy, http_proxy, NO_PROXY proxies on the way to the endpoint, in both cases of letters
   SSL_CERT_FILE, SSL_CERT_DIR       the system's certificate authorities, if they are elsewhere
@@ -612,6 +613,7 @@ Environment:
   SLURM_CONF, SLURM_JWT             go to Slurm's tools; its other variables do not
 
 Files:
+  /etc/afmetrics/collector.toml       what neither flags nor the environment say (--config)
   spool/, cursors/, locks/ in the state folder   what waits for delivery; how far collectors have read
   /var/log/afmetrics/afmetrics.log    the log, besides standard error, if it can be written
   ssh.json, jupyter-debug.json, condor.json, slurm.json, host.json, round.json   what -d appends to";

@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use nix::unistd::{Uid, User, getuid};
 use serde::de::DeserializeOwned;
 
-use crate::aside::aside;
+use crate::aside::{Hanging, aside};
 use crate::command::Command;
 use crate::config::Limits;
 use crate::error::CollectError;
@@ -53,6 +53,8 @@ pub struct Context {
     pub for_slurm: Vec<(&'static str, OsString)>,
     /// `-b` was given, and this node has neither `condor_q` nor `squeue`.
     pub has_no_batch_system: bool,
+    /// What hangs since earlier rounds.
+    pub hanging: Hanging,
     /// When the round began.
     pub now: SystemTime,
     /// Where all that a collector reads comes from.
@@ -104,16 +106,16 @@ impl Context {
     ) -> impl Future<Output = io::Result<Result<Usage, Errno>>> + 'a {
         let place = self.path(path);
         let answer = match &self.world {
-            World::Played(_) => None,
-            _ => Some(aside(self.limits.silence, move || ask(&place))),
+            World::Played(_) => Err(io::ErrorKind::NotFound.into()),
+            _ => self.hanging.ask(path).map(|asking| {
+                aside(self.limits.silence, move || {
+                    let _asking = asking;
+                    ask(&place)
+                })
+            }),
         };
         async move {
-            let answer = async {
-                match answer {
-                    Some(answer) => answer.await,
-                    None => Err(io::ErrorKind::NotFound.into()),
-                }
-            };
+            let answer = async { answer?.await };
             self.world.space(path, answer).await
         }
     }

@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, error, info, warn};
 
+use crate::aside::Hanging;
 use crate::config::Config;
 use crate::listener::{self, Shown};
 use crate::signals::{Signal, Signals};
@@ -36,27 +37,42 @@ pub struct Setup {
 }
 
 /// Does rounds until a signal ends it. `read` reads the configuration, again at each SIGHUP; an error of the
-/// first time is one of usage, as is an address that cannot be listened at.
+/// first time is one of usage.
 pub async fn run(read: impl Fn() -> Result<Setup>) -> Result<bool> {
     let setup = read()?;
     remark(&setup.config);
     let mut daemon = Daemon {
         signals: Signals::watch().context("cannot watch for signals")?,
         shown: Rc::new(RefCell::new(Shown::new(now(), &setup))),
+        hanging: Hanging::default(),
         listening: None,
         last: String::new(),
+        begin: setup.next(now()),
         setup,
         read,
     };
-    daemon.listen().await?;
+    daemon.listen().await;
     keep_watchdog_quiet();
     notify(&[NotifyState::Ready]);
-    let first = at(daemon.next());
     let secs = daemon.setup.interval.as_secs();
-    info!("the first round is at {first}, then one every {secs} s");
+    info!(
+        "the first round is at {}, then one every {secs} s",
+        at(daemon.begin)
+    );
     while daemon.turn().await {}
     notify(&[NotifyState::Stopping]);
     Ok(true)
+}
+
+impl Setup {
+    /// When the first round behind a time begins.
+    fn next(&self, time: SystemTime) -> SystemTime {
+        next(
+            time,
+            self.interval,
+            offset(&node(&self.config), self.interval),
+        )
+    }
 }
 
 struct Daemon<Read> {
@@ -65,7 +81,11 @@ struct Daemon<Read> {
     signals: Signals,
     /// What the listener shows.
     shown: Rc<RefCell<Shown>>,
+    /// What hangs since earlier rounds.
+    hanging: Hanging,
     listening: Option<JoinHandle<()>>,
+    /// When the next round begins.
+    begin: SystemTime,
     /// What became of the last round, for the status.
     last: String,
 }
@@ -73,38 +93,34 @@ struct Daemon<Read> {
 impl<Read: Fn() -> Result<Setup>> Daemon<Read> {
     /// Waits for the next round and does it; false when it is time to end.
     async fn turn(&mut self) -> bool {
-        let begin = self.next();
-        let status = format!("next round at {}{}", at(begin), self.last);
+        let status = format!("next round at {}{}", at(self.begin), self.last);
         notify(&[NotifyState::Status(&status)]);
-        match self.until(begin).await {
-            Some(Signal::End(name)) => {
-                info!("ended by {name}");
-                return false;
-            }
-            Some(Signal::Reload) => self.reload().await,
-            None => return self.round().await,
-        }
-        true
-    }
-
-    /// Waits until then; a signal that comes before.
-    async fn until(&mut self, begin: SystemTime) -> Option<Signal> {
-        // A clock that is put back does not stop it for longer than this.
-        let wait = begin.duration_since(now()).unwrap_or_default();
+        // A clock that was put back does not stop it for longer than this.
+        let wait = self.begin.duration_since(now()).unwrap_or_default();
         let wait = wait.min(self.setup.interval);
         tokio::select! {
-            () = sleep(wait) => None,
-            signal = self.signals.next() => Some(signal),
+            signal = self.signals.next() => match signal {
+                Signal::End(name) => {
+                    info!("ended by {name}");
+                    false
+                }
+                Signal::Reload => {
+                    self.reload().await;
+                    true
+                }
+            },
+            () = sleep(wait) => self.round().await,
         }
     }
 
     /// Does a round; false if a signal has asked for the end meanwhile.
     async fn round(&mut self) -> bool {
         notify(&[NotifyState::Status("a round is going on")]);
+        self.listen().await;
         let begun = Instant::now();
         let (mut wants_reload, mut end) = (false, None);
         let ended = {
-            let mut round = pin!(one_round(&self.setup.config));
+            let mut round = pin!(one_round(&self.setup.config, &self.hanging));
             loop {
                 tokio::select! {
                     ended = &mut round => break Some(ended),
@@ -137,6 +153,12 @@ impl<Read: Fn() -> Result<Setup>> Daemon<Read> {
                 self.setup.interval.as_secs()
             );
         }
+        // The clock may say that it is not yet over: it is, unless the clock was put back for good.
+        let now = now();
+        let is_ahead = self.begin > now + self.setup.interval;
+        self.begin = self
+            .setup
+            .next(if is_ahead { now } else { now.max(self.begin) });
         if wants_reload {
             self.reload().await;
         }
@@ -146,7 +168,7 @@ impl<Read: Fn() -> Result<Setup>> Daemon<Read> {
     fn note(&mut self, ended: Result<Ended>) {
         let ended = ended.unwrap_or_else(|why| {
             error!("{why:#}");
-            Ended::unusable(format!("{why:#}"))
+            Ended::unusable()
         });
         self.last = format!("; the last one {}", ended.line);
         self.shown
@@ -156,46 +178,55 @@ impl<Read: Fn() -> Result<Setup>> Daemon<Read> {
 
     /// Reads the configuration again; a bad one changes nothing.
     async fn reload(&mut self) {
-        let reloading = NotifyState::monotonic_usec_now().ok();
-        notify(&[NotifyState::Reloading]);
-        reloading
-            .iter()
-            .for_each(|at| notify(std::slice::from_ref(at)));
+        let reloading = NotifyState::monotonic_usec_now();
+        match reloading {
+            Ok(at) => notify(&[NotifyState::Reloading, at]),
+            Err(_) => notify(&[NotifyState::Reloading]),
+        }
         match (self.read)() {
             Ok(setup) => {
                 remark(&setup.config);
-                let has_moved = setup.listen != self.setup.listen;
+                let keeps_time = setup.interval == self.setup.interval;
+                if setup.listen != self.setup.listen {
+                    self.close().await;
+                }
                 self.setup = setup;
                 self.shown.borrow_mut().set_up(&self.setup);
-                info!("read the configuration again");
-                if has_moved && let Err(why) = self.listen().await {
-                    error!("{why:#}");
+                if !keeps_time {
+                    self.begin = self.setup.next(now());
                 }
+                info!("read the configuration again");
+                self.listen().await;
             }
             Err(why) => error!("the configuration stays as it was: {why:#}"),
         }
         notify(&[NotifyState::Ready]);
     }
 
-    /// Opens the listener that is asked for, and closes the one before.
-    async fn listen(&mut self) -> Result<()> {
+    async fn close(&mut self) {
         if let Some(listening) = self.listening.take() {
             listening.abort();
             // Or its port would not be free.
             let _ = listening.await;
         }
-        if let Some(address) = self.setup.listen {
-            let shown = Rc::clone(&self.shown);
-            self.listening = Some(listener::open(address, shown).await?);
-            info!("listening at http://{address}/metrics");
-        }
-        Ok(())
     }
 
-    /// When the next round begins.
-    fn next(&self) -> SystemTime {
-        let interval = self.setup.interval;
-        next(now(), interval, offset(&node(&self.setup.config), interval))
+    /// Opens the listener that is asked for, if it is not open. Where that fails, rounds go on without, and the
+    /// next one tries again.
+    async fn listen(&mut self) {
+        let Some(address) = self.setup.listen else {
+            return;
+        };
+        if self.listening.as_ref().is_some_and(|it| !it.is_finished()) {
+            return;
+        }
+        match listener::open(address, Rc::clone(&self.shown)).await {
+            Ok(listening) => {
+                self.listening = Some(listening);
+                info!("listening at http://{address}/metrics");
+            }
+            Err(why) => error!("{why:#}; the next round tries again"),
+        }
     }
 }
 

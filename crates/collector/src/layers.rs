@@ -344,7 +344,7 @@ const NOTEBOOKS: &str = "jupyter.sources";
 pub const LAYOUT: Layout = Layout {
     about: "What afmetrics_collector collects, and where it goes.\n\
             \n\
-            Everything here is as it is without this file: an option that is to be otherwise loses its #. \
+            As it stands it changes nothing: take the # away from an option that is to be otherwise. \
             Flags win over variables of the environment (AFMETRICS_BATCH_SIZE is --batch-size), these over this \
             file. `afmetrics_collector check` reads it and tries everything; a running daemon reads it again at \
             SIGHUP (systemctl reload afmetrics_collector).",
@@ -453,9 +453,9 @@ pub const LAYOUT: Layout = Layout {
         Table {
             name: NOTEBOOKS,
             is_list: true,
-            about: "A namespace with notebooks; any number of them. If there is one, those do not count that are \
-                    there without this file: label owner in af-jupyter, and label jhub_user in coffea-casa as \
-                    kind jupyter-coffea, which may be missing.",
+            about: "A namespace with notebooks; any number of them. One is enough to replace the two that are read \
+                    by default: af-jupyter with label owner, and coffea-casa with label jhub_user as kind \
+                    jupyter-coffea, which may be missing.",
             command: Some(NotebookFlags::command),
             options: &[
                 row("namespace", "namespace", Shown::Example("\"af-jupyter\"")),
@@ -481,9 +481,10 @@ pub const LAYOUT: Layout = Layout {
         Table {
             name: ENDPOINTS,
             is_list: true,
-            about: "Several endpoints at once: what each does not say, [delivery] and [privacy] say, but for url \
-                    and token_file, which then stand here only. Each gets every document, of the kinds that it \
-                    names, with names as it says; one that is away keeps none of the others waiting.",
+            about: "Several endpoints at once. What one of them does not say here, [delivery] and [privacy] say \
+                    for it, except url and token_file, which then stand here only. Each gets every document of \
+                    the kinds that it names (all, if it names none), with names as it says; one that is away \
+                    keeps none of the others waiting.",
             command: Some(EndpointFlags::command),
             options: &ENDPOINT,
         },

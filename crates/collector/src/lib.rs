@@ -38,10 +38,10 @@ mod state;
 mod table;
 mod tally;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ffi::OsString;
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
@@ -53,7 +53,7 @@ use tokio::task::LocalSet;
 use tracing::level_filters::LevelFilter;
 use tracing::{debug, error, info, warn};
 
-use crate::aside::aside;
+use crate::aside::{Hanging, aside};
 use crate::cli::{Command, LogLevel, Place, Reference, ReferenceOf};
 use crate::config::{Config, Environment, Lists, Target};
 use crate::context::Context;
@@ -132,7 +132,8 @@ fn act(asked: Asked, words: &[OsString], env: Environment) -> Result<bool> {
         }
         Some(Command::Run(run)) => {
             in_log(&run.round.place);
-            on_runtime(daemon::run(|| setup(words, &env)))
+            let read = Cell::new(None);
+            on_runtime(daemon::run(|| setup(words, &env, &read)))
         }
         Some(Command::Check(check)) => {
             // Not to the log of rounds: who reads that would take what is tried for one.
@@ -154,7 +155,13 @@ fn act(asked: Asked, words: &[OsString], env: Environment) -> Result<bool> {
 }
 
 /// What a daemon is to do, as flags, environment and file say it now.
-fn setup(words: &[OsString], env: &Environment) -> Result<Setup> {
+///
+/// `before`: the file that was read at first, once there was a first time.
+fn setup(
+    words: &[OsString],
+    env: &Environment,
+    before: &Cell<Option<Option<PathBuf>>>,
+) -> Result<Setup> {
     let asked = layers::read(words, env).map_err(|why| match why {
         Unusable::CommandLine(why) => anyhow::Error::new(why),
         Unusable::Settings(why) => anyhow::Error::new(why),
@@ -162,13 +169,39 @@ fn setup(words: &[OsString], env: &Environment) -> Result<Setup> {
     let Some(Command::Run(run)) = asked.cli.command else {
         bail!("this is no daemon");
     };
+    if run.round.debug || run.round.print {
+        bail!("run sends what it collects: -d and --print are for a single round");
+    }
+    let first = before.take();
+    if let Some(Some(file)) = &first
+        && asked.file.is_none()
+    {
+        let file = file.clone();
+        before.set(first);
+        bail!("{} is gone", file.display());
+    }
+    if let Some(address) = run.listen {
+        listener::check(address)?;
+    }
+    let is_first = first.is_none();
+    before.set(Some(asked.file));
+    let misses_sessions = run.round.ssh_history && run.interval > 300;
     let interval = Duration::from_secs(run.interval.into());
     let lists = Lists {
         wants_numbers: run.listen.is_some(),
         ..asked.lists
     };
+    let mut config = Config::new(run.round, lists, env.clone())?;
+    if !is_first {
+        // The first time they have been said.
+        config.warnings.extend(asked.warnings);
+    }
+    if misses_sessions {
+        let said = "-S asks for the logins of the last 5 minutes, and --interval is longer: shorter sessions in between are missed";
+        config.warnings.push(said.to_owned());
+    }
     Ok(Setup {
-        config: Config::new(run.round, lists, env.clone())?,
+        config,
         interval,
         listen: run.listen,
     })
@@ -194,6 +227,7 @@ fn level(place: &Place) -> LevelFilter {
 /// configuration.
 fn once(config: &Config) -> Result<bool> {
     remark(config);
+    let hanging = Hanging::default();
     on_runtime(async {
         tokio::select! {
             // Dropping the round ends the programs that it started.
@@ -201,7 +235,7 @@ fn once(config: &Config) -> Result<bool> {
                 error!("ended by {} before the round was done", signal?);
                 Ok(false)
             }
-            result = one_round(config), if config.collects() => Ok(result?.is_well),
+            result = one_round(config, &hanging), if config.collects() => Ok(result?.is_well),
             result = what_waits(config), if !config.collects() => result,
         }
     })
@@ -243,23 +277,24 @@ struct Ended {
 
 impl Ended {
     /// It could not even begin.
-    fn unusable(why: String) -> Self {
+    fn unusable() -> Self {
         Self {
             is_well: false,
-            line: why,
+            line: "could not begin: the log says why".to_owned(),
             numbers: None,
         }
     }
 }
 
-async fn one_round(config: &Config) -> Result<Ended> {
+async fn one_round(config: &Config, hanging: &Hanging) -> Result<Ended> {
+    hanging.next_round();
     let begun = Instant::now();
     let mut config = config.clone();
     let has_no_batch_system = batch_system::settle(&mut config, &World::Host).await;
     let config = &config;
     // Before collecting: what cannot be sent need not be asked for.
     let endpoints = endpoints(config)?;
-    let mut cx = context(config).await?;
+    let mut cx = context(config, hanging).await?;
     cx.has_no_batch_system = has_no_batch_system;
     let cx = Rc::new(cx);
     let folder = cx
@@ -357,7 +392,7 @@ async fn textfile(config: &Config, numbers: &Numbers) -> bool {
 async fn what_waits(config: &Config) -> Result<bool> {
     let begun = Instant::now();
     let endpoints = endpoints(config)?;
-    let cx = context(config).await?;
+    let cx = context(config, &Hanging::default()).await?;
     let sender = Sender::new(config, &endpoints, &cx);
     let sent = sender.send_what_waits().await?;
     info!(
@@ -382,7 +417,7 @@ fn lacks_named_state(config: &Config, cx: &Context) -> bool {
 }
 
 /// What the collectors may use in this round.
-async fn context(config: &Config) -> Result<Context, UnknownGroup> {
+async fn context(config: &Config, hanging: &Hanging) -> Result<Context, UnknownGroup> {
     let publisher = config.publisher.clone();
     let own = nix::unistd::gethostname()
         .map(|name| name.to_string_lossy().into_owned())
@@ -418,6 +453,7 @@ async fn context(config: &Config) -> Result<Context, UnknownGroup> {
         !sends,
         withhold,
         config.limits.silence,
+        hanging,
     )
     .await
     {
@@ -453,7 +489,8 @@ async fn context(config: &Config) -> Result<Context, UnknownGroup> {
         has_no_batch_system: false,
         now: now(),
         world: World::Host,
-        names: Names::new(publisher, &groups, config.limits.silence).await?,
+        hanging: hanging.clone(),
+        names: Names::new(publisher, &groups, config.limits.silence, hanging).await?,
     })
 }
 

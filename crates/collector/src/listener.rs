@@ -32,6 +32,8 @@ use crate::{Ended, now};
 
 /// Connections at a time; more wait to be accepted.
 const CONNECTIONS: usize = 16;
+/// For a request's first lines.
+const FOR_HEADERS: Duration = Duration::from_secs(5);
 /// For a whole connection.
 const LONGEST: Duration = Duration::from_secs(30);
 /// A daemon that has ended no round for so many intervals is not healthy.
@@ -67,6 +69,8 @@ impl Shown {
     /// The configuration is another.
     pub fn set_up(&mut self, setup: &Setup) {
         self.interval = setup.interval;
+        // Under the names that were.
+        self.measures = Measures::default();
         self.cluster.clone_from(&setup.config.cluster);
         let endpoints = match &setup.config.target {
             Target::Endpoints(endpoints) => endpoints.as_slice(),
@@ -82,10 +86,17 @@ impl Shown {
 
     /// Notes what came of a round that ended at that time.
     pub fn note(&mut self, ended: &Ended, config: &Config, at: SystemTime) {
-        self.since = at;
-        if let Some(numbers) = &ended.numbers {
-            numbers.tell(&mut self.own);
-            self.measures = numbers.local(config).cloned().unwrap_or_default();
+        match &ended.numbers {
+            Some(numbers) => {
+                self.since = at;
+                numbers.tell(&mut self.own);
+                self.measures = numbers.local(config).cloned().unwrap_or_default();
+            }
+            // What was is no news, and no round is no health.
+            None => {
+                self.own.no_round();
+                self.measures = Measures::default();
+            }
         }
     }
 
@@ -109,13 +120,18 @@ impl Shown {
     }
 }
 
-/// Listens at a loopback address until the task is ended. An error is one of usage.
-pub async fn open(address: SocketAddr, shown: Rc<RefCell<Shown>>) -> Result<JoinHandle<()>> {
+/// Whether an address may be listened at. An error is one of usage.
+pub fn check(address: SocketAddr) -> Result<()> {
     if !address.ip().is_loopback() {
         bail!(
             "--listen {address}: that is no loopback address, and there is neither TLS nor a password: use 127.0.0.1, or --textfile with node_exporter"
         );
     }
+    Ok(())
+}
+
+/// Listens at an address until the task is ended.
+pub async fn open(address: SocketAddr, shown: Rc<RefCell<Shown>>) -> Result<JoinHandle<()>> {
     let listener = TcpListener::bind(address)
         .await
         .with_context(|| format!("cannot listen at {address} (--listen)"))?;
@@ -144,7 +160,8 @@ async fn accept(listener: TcpListener, shown: Rc<RefCell<Shown>>) {
             });
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
-                .header_read_timeout(LONGEST)
+                .header_read_timeout(FOR_HEADERS)
+                .keep_alive(false)
                 .serve_connection(TokioIo::new(stream), service);
             // Who asks badly, or goes away, is nothing to write about.
             let _ = timeout(LONGEST, connection).await;

@@ -21,6 +21,7 @@ use nix::unistd::{Group, User, getgrouplist};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use crate::aside::Hanging;
 use crate::error::CollectError;
 
 pub struct Names {
@@ -54,13 +55,14 @@ impl Names {
         publisher: Publisher,
         groups: &[Option<String>],
         patience: Duration,
+        hanging: &Hanging,
     ) -> Result<Self, UnknownGroup> {
         let mut known: Vec<&String> = groups.iter().flatten().collect();
         known.sort_unstable();
         known.dedup();
         let mut filters = Vec::new();
         for group in &known {
-            filters.push(Filter::new(group, patience).await?);
+            filters.push(Filter::new(group, patience, hanging).await?);
         }
         let filter_of = groups
             .iter()
@@ -154,12 +156,18 @@ impl Names {
 }
 
 impl Filter {
-    async fn new(group: &str, patience: Duration) -> Result<Self, UnknownGroup> {
+    async fn new(group: &str, patience: Duration, hanging: &Hanging) -> Result<Self, UnknownGroup> {
         let (known, is_known) = oneshot::channel();
         let (questions, asked) = mpsc::channel();
         let name = group.to_owned();
-        // Where no thread can be had, both channels are closed: each question fails.
-        let _ = thread::Builder::new().spawn(move || answer(&name, known, &asked));
+        // Where no thread can be had, or that of an earlier round hangs, both channels are closed: each
+        // question fails.
+        if let Ok(asking) = hanging.ask(&format!("group {group}")) {
+            let _ = thread::Builder::new().spawn(move || {
+                let _asking = asking;
+                answer(&name, known, &asked);
+            });
+        }
         if let Ok(Ok(false)) = timeout(patience, is_known).await {
             return Err(UnknownGroup(group.to_owned()));
         }
@@ -179,7 +187,7 @@ impl Filter {
                 "the user database (NSS) failed, so who is in the group of -g is not known: {why}"
             ))),
             Ok(Err(_)) => Err(CollectError::Failed(
-                "the user database (NSS) cannot be asked who is in the group of -g: the thread that asks it has ended, or could not be started".to_owned(),
+                "the user database (NSS) cannot be asked who is in the group of -g: the thread that asks it has ended, or could not be started, or hangs since an earlier round".to_owned(),
             )),
             Err(_) => Err(CollectError::TimedOut(format!(
                 "the user database (NSS) did not say within {} s who is in the group of -g",

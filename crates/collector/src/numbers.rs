@@ -172,7 +172,7 @@ impl Numbers {
             for (answer, count) in outcome.answers() {
                 own.answered(name, answer, count);
             }
-            let waits = (!outcome.is_unknown).then(|| outcome.left.waits());
+            let waits = outcome.left.waits().filter(|_| !outcome.is_unknown);
             own.waits(name, waits);
         }
     }

@@ -317,6 +317,9 @@ impl<'a> Sender<'a> {
     }
 
     fn leave_waiting(&mut self, own: Option<u64>) {
+        for outcome in &mut self.outcomes {
+            outcome.left.is_unseen = true;
+        }
         if own.is_some() {
             for (outcome, count) in self.outcomes.iter_mut().zip(&self.own_documents) {
                 outcome.left.waiting += count;
@@ -342,7 +345,7 @@ impl<'a> Sender<'a> {
     async fn deliver(&mut self, sources: Vec<(usize, Box<dyn Source>)>) -> Vec<(usize, bool)> {
         let desk = match &self.cx.state {
             Some(state) => state.desk.clone(),
-            None => Desk::new(self.cx.limits.silence),
+            None => Desk::new(self.cx.limits.silence, &self.cx.hanging),
         };
         let are_several = self.endpoints.len() > 1;
         let numbers: Vec<usize> = sources.iter().map(|(number, _)| *number).collect();
@@ -417,6 +420,7 @@ fn said(outcome: Outcome, had_no_turn: bool) -> (bool, String) {
                 waiting,
                 batches: _,
                 bytes: _,
+                is_unseen: _,
                 since,
                 lost,
                 damaged,

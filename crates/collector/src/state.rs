@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tracing::{debug, warn};
 
-use crate::aside::Desk;
+use crate::aside::{Desk, Hanging};
 use crate::config::StateDir;
 use crate::error::CollectError;
 use crate::spool::{
@@ -60,8 +60,9 @@ impl State {
         read_only: bool,
         hide: bool,
         patience: Duration,
+        hanging: &Hanging,
     ) -> Result<Self, String> {
-        let desk = Desk::new(patience);
+        let desk = Desk::new(patience, hanging);
         let mut reasons = Vec::new();
         for StateDir { path, rule } in candidates {
             let shown = match hide {

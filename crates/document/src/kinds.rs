@@ -467,7 +467,7 @@ pub const KINDS: &[Kind] = &[
                     ),
                 ]),
                 "",
-                "each collector that was to run, by its name in README",
+                "each collector that was to run, by its name in docs/collector.md",
             ),
         ],
     },

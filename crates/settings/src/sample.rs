@@ -64,6 +64,9 @@ fn sentence(arg: &Arg, row: &Row, prefix: Option<&str>) -> String {
         Some((with, rest)) if with.starts_with("With ") => capitalized(rest),
         _ => help,
     };
+    let default = help
+        .split_once(" [default: ")
+        .map(|(_, default)| default.trim_end_matches(']').to_owned());
     let help = help
         .split(" [default")
         .next()
@@ -84,9 +87,10 @@ fn sentence(arg: &Arg, row: &Row, prefix: Option<&str>) -> String {
         true => String::new(),
         false => format!(" ({})", also.join(", ")),
     };
-    let unset = match row.shown {
-        Shown::Example(_) => " By default none, as here:",
-        _ => "",
+    let unset = match (row.shown, default) {
+        (Shown::Example(_), Some(default)) => format!(" By default {default}:"),
+        (Shown::Example(_), None) => " By default none, as here:".to_owned(),
+        _ => String::new(),
     };
     format!("{help}{also}.{unset}")
 }

@@ -279,7 +279,7 @@ impl Ready {
             audience.measures_only = false;
         }
         let has_no_batch_system = batch_system::settle(&mut config, &World::Host).await;
-        let mut cx = context(&config)
+        let mut cx = context(&config, &crate::aside::Hanging::default())
             .await
             .map_err(|why| unknown_group(&why.to_string()))?;
         cx.has_no_batch_system = has_no_batch_system;

@@ -220,6 +220,7 @@ mod tests {
     use afmetrics_document::names::{HostRule, UserRule};
 
     use super::*;
+    use crate::aside::Hanging;
     use crate::config::Limits;
     use crate::documents::Stored;
     use crate::names::Names;
@@ -307,7 +308,7 @@ tank/data /tank zfs rw 0 0
             limits,
             deadlines: Vec::new(),
             login_node: publisher.host("login01.canary.example"),
-            names: Names::new(publisher, &[None], limits.silence)
+            names: Names::new(publisher, &[None], limits.silence, &Hanging::default())
                 .await
                 .unwrap(),
             node_names: Vec::new(),
@@ -320,6 +321,7 @@ tank/data /tank zfs rw 0 0
             counted: std::cell::RefCell::default(),
             for_slurm: Vec::new(),
             has_no_batch_system: false,
+            hanging: Hanging::default(),
             now: SystemTime::UNIX_EPOCH,
             world: World::Host,
         };

@@ -163,7 +163,8 @@ impl Made {
             protocol: flags.protocol,
             token,
             batch_size: delivery.batch_size.map(|n| n as usize),
-            gzip: delivery.gzip,
+            // Every collector of metrics unpacks.
+            gzip: delivery.gzip || flags.protocol == Protocol::Otlp,
             ca: delivery.ca_file.clone().map(read_ca_file).transpose()?,
             max_connections: delivery.max_connections.into(),
             max_streams: delivery.max_streams.into(),
@@ -214,6 +215,10 @@ fn kinds(asked: &[String]) -> Result<Option<Vec<&'static str>>> {
     Ok(Some(all))
 }
 
+/// What a salt or a hash without `-o` is worth a line.
+pub const NOTHING_HASHED: &str =
+    "a salt or --hash has no effect without -o: user names leave as they are";
+
 fn user_rule(
     hide: bool,
     hash: Option<Hash>,
@@ -222,10 +227,7 @@ fn user_rule(
 ) -> Result<UserRule> {
     if !hide {
         if hash.is_some() || salt.is_some() {
-            warnings.push(
-                "a salt or --hash has no effect without -o: user names leave as they are"
-                    .to_owned(),
-            );
+            warnings.push(NOTHING_HASHED.to_owned());
         }
         return Ok(UserRule::Clear);
     }

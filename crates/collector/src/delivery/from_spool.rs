@@ -441,6 +441,7 @@ impl Source for FromSpool {
         let mut for_others = 0_u64;
         let all = self.spool.waiting().unwrap_or_else(|why| {
             left.has_failed = true;
+            left.is_unseen = true;
             self.warn(&format!("the spool cannot be listed: {why}"));
             Vec::new()
         });

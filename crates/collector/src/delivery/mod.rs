@@ -137,6 +137,7 @@ impl Outcome {
         sum.lost += left.lost;
         // These are still there in each turn.
         sum.waiting = left.waiting;
+        sum.is_unseen = left.is_unseen;
         sum.batches = left.batches;
         sum.bytes = left.bytes;
         sum.since = left.since.or(sum.since);

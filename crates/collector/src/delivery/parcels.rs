@@ -179,6 +179,8 @@ pub struct Left {
     /// The batches that they are in, and their bytes on the disk.
     pub batches: u64,
     pub bytes: u64,
+    /// Nobody could look: the spool cannot be read, or another round has it in hand.
+    pub is_unseen: bool,
     /// When the oldest of them was collected.
     pub since: Option<Timestamp>,
     /// Documents that nobody will send any more.
@@ -202,14 +204,14 @@ pub struct Left {
 }
 
 impl Left {
-    /// What waits, for the metrics.
-    pub fn waits(&self) -> Waiting {
-        Waiting {
+    /// What waits, for the metrics; `None`: that is not known.
+    pub fn waits(&self) -> Option<Waiting> {
+        (!self.is_unseen).then(|| Waiting {
             batches: self.batches,
             bytes: self.bytes,
             documents: self.waiting,
             oldest: self.since,
-        }
+        })
     }
 }
 

@@ -193,12 +193,13 @@ impl Measures {
                 ssh_user_count,
                 ..
             } => self.level(&table::SSH_USERS, &[login_node], real(*ssh_user_count)),
+            // Of all places where notebooks of this kind run.
             Document::JupyterMl {
                 jupyter_user_count, ..
             }
             | Document::JupyterCoffea {
                 jupyter_user_count, ..
-            } => self.level(
+            } => self.sum(
                 &table::JUPYTER_USERS,
                 &[document.kind()],
                 real(*jupyter_user_count),
@@ -303,6 +304,15 @@ impl Measures {
             let values = values.iter().map(|value| (*value).to_owned()).collect();
             self.levels.insert((metric.name, values), (metric, value));
         }
+    }
+
+    fn sum(&mut self, metric: &'static Metric, values: &[&str], value: f64) {
+        let values = values.iter().map(|value| (*value).to_owned()).collect();
+        let sum = self
+            .levels
+            .entry((metric.name, values))
+            .or_insert((metric, 0.0));
+        sum.1 += value;
     }
 
     fn job(&mut self, system: System, state: &str, jobs: u64, runtime: i64) {

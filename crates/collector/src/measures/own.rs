@@ -174,6 +174,11 @@ impl Own {
         self.endpoint(endpoint).waiting = waiting;
     }
 
+    /// A round could not even begin: nothing is known of any collector.
+    pub fn no_round(&mut self) {
+        self.last = None;
+    }
+
     /// Only these endpoints are there still.
     pub fn keep(&mut self, is_there: impl Fn(&str) -> bool) {
         self.endpoints.retain(|name, _| is_there(name));

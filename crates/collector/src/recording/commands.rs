@@ -18,6 +18,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use super::folder::{self, Count, Writer};
 use super::renaming::Renaming;
 use super::{FACILITY, LOGIN_NODE, Recorder, Recording, Round, VERSION, World};
+use crate::aside::Hanging;
 use crate::cli::{self, Record, Replay};
 use crate::config::{Asked, Config, Environment, Lists, StateDir};
 use crate::layers::{self, Unusable};
@@ -146,7 +147,7 @@ struct Done {
 async fn recorded_round(mut config: Config, recorder: Arc<Recorder>) -> Result<Done> {
     let world = World::Recorded(recorder);
     let has_no_batch_system = batch_system::settle(&mut config, &world).await;
-    let mut cx = crate::context(&config).await?;
+    let mut cx = crate::context(&config, &Hanging::default()).await?;
     cx.has_no_batch_system = has_no_batch_system;
     cx.world = world;
     let cx = Rc::new(cx);
@@ -398,7 +399,7 @@ fn replayed_config(dir: &Path) -> Result<(Config, Arc<Recording>)> {
 async fn replayed_round(mut config: Config, recording: Arc<Recording>) -> Result<Vec<Collected>> {
     let world = World::Played(Arc::clone(&recording));
     let has_no_batch_system = batch_system::settle(&mut config, &world).await;
-    let mut cx = crate::context(&config).await?;
+    let mut cx = crate::context(&config, &Hanging::default()).await?;
     let (short, _) = LOGIN_NODE.split_once('.').unwrap_or((LOGIN_NODE, ""));
     cx.has_no_batch_system = has_no_batch_system;
     cx.node_names = vec![short.to_owned()];

@@ -265,11 +265,68 @@ fn an_address_that_others_can_reach_is_refused() {
     };
     run("0.0.0.0:0").says("that is no loopback address");
     run("[::]:0").says("that is no loopback address");
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    run(&taken.local_addr().unwrap().to_string()).says("cannot listen at 127.0.0.1:");
     Run::of(world.bare_command(&["run", "-t", "x"]))
         .exits(2)
         .says("nothing to collect");
+}
+
+#[test]
+fn rounds_go_on_where_the_address_is_taken() {
+    let node = Node::new(Endpoint::ok(Protocol::Http2));
+    let taken = TcpListener::bind(("127.0.0.1", node.port)).unwrap();
+    let mut daemon = node.start();
+    daemon.says("cannot listen at 127.0.0.1:");
+    node.waits_for(4);
+    drop(taken);
+    daemon.says(&format!(
+        "listening at http://127.0.0.1:{}/metrics",
+        node.port
+    ));
+    daemon.signal(Signal::SIGTERM);
+    daemon.ends(0);
+}
+
+#[test]
+fn a_configuration_that_is_gone_changes_nothing() {
+    let node = Node::new(Endpoint::ok(Protocol::Http2));
+    let mut daemon = node.start();
+    node.waits_for(4);
+    fs::remove_file(&node.config).unwrap();
+    daemon.signal(Signal::SIGHUP);
+    daemon.says("the configuration stays as it was: ");
+    let before = node.endpoint.requests().len();
+    node.waits_for(before + 4);
+    daemon.signal(Signal::SIGTERM);
+    daemon.ends(0);
+}
+
+#[test]
+fn a_round_that_cannot_begin_is_no_health_and_leaves_no_numbers() {
+    let mut node = Node::new(Endpoint::ok(Protocol::Http2));
+    let mut daemon = node.start();
+    node.waits_for(4);
+    eventually("numbers", || {
+        node.get("/metrics").contains("afmetrics_load1{")
+    });
+    // As if the group had gone from the directory.
+    node.configure("CANARY-AF", "");
+    let file = fs::read_to_string(&node.config).unwrap();
+    fs::write(
+        &node.config,
+        format!("{file}[privacy]\ngroup = \"no-such-group-here\"\n"),
+    )
+    .unwrap();
+    daemon.signal(Signal::SIGHUP);
+    daemon.says("this system knows no group");
+    let metrics = node.get("/metrics");
+    assert!(!metrics.contains("afmetrics_load1{"), "{metrics}");
+    assert!(
+        !metrics.contains("afmetrics_collector_success{"),
+        "{metrics}"
+    );
+    eventually("bad health", || node.get("/healthz").contains("503"));
+    daemon.signal(Signal::SIGTERM);
+    daemon.ends(0);
 }
 
 #[test]

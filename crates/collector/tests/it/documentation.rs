@@ -1,18 +1,18 @@
-//! What is printed from the tables is what the tables say: README's tables and the man page.
+//! What is printed from the tables is what the tables say: the tables of `docs/collector.md`, the man page and
+//! the completions.
 //! `cargo xtask bless` (AFMETRICS_BLESS=1) rewrites it.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use afmetrics_collector::{cli, collectors};
 use clap::{Arg, Command};
+use clap_complete::{Shell, generate};
 use clap_mangen::Man;
 
-pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
+use crate::support::pages::pages;
+pub use crate::support::pages::root;
 
 #[track_caller]
 pub fn assert_is(file: &str, wanted: &str) {
@@ -85,7 +85,10 @@ fn cells(arg: &Arg) -> [String; 3] {
 
 fn flags() -> String {
     let mut table = String::from("| flag | meaning | default |\n| --- | --- | --- |\n");
-    for arg in cli::command().get_arguments() {
+    for arg in cli::command()
+        .get_arguments()
+        .filter(|arg| !arg.is_hide_set())
+    {
         let [flag, meaning, default] = cells(arg);
         let _ = writeln!(table, "| `{flag}` | {meaning} | {default} |");
     }
@@ -104,17 +107,35 @@ fn commands(command: &Command, above: &str) -> Vec<(String, Command)> {
     all
 }
 
+/// The flags of a round that are meant to be seen.
+fn of_round(round: &Command) -> impl Iterator<Item = &Arg> {
+    let args = round.get_arguments();
+    args.filter(|arg| !arg.is_hide_set() && !matches!(arg.get_id().as_str(), "version" | "help"))
+}
+
+/// Whether a command takes every flag of a round, meaning the same.
+fn is_round(round: &Command, command: &Command) -> bool {
+    let own: Vec<[String; 3]> = command.get_arguments().map(cells).collect();
+    of_round(round).all(|arg| own.contains(&cells(arg)))
+}
+
 /// A row for each command, and one for each of its flags that a round does not have or takes to mean
 /// something else.
 fn table_of_commands() -> String {
     let round = cli::command();
-    let of_round: Vec<[String; 3]> = round.get_arguments().map(cells).collect();
+    let of_round: Vec<[String; 3]> = of_round(&round).map(cells).collect();
     let mut table =
         String::from("| command | does | and takes, as a round does |\n| --- | --- | --- |\n");
     for (name, command) in commands(&round, "") {
         let (mut shared, mut own) = (Vec::new(), Vec::new());
-        for cells in command.get_arguments().map(cells) {
+        let is_round = is_round(&round, &command);
+        for cells in command
+            .get_arguments()
+            .filter(|arg| !arg.is_hide_set())
+            .map(cells)
+        {
             match of_round.contains(&cells) {
+                true if is_round => {}
                 true => {
                     let flag = cells[0].split(' ').next().unwrap_or_default();
                     shared.push(format!("`{flag}`"));
@@ -126,7 +147,10 @@ fn table_of_commands() -> String {
             table,
             "| `{name}` | {} | {} |",
             command.get_about().unwrap(),
-            shared.join(" ")
+            match is_round {
+                true => "every flag of a round".to_owned(),
+                false => shared.join(" "),
+            }
         );
         for [flag, meaning, default] in own {
             let default = match default.as_str() {
@@ -158,12 +182,12 @@ fn table_of_collectors() -> String {
 }
 
 #[test]
-fn the_readme_has_every_flag_every_command_and_every_collector() {
-    let text = fs::read_to_string(root().join("README.md")).unwrap();
+fn the_manual_has_every_flag_every_command_and_every_collector() {
+    let text = fs::read_to_string(root().join("docs/collector.md")).unwrap();
     let text = with_block(&text, "collectors", &table_of_collectors());
     let text = with_block(&text, "flags", &flags());
     let text = with_block(&text, "commands", &table_of_commands());
-    assert_is("README.md", &text);
+    assert_is("docs/collector.md", &text);
 }
 
 #[test]
@@ -173,7 +197,15 @@ fn the_man_page_is_that_of_the_flags() {
         let section = page.split(".SH ").find(|section| {
             section.starts_with(&format!("\"AFMETRICS_COLLECTOR {}\"", name.to_uppercase()))
         });
-        for arg in command.get_arguments() {
+        let round = cli::command();
+        let is_round = is_round(&round, &command);
+        let shared = |arg: &Arg| {
+            is_round
+                && round
+                    .get_arguments()
+                    .any(|known| known.get_id() == arg.get_id())
+        };
+        for arg in command.get_arguments().filter(|arg| !shared(arg)) {
             let word = match (arg.get_long(), arg.get_value_names()) {
                 (Some(long), _) => format!("\\-\\-{}", long.replace('-', "\\-")),
                 (None, names) => names.unwrap()[0].to_string(),
@@ -198,12 +230,29 @@ fn man_page() -> String {
     for (name, command) in commands(&whole, "") {
         let name = format!("afmetrics_collector {name}");
         let _ = writeln!(page, ".SH \"{}\"", name.to_uppercase());
-        page.push_str(&section(command.bin_name(name)));
+        page.push_str(&match is_round(&whole, &command) {
+            true => section_of_round(&whole, command.bin_name(name)),
+            false => section(command.bin_name(name)),
+        });
     }
     let mut rest = Vec::new();
     man.render_extra_section(&mut rest).unwrap();
     man.render_version_section(&mut rest).unwrap();
     page + &String::from_utf8(rest).unwrap()
+}
+
+/// The same of a command that takes the flags of a round, which are not listed twice.
+fn section_of_round(round: &Command, command: Command) -> String {
+    let known: Vec<String> = round
+        .get_arguments()
+        .map(|arg| arg.get_id().to_string())
+        .collect();
+    let own = command.mut_args(|arg| {
+        let is_known = known.iter().any(|id| id == arg.get_id().as_str());
+        let hides = is_known || arg.is_hide_set();
+        arg.hide(hides)
+    });
+    section(own) + ".PP\nIt takes every option of a round, too; they are above.\n"
 }
 
 /// Synopsis, description and options of a command, a level lower than in a page of its own.
@@ -217,16 +266,69 @@ fn section(command: Command) -> String {
     section.replace(".SS ", ".PP\n").replace(".SH ", ".SS ")
 }
 
-/// The pages that people write.
-fn pages() -> Vec<PathBuf> {
-    let mut files = vec![root().join("README.md"), root().join("ARCHITECTURE.md")];
-    files.extend(
-        fs::read_dir(root().join("docs"))
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .filter(|path| path.extension().is_some_and(|extension| extension == "md")),
-    );
-    files
+#[test]
+fn the_completions_are_those_of_the_command_line() {
+    for (shell, file) in [
+        (Shell::Bash, "afmetrics_collector.bash"),
+        (Shell::Zsh, "_afmetrics_collector"),
+        (Shell::Fish, "afmetrics_collector.fish"),
+    ] {
+        let mut text = Vec::new();
+        generate(shell, &mut cli::command(), "afmetrics_collector", &mut text);
+        // To zsh the colon in it would be the end of what it is called.
+        let text = String::from_utf8(text).unwrap();
+        let text = text.replace(":NAME:CONSTRAINT:", ":NAME\\:CONSTRAINT:");
+        assert!(
+            text.contains("spool-max-size") && text.contains("deliver"),
+            "{file}"
+        );
+        assert_is(&format!("dist/completions/{file}"), &text);
+    }
+}
+
+/// A link that leads nowhere is one that nobody has tried. Other sites are not asked.
+#[test]
+fn links_lead_to_pages_that_are_there() {
+    for page in pages() {
+        let text = fs::read_to_string(&page).unwrap();
+        for (at, _) in text.match_indices("](") {
+            let (target, _) = text[at + 2..].split_once(')').unwrap();
+            let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+            if target.contains("://") {
+                continue;
+            }
+            let to = match file {
+                "" => page.clone(),
+                file => page.parent().unwrap().join(file),
+            };
+            assert!(to.exists(), "{}: {target}", page.display());
+            if !anchor.is_empty() {
+                let there = fs::read_to_string(&to).unwrap();
+                let is_there = there.lines().any(|line| anchor_of(line) == anchor);
+                assert!(is_there, "{}: {target}", page.display());
+            }
+        }
+    }
+}
+
+/// What a headline is called in links.
+fn anchor_of(line: &str) -> String {
+    let Some(words) = line
+        .trim_start_matches('#')
+        .strip_prefix(' ')
+        .filter(|_| line.starts_with('#'))
+    else {
+        return String::new();
+    };
+    words
+        .to_lowercase()
+        .chars()
+        .filter_map(|c| match c {
+            ' ' => Some('-'),
+            c if c.is_alphanumeric() || c == '-' || c == '_' => Some(c),
+            _ => None,
+        })
+        .collect()
 }
 
 /// So is a command, and one that stands nowhere is a command that nobody finds.
@@ -274,8 +376,10 @@ fn documents_name_only_flags_that_exist() {
         .chain(flags_of_the_receiver())
         .collect();
     // Cargo's, clap's own, an abbreviation, kubectl's, the demo's, curl's, systemctl's, useradd's, squeue's,
-    // node_exporter's, Prometheus'.
+    // node_exporter's, Prometheus', sha256sum's, Logstash's.
     let others = [
+        "--check",
+        "--failed",
         "--collector",
         "--textfile",
         "--web",
@@ -303,7 +407,10 @@ fn documents_name_only_flags_that_exist() {
         "--server",
         "--user",
     ];
-    for file in pages() {
+    let of_users = pages()
+        .into_iter()
+        .filter(|page| !page.ends_with("CONTRIBUTING.md"));
+    for file in of_users {
         let text = fs::read_to_string(&file).unwrap();
         for word in text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-')) {
             let is_flag = word.len() > 4 && word.starts_with("--") && !word.ends_with('-');

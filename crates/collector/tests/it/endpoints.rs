@@ -172,6 +172,49 @@ fn what_waits_is_delivered_by_hand_to_each() {
 }
 
 #[test]
+fn an_endpoint_that_is_named_keeps_the_privacy_of_the_file() {
+    let (one, other) = (Endpoint::ok(Protocol::Http2), Endpoint::ok(Protocol::Http2));
+    let (world, path) =
+        node(&(table("one", &one, "token", HASHED) + &table("other", &other, "other-token", "")));
+    run(&world, &path, &["-u", &one.url, "-t", "t0ken-by-flag"]).exits(0);
+    assert_eq!(self::one(&one, "ssh")["login_node"], "atlas01.example.org");
+    assert_eq!(self::one(&one, "ssh")["token"], "t0ken-by-flag");
+    assert!(other.requests().is_empty());
+    run(
+        &world,
+        &path,
+        &["-u", "https://127.0.0.1:9/", "-t", "t0ken-by-flag"],
+    )
+    .exits(2)
+    .says("this is none of the [[endpoints]]");
+    // What is written down hides as much.
+    run(&world, &path, &["--print"])
+        .exits(0)
+        .lacks("login01")
+        .lacks("canary-1");
+}
+
+#[test]
+fn numbers_of_what_an_endpoint_does_not_hear_are_not_0() {
+    let otel = Endpoint::start(Protocol::Http1, |_, _| Reply::Status(200, String::new()));
+    let (world, path) = node(&table(
+        "otel",
+        &otel,
+        "token",
+        "protocol = \"otlp\"\nkinds = [\"ssh\"]\n",
+    ));
+    run(&world, &path, &[]).exits(0);
+    let request = &otel.requests()[0];
+    let body = request.unpacked();
+    let has = |text: &str| {
+        body.windows(text.len())
+            .any(|found| found == text.as_bytes())
+    };
+    assert!(has("afmetrics_ssh_users"));
+    assert!(!has("afmetrics_jobs") && !has("afmetrics_load1"));
+}
+
+#[test]
 fn without_a_state_folder_each_still_gets_its_own() {
     let (shared, own) = (Endpoint::ok(Protocol::Http2), Endpoint::ok(Protocol::Http2));
     let (world, path) =
@@ -200,10 +243,6 @@ fn a_secret_of_one_goes_to_no_other() {
         .exits(2)
         .lacks("t0ken-by-environment");
     assert!(one.requests().is_empty() && other.requests().is_empty());
-    // One that is named is the only one.
-    let ca = one.ca.path().to_str().unwrap().to_owned();
-    run(&world, &path, &["-u", &one.url, "--ca-file", &ca]).exits(0);
-    assert!(other.requests().is_empty() && !one.requests().is_empty());
 }
 
 #[test]

@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::support::program::World;
+use crate::support::program::{Run, World};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../dist/kubernetes")
@@ -187,6 +187,6 @@ fn is_taken(file: &str) {
     assert!(container.command.is_none(), "the image has it");
     let args = container.args.as_ref().unwrap();
     let words: Vec<&str> = args.iter().map(String::as_str).chain(["--help"]).collect();
-    let run = World::new().run(&words);
+    let run = Run::of(World::new().bare_command(&words));
     assert_eq!(run.status, 0, "{words:?}: {}", run.stderr);
 }

@@ -275,7 +275,7 @@ fn is_taken<'a>(words: impl IntoIterator<Item = &'a str>) {
     assert_eq!(words.next(), Some(INSTALLED));
     // After a flag or a command that there is not, there is no help.
     let words: Vec<&str> = words.chain(["--help"]).collect();
-    let run = World::new().run(&words);
+    let run = Run::of(World::new().bare_command(&words));
     assert_eq!(run.status, 0, "{words:?}: {}", run.stderr);
     assert!(run.stdout.contains("Usage:"), "{}", run.stdout);
 }

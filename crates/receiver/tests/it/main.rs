@@ -14,6 +14,7 @@ mod configuration;
 mod connections;
 mod crash;
 mod disk_full;
+mod docs_commands;
 mod documentation;
 mod documents;
 mod history;

@@ -8,6 +8,7 @@ pub mod endpoint;
 pub mod ledger;
 pub mod namespace;
 pub mod needs;
+pub mod pages;
 pub mod program;
 pub mod proxy;
 pub mod slurm;
