@@ -42,21 +42,16 @@ pub enum Kind {
     Manual,
     /// The administrator's: an upgrade keeps what was changed.
     Config,
-    /// The same, and read by the package's group alone.
-    Settings,
 }
 
 impl Kind {
     pub fn mode(self) -> u32 {
         match self {
             Self::Program => 0o755,
-            Self::Settings => 0o640,
+            // Also the configuration of the programs: a round by cron runs as any user, and secrets are in
+            // files of their own.
             Self::Plain | Self::Manual | Self::Config => 0o644,
         }
-    }
-
-    pub fn is_config(self) -> bool {
-        matches!(self, Self::Config | Self::Settings)
     }
 }
 
@@ -69,7 +64,7 @@ const fn entry(kind: Kind, from: &'static str, to: &'static str, archive: &'stat
     }
 }
 
-use Kind::{Config, Manual, Plain, Program, Settings};
+use Kind::{Config, Manual, Plain, Program};
 
 pub const PACKAGES: [Package; 2] = [
     Package {
@@ -101,7 +96,7 @@ const COLLECTOR: &[Entry] = &[
     entry(Plain, "dist/completions/afmetrics_collector.bash", "usr/share/bash-completion/completions/afmetrics_collector", "completions"),
     entry(Plain, "dist/completions/_afmetrics_collector", "usr/share/zsh/site-functions/_afmetrics_collector", "completions"),
     entry(Plain, "dist/completions/afmetrics_collector.fish", "usr/share/fish/vendor_completions.d/afmetrics_collector.fish", "completions"),
-    entry(Settings, "docs/collector.toml", "etc/afmetrics/collector.toml", "etc"),
+    entry(Config, "docs/collector.toml", "etc/afmetrics/collector.toml", "etc"),
     entry(Config, "dist/afmetrics_collector.logrotate", "etc/logrotate.d/afmetrics_collector", "etc"),
     entry(Plain, "dist/afmetrics_collector.service", "usr/lib/systemd/system/afmetrics_collector.service", "systemd"),
     entry(Plain, "dist/afmetrics_collector_round.service", "usr/lib/systemd/system/afmetrics_collector_round.service", "systemd"),
@@ -110,6 +105,11 @@ const COLLECTOR: &[Entry] = &[
     entry(Plain, "dist/afmetrics_collector.tmpfiles.conf", "usr/lib/tmpfiles.d/afmetrics_collector.conf", "systemd"),
     // Not where cron reads it: timer, daemon or cron is the administrator's choice.
     entry(Plain, "dist/afmetrics_collector.cron", "usr/share/doc/afmetrics-collector/examples/afmetrics_collector.cron", "etc"),
+    entry(Plain, "dist/container/Containerfile", "usr/share/doc/afmetrics-collector/examples/container/Containerfile", "container"),
+    entry(Plain, "dist/kubernetes/collector-cronjob.yaml", "usr/share/doc/afmetrics-collector/examples/kubernetes/collector-cronjob.yaml", "kubernetes"),
+    entry(Plain, "dist/kubernetes/collector-daemonset.yaml", "usr/share/doc/afmetrics-collector/examples/kubernetes/collector-daemonset.yaml", "kubernetes"),
+    // What collectors deliver to where it is not our receiver.
+    entry(Plain, "dist/logstash/afmetrics.conf", "usr/share/doc/afmetrics-collector/examples/logstash/afmetrics.conf", "logstash"),
     entry(Plain, "dist/packages/copyright", "usr/share/doc/afmetrics-collector/copyright", ""),
     entry(Plain, "README.md", "usr/share/doc/afmetrics-collector/README.md", ""),
     entry(Plain, "CHANGELOG.md", "usr/share/doc/afmetrics-collector/CHANGELOG.md", ""),
@@ -124,10 +124,12 @@ const RECEIVER: &[Entry] = &[
     entry(Plain, "dist/completions/afmetrics_receiver.bash", "usr/share/bash-completion/completions/afmetrics_receiver", "completions"),
     entry(Plain, "dist/completions/_afmetrics_receiver", "usr/share/zsh/site-functions/_afmetrics_receiver", "completions"),
     entry(Plain, "dist/completions/afmetrics_receiver.fish", "usr/share/fish/vendor_completions.d/afmetrics_receiver.fish", "completions"),
-    entry(Settings, "docs/receiver.toml", "etc/afmetrics/receiver.toml", "etc"),
+    entry(Config, "docs/receiver.toml", "etc/afmetrics/receiver.toml", "etc"),
     entry(Plain, "dist/afmetrics_receiver.service", "usr/lib/systemd/system/afmetrics_receiver.service", "systemd"),
     entry(Plain, "dist/afmetrics_receiver.sysusers.conf", "usr/lib/sysusers.d/afmetrics_receiver.conf", "systemd"),
     entry(Plain, "dist/alerts.yml", "usr/share/doc/afmetrics-receiver/examples/alerts.yml", "etc"),
+    entry(Plain, "dist/container/Containerfile", "usr/share/doc/afmetrics-receiver/examples/container/Containerfile", "container"),
+    entry(Plain, "dist/kubernetes/receiver-statefulset.yaml", "usr/share/doc/afmetrics-receiver/examples/kubernetes/receiver-statefulset.yaml", "kubernetes"),
     entry(Plain, "docs/openapi.json", "usr/share/doc/afmetrics-receiver/docs/openapi.json", "docs"),
     entry(Plain, "dist/packages/copyright", "usr/share/doc/afmetrics-receiver/copyright", ""),
     entry(Plain, "README.md", "usr/share/doc/afmetrics-receiver/README.md", ""),
@@ -135,6 +137,12 @@ const RECEIVER: &[Entry] = &[
     entry(Plain, "LICENSE-MIT", "usr/share/doc/afmetrics-receiver/LICENSE-MIT", ""),
     entry(Plain, "LICENSE-APACHE", "usr/share/doc/afmetrics-receiver/LICENSE-APACHE", ""),
 ];
+
+/// A version of cargo as dpkg and rpm have it: to both, `0.2.0~rc.1` is before `0.2.0`. To dpkg,
+/// `0.2.0-rc.1` is after it, and rpmbuild refuses that.
+pub fn packaged(version: &str) -> String {
+    version.replace('-', "~")
+}
 
 /// A file that goes into a package: an entry of the table, or a page of `docs/`.
 pub struct File {
@@ -253,7 +261,7 @@ pub fn empty(folder: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
 
@@ -272,11 +280,49 @@ mod tests {
         assert_eq!(both.len(), COLLECTOR.len() + RECEIVER.len());
     }
 
+    /// Both packages are in one tar.gz.
+    #[test]
+    fn no_two_files_go_to_one_place_in_the_archive() {
+        let mut places = BTreeMap::new();
+        for entry in PACKAGES.iter().flat_map(|package| package.entries) {
+            let place = in_archive(entry.archive, entry.from);
+            let from = *places.entry(place.clone()).or_insert(entry.from);
+            assert_eq!(from, entry.from, "{place}");
+        }
+    }
+
+    #[test]
+    fn a_pre_release_is_before_its_release() {
+        assert_eq!(packaged("0.2.0-rc.1"), "0.2.0~rc.1");
+        assert_eq!(packaged("0.2.0"), "0.2.0");
+    }
+
+    /// Examples of what the tree has for containers and clusters are in a package and in the tar.gz.
+    #[test]
+    fn every_example_has_its_row() {
+        let dist = Path::new(env!("CARGO_MANIFEST_DIR")).join("../dist");
+        let rows: BTreeSet<&str> = PACKAGES
+            .iter()
+            .flat_map(|package| package.entries)
+            .map(|entry| entry.from)
+            .collect();
+        for folder in ["container", "kubernetes"] {
+            let mut some = 0;
+            for found in fs::read_dir(dist.join(folder)).unwrap() {
+                let name = found.unwrap().file_name().into_string().unwrap();
+                let from = format!("dist/{folder}/{name}");
+                assert!(rows.contains(from.as_str()), "{from} has no row");
+                some += 1;
+            }
+            assert!(some > 0, "dist/{folder} is empty");
+        }
+    }
+
     #[test]
     fn what_is_below_etc_is_kept_by_upgrades() {
         for entry in PACKAGES.iter().flat_map(|package| package.entries) {
             assert_eq!(
-                entry.kind.is_config(),
+                entry.kind == Kind::Config,
                 entry.to.starts_with("etc/"),
                 "{}",
                 entry.to

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use crate::dist::contents::{self, File, Package};
+use crate::dist::contents::{self, File, Kind, Package};
 use crate::dist::programs::text;
 use crate::dist::release::Release;
 use crate::dist::scripts::script;
@@ -15,6 +15,7 @@ pub const SCRIPTS: [&str; 3] = ["postinst", "prerm", "postrm"];
 
 /// Makes a package of what was built, and returns it.
 pub fn make(release: &Release, package: &Package, version: &str, out: &Path) -> Result<PathBuf> {
+    let version = &contents::packaged(version);
     let folder = release.work.join("deb").join(package.name);
     contents::empty(&folder)?;
     let files = release.files(package)?;
@@ -100,7 +101,7 @@ fn control_text(package: &Package, version: &str, machine: &str, bytes: u64) -> 
 fn conffiles(files: &[File]) -> String {
     files
         .iter()
-        .filter(|file| file.kind.is_config())
+        .filter(|file| file.kind == Kind::Config)
         .map(|file| format!("/{}\n", file.to))
         .collect()
 }

@@ -137,16 +137,40 @@ fn make(release: &Release, tools: &Tools, out: &Path) -> Result<()> {
     Ok(())
 }
 
-/// An empty folder; one that has other things than what is made here is left as it is.
+/// An empty folder: what was made here before is removed. One that has anything else in it is left as it is.
 fn empty_ours(out: &Path) -> Result<()> {
-    let is_empty = !out.exists() || fs::read_dir(out)?.next().is_none();
-    if !is_empty && !out.join(SUMS).exists() {
-        bail!(
-            "{} has other things in it; say another --out",
-            out.display()
-        );
+    let at = || out.display().to_string();
+    fs::create_dir_all(out).with_context(at)?;
+    let sums = out.join(SUMS);
+    let ours = match sums.is_file() {
+        true => fs::read_to_string(&sums).with_context(at)?,
+        false => String::new(),
+    };
+    let ours: Vec<&str> = ours.lines().filter_map(listed).collect();
+    let mut files = Vec::new();
+    for found in fs::read_dir(out).with_context(at)? {
+        let found = found?;
+        let name = found.file_name().to_string_lossy().into_owned();
+        if !found.file_type()?.is_file() || !(name == SUMS || ours.contains(&&*name)) {
+            bail!(
+                "{} has {name} in it, which is not of here; say another --out",
+                out.display()
+            );
+        }
+        files.push(found.path());
     }
-    contents::empty(out)
+    // That says what is ours: it goes last, also where this is interrupted.
+    files.sort_by_key(|file| *file == sums);
+    for file in files {
+        fs::remove_file(&file).with_context(|| file.display().to_string())?;
+    }
+    Ok(())
+}
+
+/// The name in a line of checksums, if it is one that is made here.
+fn listed(line: &str) -> Option<&str> {
+    let (_, name) = line.split_once("  ")?;
+    (name.starts_with("afmetrics") && !name.contains('/')).then_some(name)
 }
 
 fn check_sums(out: &Path) -> Result<()> {
@@ -163,6 +187,7 @@ fn check_sums(out: &Path) -> Result<()> {
 fn compare(release: &Release, tools: &Tools, out: &Path, second: &Path) -> Result<()> {
     let copy = release.copied(second.join("tree"), second.join("build"))?;
     let again = second.join("packages");
+    contents::empty(&again)?;
     make(&copy, tools, &again)?;
     let sums = |folder: &Path| fs::read_to_string(folder.join(SUMS));
     let (first, other) = (sums(out)?, sums(&again)?);
@@ -210,12 +235,35 @@ mod tests {
     #[test]
     fn a_folder_of_somebody_else_is_not_emptied() {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("theirs");
-        fs::write(&file, "").unwrap();
-        assert!(empty_ours(folder.path()).is_err());
-        assert!(file.exists());
-        fs::write(folder.path().join(SUMS), "").unwrap();
-        empty_ours(folder.path()).unwrap();
-        assert!(!file.exists());
+        let out = folder.path();
+        let write = |name: &str, text: &str| fs::write(out.join(name), text).unwrap();
+        let refuses = |name: &str| {
+            let why = empty_ours(out).unwrap_err().to_string();
+            assert!(why.contains(name) && out.join(name).exists(), "{why}");
+        };
+        write("theirs", "");
+        refuses("theirs");
+        // Checksums of somebody else: of other names, and not of all.
+        write(SUMS, "00  theirs\n");
+        refuses("theirs");
+        write("afmetrics-notes", "");
+        fs::remove_file(out.join("theirs")).unwrap();
+        refuses("afmetrics-notes");
+        assert!(out.join(SUMS).exists());
+    }
+
+    #[test]
+    fn what_was_made_before_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("new");
+        empty_ours(&out).unwrap();
+        fs::write(out.join("afmetrics-1.tar.gz"), "").unwrap();
+        fs::write(
+            out.join(SUMS),
+            "00  afmetrics-1.tar.gz\n00  afmetrics-gone.deb\n",
+        )
+        .unwrap();
+        empty_ours(&out).unwrap();
+        assert_eq!(fs::read_dir(&out).unwrap().count(), 0);
     }
 }

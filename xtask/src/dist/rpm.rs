@@ -33,6 +33,7 @@ const MACROS: [(&str, &str); 11] = [
 
 /// Makes a package of what was built, and returns it.
 pub fn make(release: &Release, package: &Package, version: &str, out: &Path) -> Result<PathBuf> {
+    let version = &contents::packaged(version);
     let work = release.work.join("rpm").join(package.name);
     contents::empty(&work)?;
     let files = release.files(package)?;
@@ -95,18 +96,13 @@ fn spec_text(
         spec.push_str(&format!("%dir /{folder}\n"));
     }
     for file in files {
-        let group = match file.kind {
-            Kind::Settings => package.user,
-            _ => "root",
-        };
-        let config = if file.kind.is_config() {
-            "%config(noreplace) "
-        } else {
-            ""
+        let config = match file.kind {
+            Kind::Config => "%config(noreplace) ",
+            _ => "",
         };
         let mode = file.kind.mode();
         spec.push_str(&format!(
-            "%attr(0{mode:o}, root, {group}) {config}/{}\n",
+            "%attr(0{mode:o}, root, root) {config}/{}\n",
             file.to
         ));
     }
@@ -136,7 +132,7 @@ mod tests {
             kind,
         };
         let files = [
-            file("etc/afmetrics/collector.toml", Kind::Settings),
+            file("etc/afmetrics/collector.toml", Kind::Config),
             file("etc/logrotate.d/afmetrics_collector", Kind::Config),
             file("usr/bin/afmetrics_collector", Kind::Program),
             file(
@@ -151,7 +147,7 @@ mod tests {
             "%post",
             "stat -c %%G x",
             "%dir /usr/share/doc/afmetrics-collector/docs",
-            "%attr(0640, root, afmetrics) %config(noreplace) /etc/afmetrics/collector.toml",
+            "%attr(0644, root, root) %config(noreplace) /etc/afmetrics/collector.toml",
             "%attr(0644, root, root) %config(noreplace) /etc/logrotate.d/afmetrics_collector",
             "%attr(0755, root, root) /usr/bin/afmetrics_collector",
         ] {

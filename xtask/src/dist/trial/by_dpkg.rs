@@ -2,9 +2,12 @@
 
 use anyhow::{Result, ensure};
 
-use super::{Trial, noted, settings};
-use crate::dist::contents::PACKAGES;
+use super::{LINE, Trial, noted, settings};
+use crate::dist::contents::{self, PACKAGES};
 use crate::dist::deb;
+
+/// Once more, over what an administrator wrote.
+const INSTALL: &str = "dpkg --force-confold -i /newer/afmetrics-collector_*.deb";
 
 pub fn run(trial: &Trial) -> Result<()> {
     let tree = &trial.tree;
@@ -36,6 +39,8 @@ pub fn run(trial: &Trial) -> Result<()> {
         trial.files_are_there(package, deb::in_debian)?;
     }
 
+    let before = ["0.2.0-rc.1", "0.2.0"].map(contents::packaged);
+    tree.run(&["dpkg", "--compare-versions", &before[0], "lt", &before[1]])?;
     tree.run(&["dpkg", "--remove", collector.name, receiver.name])?;
     trial.all_was_stopped_and_disabled()?;
     trial.settings_are_kept("")?;
@@ -72,11 +77,40 @@ fn purge(trial: &Trial) -> Result<()> {
 
     // Once all is delivered.
     std::fs::remove_file(tree.path.join(waiting))?;
-    tree.run(&["sh", "-c", "dpkg -i /newer/afmetrics-collector_*.deb"])?;
+    administrators(trial)?;
     let said = tree.run(&["dpkg", "--purge", PACKAGES[0].name])?;
     ensure!(
         !tree.has("var/lib/afmetrics"),
         "counters are still there: {said}"
     );
+    others(trial)
+}
+
+/// A configuration that was there before the package stays as it is, with its mode and group.
+fn administrators(trial: &Trial) -> Result<()> {
+    let (tree, at) = (&trial.tree, settings(&PACKAGES[0]));
+    tree.write(&at, LINE, 0o640)?;
+    tree.run(&["chgrp", "games", &at])?;
+    tree.run(&["sh", "-c", INSTALL])?;
+    let is = tree.run(&["stat", "-c", "%a %U:%G", &at])?;
+    ensure!(is.trim() == "640 root:games", "{at} is {is}");
+    ensure!(tree.read(&at)? == LINE, "{at} is another");
+    Ok(())
+}
+
+/// The state of somebody else's job is said to be that, and kept.
+fn others(trial: &Trial) -> Result<()> {
+    let tree = &trial.tree;
+    let cursor = "var/lib/afmetrics/cursors/theirs";
+    tree.write(cursor, "", 0o600)?;
+    tree.run(&["chown", "-R", "games:games", "/var/lib/afmetrics"])?;
+    let said = tree.run(&["sh", "-c", INSTALL])?;
+    ensure!(
+        said.contains("/var/lib/afmetrics belongs to games"),
+        "{said}"
+    );
+    let said = tree.run(&["dpkg", "--purge", PACKAGES[0].name])?;
+    ensure!(said.contains("is kept: it belongs to games"), "{said}");
+    ensure!(tree.has(cursor), "the state of somebody else is gone");
     Ok(())
 }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::dist::contents::{self, Kind, PACKAGES, Package};
+use crate::dist::contents::{self, PACKAGES, Package};
 use crate::dist::release::{Machine, Release};
 use crate::dist::{deb, rpm};
 use crate::install;
@@ -55,7 +55,7 @@ pub fn run(release: &Release, out: &Path, work: &Path) -> Result<()> {
 /// The same packages by a higher version, to be upgraded to.
 fn newer(release: &Release, folder: &Path) -> Result<(PathBuf, String)> {
     contents::empty(folder)?;
-    let version = format!("{}.1", release.version);
+    let version = contents::packaged(&format!("{}.1", release.version));
     for package in &PACKAGES {
         deb::make(release, package, &version, folder)?;
         rpm::make(release, package, &version, folder)?;
@@ -76,6 +76,15 @@ const SYSTEMCTL: &str = "#!/bin/sh\necho \"$*\" >> /systemctl.log\n";
 /// What is in the place of the old script.
 const OLD_SCRIPT: &str = "#!/usr/bin/env python3\nprint('the old one')\n";
 const OLD_PLACE: &str = "usr/local/bin/afmetrics_collector";
+/// Begins a command of a user without rights.
+const NOBODY: [&str; 6] = [
+    "setpriv",
+    "--clear-groups",
+    "--reuid",
+    "nobody",
+    "--regid",
+    "nogroup",
+];
 /// A line of an administrator.
 const LINE: &str = "# canary-1 was here\n";
 
@@ -108,11 +117,7 @@ impl Trial<'_> {
     fn files_are_there(&self, package: &Package, place: fn(&str) -> String) -> Result<()> {
         for file in self.release.files(package)? {
             let at = place(&file.to);
-            let group = match file.kind {
-                Kind::Settings => package.user,
-                _ => "root",
-            };
-            let wanted = format!("{:o} root:{group}", file.kind.mode());
+            let wanted = format!("{:o} root:root", file.kind.mode());
             let is = self
                 .tree
                 .run(&["stat", "-c", "%a %U:%G", &format!("/{at}")])?;
@@ -158,37 +163,36 @@ impl Trial<'_> {
         format!("var/lib/{}", package.user)
     }
 
-    /// They run, and their users may read what they must, and others not.
+    /// They run, and everybody may read their configuration: a round by cron is one of any user.
     fn programs_run(&self) -> Result<()> {
         for package in &PACKAGES {
             let said = self.tree.run(&[package.program, "--version"])?;
             let wanted = format!("{} {}", package.program, self.release.version);
             ensure!(said.trim() == wanted, "--version is {said}");
             let settings = settings(package);
-            let read = [
-                "setpriv",
-                "--clear-groups",
-                "--reuid",
-                package.user,
-                "--regid",
-            ];
-            self.tree
-                .run(&[&read[..], &[package.user, "cat", &settings]].concat())?;
-            let nobody = [
-                "setpriv",
-                "--clear-groups",
-                "--reuid",
-                "nobody",
-                "--regid",
-                "nogroup",
-            ];
-            let read = self.tree.run(&[&nobody[..], &["cat", &settings]].concat());
-            ensure!(read.is_err(), "{settings} is read by nobody");
+            let text = self
+                .tree
+                .run(&[&NOBODY[..], &["cat", &settings]].concat())?;
+            let secrets = secrets(&text);
+            ensure!(secrets.is_empty(), "{settings} has {secrets:?}");
         }
+        // A round of nobody, by the file that is there; and a secret in the file is refused.
+        let round = "mkdir -m 777 /tmp/rounds && cd /tmp/rounds && exec \"$@\" afmetrics_collector -d --host";
         self.tree
-            .run(&["sh", "-c", "cd /tmp && afmetrics_collector -d --host"])?;
-        let documents = self.tree.read("tmp/host.json")?;
+            .run(&[&["sh", "-c", round, "sh"], &NOBODY[..]].concat())?;
+        let documents = self.tree.read("tmp/rounds/host.json")?;
         ensure!(documents.contains("\"MEM\""), "host.json is {documents}");
+        for secret in ["token", "salt"] {
+            let line = format!("{secret} = \"canary-1\"\n");
+            self.tree.write("tmp/rounds/secret.toml", &line, 0o644)?;
+            let said = self.tree.run(&[
+                "sh",
+                "-c",
+                "cd /tmp/rounds; afmetrics_collector -d --host --config secret.toml; test $? = 2",
+            ])?;
+            let is_named = said.contains(secret) && !said.contains("canary-1");
+            ensure!(is_named, "{secret} in the file, and its value not: {said}");
+        }
         Ok(())
     }
 
@@ -259,8 +263,18 @@ fn settings(package: &Package) -> String {
     package
         .entries
         .iter()
-        .find(|entry| entry.kind == Kind::Settings)
+        .find(|entry| entry.to.starts_with("etc/afmetrics/"))
         .map_or_else(String::new, |entry| format!("/{}", entry.to))
+}
+
+/// The options in a configuration that would be secrets, also those in comments. Paths of files that have
+/// them are none.
+fn secrets(text: &str) -> Vec<&str> {
+    text.lines()
+        .filter_map(|line| Some(line.trim_start_matches(['#', ' ']).split_once('=')?.0))
+        .map(str::trim)
+        .filter(|name| ["token", "salt", "password", "secret"].contains(name))
+        .collect()
 }
 
 /// Whether the note on the old script was there as it should be.
@@ -268,4 +282,31 @@ fn noted(said: &str, wanted: bool) -> Result<()> {
     let is_there = said.contains("/usr/local/bin/afmetrics_collector is a script");
     ensure!(is_there == wanted, "the note on the old script, in: {said}");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_found_in_comments_too() {
+        let text = "#token = \"x\"\n# salt=\"y\"\n#token_file = \"/etc/afmetrics/token\"\n# a token is a secret\npassword = 1\n";
+        assert_eq!(secrets(text), ["token", "salt", "password"]);
+    }
+
+    /// What is printed from tables of options, and installed for everybody to read.
+    #[test]
+    fn no_configuration_has_a_secret() {
+        let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
+        let mut some = 0;
+        for found in fs::read_dir(docs).unwrap() {
+            let path = found.unwrap().path();
+            if path.extension().is_some_and(|ending| ending == "toml") {
+                let text = fs::read_to_string(&path).unwrap();
+                assert_eq!(secrets(&text), [""; 0], "{}", path.display());
+                some += 1;
+            }
+        }
+        assert!(some > 0);
+    }
 }
