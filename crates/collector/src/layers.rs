@@ -203,6 +203,14 @@ fn read_file(
         }
     };
     let settings = Settings::read(&path, &text, LAYOUT, all)?;
+    // Whoever empties `kinds` or `mounts` wants none of them, and not all.
+    let of_items = settings.items.iter().flat_map(|item| &item.given);
+    for given in settings.given.iter().chain(of_items) {
+        if given.values.is_empty() {
+            let what = "may not be empty: without it the default holds";
+            return Err(Wrong::at(&given.place, what).into());
+        }
+    }
     Ok((Some(path), settings))
 }
 

@@ -108,21 +108,20 @@ impl File<'_> {
             };
             let at = key.span().start;
             let is_option = self.has_option(name, key.get_ref());
-            match value.get_ref() {
+            let list = self.table(&full).filter(|table| table.is_list);
+            match (value.get_ref(), list) {
                 _ if is_option => {
                     let given = self.read_option(self.table(name), name, key, value)?;
                     settings.given.push(given);
                 }
-                DeValue::Table(inner) if self.is_known(&full) => {
-                    if self.table(&full).is_some_and(|table| table.is_list) {
-                        let what = format!("there can be several: write [[{full}]]");
-                        return Err(Wrong::at(self.place(at, ""), what));
-                    }
+                (DeValue::Table(_), Some(_)) => {
+                    let what = format!("there can be several: write [[{full}]]");
+                    return Err(Wrong::at(self.place(at, ""), what));
+                }
+                (DeValue::Table(inner), None) if self.is_known(&full) => {
                     self.read_table(&full, inner, settings)?;
                 }
-                DeValue::Array(items)
-                    if let Some(list) = self.table(&full).filter(|table| table.is_list) =>
-                {
+                (DeValue::Array(items), Some(list)) => {
                     for item in items.iter() {
                         settings.items.push(self.read_item(list, item)?);
                     }
@@ -132,8 +131,8 @@ impl File<'_> {
                     let what = format!("{full} is a table: write {written}");
                     return Err(Wrong::at(self.place(at, ""), what));
                 }
-                DeValue::Table(_) => return Err(self.unknown_table(at, &full)),
-                DeValue::Array(items) if is_of_tables(items) => {
+                (DeValue::Table(_), _) => return Err(self.unknown_table(at, &full)),
+                (DeValue::Array(items), _) if is_of_tables(items) => {
                     return Err(self.unknown_table(at, &full));
                 }
                 _ => return Err(self.unknown_option(at, name, key.get_ref())),
@@ -210,9 +209,6 @@ impl File<'_> {
                 }
             }
             (Takes::Text, DeValue::String(text)) => vec![text.to_string()],
-            (Takes::Texts, DeValue::Array(texts)) if texts.is_empty() => {
-                return Err("may not be empty: without it the default holds".to_owned());
-            }
             (Takes::Texts, DeValue::Array(texts)) => {
                 let mut values = Vec::new();
                 for text in texts.iter() {

@@ -154,6 +154,14 @@ fn what_is_wrong_in_a_file_is_named_with_its_line() {
             "[endpoints]\n",
             "line 1: there can be several: write [[endpoints]]",
         ),
+        (
+            "[host]\nmounts = []\n",
+            "line 2, [host] mounts: may not be empty",
+        ),
+        (
+            "[[endpoints]]\nurl = \"https://127.0.0.1/\"\nkinds = []\n",
+            "line 3, [[endpoints]] kinds: may not be empty",
+        ),
         ("[[ssh]]\n", "line 1: ssh is a table: write [ssh]"),
         (
             "[[endpoints]]\ngzip = true\n",
