@@ -89,6 +89,8 @@ impl World {
         let (bin, home) = (world.path("bin"), world.path("home"));
         world.env("PATH", bin);
         world.env("HOME", home);
+        // Not the file that this machine may have.
+        world.env("AFMETRICS_CONFIG", "/dev/null");
         world
     }
 
