@@ -245,12 +245,12 @@ pub const LAYOUT: Layout = Layout {
                 row(
                     "cert_file",
                     "tls_cert",
-                    Shown::Example("\"/etc/afmetrics_receiver/tls.pem\""),
+                    Shown::Example("\"/etc/afmetrics/tls.pem\""),
                 ),
                 row(
                     "key_file",
                     "tls_key",
-                    Shown::Example("\"/etc/afmetrics_receiver/tls.key\""),
+                    Shown::Example("\"/etc/afmetrics/tls.key\""),
                 ),
             ],
         },

@@ -253,7 +253,12 @@ impl File<'_> {
                 _ => written(table),
             })
             .collect();
-        let hint = match meant(option, here.iter().map(|row| row.option)) {
+        // Whoever knows the flag.
+        let by_flag = here.iter().find(|row| row.flag == option);
+        let hint = match by_flag
+            .map(|row| row.option)
+            .or_else(|| meant(option, here.iter().map(|row| row.option)))
+        {
             _ if !elsewhere.is_empty() => format!("it belongs into {}", elsewhere.join(" or ")),
             Some(known) => format!("did you mean {known}?"),
             None => "the sample has all there are".to_owned(),

@@ -173,7 +173,7 @@ fn world() -> (World, Endpoint) {
             "who",
             "echo 'canary-1 pts/0        Nov 22 20:11 (192.0.2.1)'",
         );
-    for token in ["token", "token.own", "afmetrics-token"] {
+    for token in ["token", "token.own"] {
         fs::write(world.path(token), TOKEN).unwrap();
     }
     fs::write(world.path("salt"), "salt-of-the-tests").unwrap();
@@ -187,7 +187,6 @@ fn here(arguments: &[String], world: &World, endpoint: &Endpoint) -> Vec<String>
     let mut here: Vec<String> = Vec::new();
     for argument in arguments {
         here.push(match argument.as_str() {
-            "/etc/afmetrics-token" => path("afmetrics-token"),
             url if url.starts_with("https://") => endpoint.url.clone(),
             file if file.starts_with(['/', '$']) => {
                 path(Path::new(file).file_name().unwrap().to_str().unwrap())

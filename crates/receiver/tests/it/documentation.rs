@@ -207,7 +207,7 @@ What no flag and no variable says, if the file is there; \fBafmetrics_receiver r
 /var/lib/afmetrics_receiver
 The store's folder, where nothing says another: \fIafmetrics.db\fR, its log \fIafmetrics.db\-wal\fR, and \fIreceiver.lock\fR.
 .TP
-/etc/afmetrics_receiver/tls.pem, /etc/afmetrics_receiver/tls.key
+/etc/afmetrics/tls.pem, /etc/afmetrics/tls.key
 The certificate with its chain, and its key, of the systemd unit.
 .SH EXAMPLES
 A token for the nodes of a facility, one for reading, and the receiver:
