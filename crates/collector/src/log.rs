@@ -11,7 +11,7 @@ use std::sync::Mutex;
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
-use tracing_subscriber::fmt::writer::BoxMakeWriter;
+use tracing_subscriber::fmt::writer::{BoxMakeWriter, MakeWriterExt as _};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, fmt};
@@ -24,22 +24,21 @@ const FILE: &str = "afmetrics.log";
 /// standard error. `journal`: what the service manager says of where standard error goes
 /// (`JOURNAL_STREAM`).
 pub fn open(level: LevelFilter, root: Option<&Path>, journal: Option<&OsStr>) {
+    let file = root.and_then(own_file).map(Mutex::new);
     // Libraries do not know what must not be logged.
     let ours = || Targets::new().with_target("afmetrics_collector", level);
-    let file = root.and_then(own_file).map(|file| {
-        let writer = BoxMakeWriter::new(Mutex::new(file));
-        lines(writer).boxed().with_filter(ours())
-    });
-    let writer = BoxMakeWriter::new(io::stderr);
-    let stderr = match is_journal(journal) {
+    let (both, journal) = match (is_journal(journal), file) {
+        (false, Some(file)) => (Some(BoxMakeWriter::new(io::stderr.and(file))), None),
+        (false, None) => (Some(BoxMakeWriter::new(io::stderr)), None),
         // It has times of its own.
-        true => lines(writer).without_time().boxed(),
-        false => lines(writer).boxed(),
+        (true, file) => (
+            file.map(BoxMakeWriter::new),
+            Some(BoxMakeWriter::new(io::stderr)),
+        ),
     };
-    let stderr = stderr.with_filter(ours());
     let _ = tracing_subscriber::registry()
-        .with(stderr)
-        .with(file)
+        .with(both.map(|writer| lines(writer).with_filter(ours())))
+        .with(journal.map(|writer| lines(writer).without_time().with_filter(ours())))
         .try_init();
 }
 

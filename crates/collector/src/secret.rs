@@ -7,8 +7,14 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 
-/// Variables that hold a secret: no child process inherits them.
-pub const VARIABLES: [&str; 3] = ["AFMETRICS_TOKEN", "AFMETRICS_SALT", "AFMETRICS_URL"];
+/// Variables that hold a secret, or say where some are: no child process inherits them. The first two are no
+/// flags' like the others.
+pub const VARIABLES: [&str; 4] = [
+    "AFMETRICS_TOKEN",
+    "AFMETRICS_SALT",
+    "AFMETRICS_URL",
+    "AFMETRICS_CONFIG",
+];
 
 /// A token, a salt, or what may hold a password. It can be used, and never shown.
 #[derive(Clone, PartialEq, Eq)]

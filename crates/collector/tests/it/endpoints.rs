@@ -238,6 +238,11 @@ fn a_secret_of_one_goes_to_no_other() {
         .exits(2)
         .says("each of them has its own token")
         .lacks("t0ken-by-flag");
+    world.env("AFMETRICS_URL", &other.url);
+    run(&world, &path, &[])
+        .exits(2)
+        .says("AFMETRICS_URL: with [[endpoints]] each of them has its own");
+    world.env("AFMETRICS_URL", "");
     world.env("AFMETRICS_TOKEN", "t0ken-by-environment");
     run(&world, &path, &[])
         .exits(2)

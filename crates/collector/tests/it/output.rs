@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Read as _;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::SystemTime;
@@ -311,6 +311,23 @@ fn the_log_goes_to_its_own_file_too() {
     let without = full_node();
     without.print(&["-s", "-v"]).exits(0);
     assert_eq!(names(&without.path("root")), ["proc", "run"]);
+}
+
+#[test]
+fn in_the_journal_lines_have_no_times_of_their_own() {
+    let mut world = full_node();
+    let path = world.path("journal");
+    let journal = File::create(&path).unwrap();
+    let about = journal.metadata().unwrap();
+    world.env("JOURNAL_STREAM", format!("{}:{}", about.dev(), about.ino()));
+    let mut command = world.command(&["--print", "-s", "-v"]);
+    let status = command.stdout(Stdio::null()).stderr(journal).status();
+    assert_eq!(status.unwrap().code(), Some(0));
+    let log = fs::read_to_string(path).unwrap();
+    assert!(
+        log.trim_start().starts_with("INFO collected 1 documents"),
+        "{log}"
+    );
 }
 
 #[test]
