@@ -6,6 +6,8 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use afmetrics_document::kinds::KINDS;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{
     ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches as _, Parser, Subcommand, ValueEnum,
@@ -163,8 +165,8 @@ pub struct EndpointFlags {
     pub protocol: Protocol,
 
     /// Send it only documents of these kinds (docs/kinds.md)
-    #[arg(long, action = ArgAction::Append)]
-    pub kinds: Vec<String>,
+    #[arg(long, action = ArgAction::Append, value_parser = kinds())]
+    pub kinds: Vec<&'static str>,
 
     #[command(flatten)]
     pub delivery: Delivery,
@@ -657,6 +659,13 @@ const OF_THE_OLD_SCRIPT: [&str; 19] = [
     "very-verbose",
     "help",
 ];
+
+/// A name of a kind of document.
+fn kinds() -> impl TypedValueParser<Value = &'static str> {
+    let names = || KINDS.iter().map(|kind| kind.name);
+    PossibleValuesParser::new(names())
+        .map(move |asked| names().find(|name| *name == asked).unwrap_or_default())
+}
 
 /// What the command line alone says.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {

@@ -6,21 +6,24 @@
 //! the places where notebooks run.
 
 use std::ffi::OsString;
-use std::fs;
-use std::io::ErrorKind;
 use std::path::PathBuf;
 
-use afmetrics_settings::{Given, Item, Layout, Row, Settings, Shown, Table, Wrong};
-use clap::parser::ValueSource;
-use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
+use afmetrics_settings::{
+    Given, Item, Layout, Program, Row, Settings, Shown, Table, Unusable, Wrong, explicit,
+};
+use clap::{CommandFactory as _, FromArgMatches as _};
 
 use crate::cli::{self, Cli, Command, EndpointFlags, NotebookFlags, Round, SpoolCommand};
 use crate::config::{Environment, Lists};
 
-/// Read if no other is named.
-pub const FILE: &str = "/etc/afmetrics/collector.toml";
-/// How the variables begin that stand for flags.
-pub const PREFIX: &str = "AFMETRICS_";
+/// Where else than on the command line flags can be said.
+pub const PROGRAM: Program = Program {
+    layout: LAYOUT,
+    prefix: "AFMETRICS_",
+    file: "/etc/afmetrics/collector.toml",
+    unreadable: ", and without it names could leave that must not: chgrp it to a group of the user's and chmod g+r, or name another (--config)",
+    command: with_all_flags,
+};
 
 /// What was asked for, by whatever way.
 #[derive(Debug)]
@@ -35,59 +38,26 @@ pub struct Asked {
     pub warnings: Vec<String>,
 }
 
-/// Why it cannot be known what was asked for.
-#[derive(Debug)]
-pub enum Unusable {
-    /// It knows how to print itself; help and version are among it, too.
-    CommandLine(clap::Error),
-    Settings(Wrong),
-}
-
-impl From<clap::Error> for Unusable {
-    fn from(why: clap::Error) -> Self {
-        Self::CommandLine(why)
-    }
-}
-
-impl From<Wrong> for Unusable {
-    fn from(why: Wrong) -> Self {
-        Self::Settings(why)
-    }
-}
-
 /// Reads the command line, the variables that stand for flags, and the file that one of them names, or the
 /// one that is always looked for.
 pub fn read(words: &[OsString], env: &Environment) -> Result<Asked, Unusable> {
     let words = cli::spell_out(words.iter().cloned());
     let matches = cli::matches(cli::command(), &words)?;
     let cli = Cli::from_arg_matches(&matches)?;
-    let explicit = Explicit::of(&matches);
+    let explicit = Explicit(explicit(&matches));
     let mut warnings = Vec::new();
     if !cli.is_configured() {
         return Ok(Asked::of_flags(cli, explicit.0, warnings));
     }
-    let all = with_all_flags();
-    let mut variables = afmetrics_settings::of_environment(
-        env.flags.iter().cloned(),
-        PREFIX,
-        &all,
-        |name, meant| {
-            let hint = meant.map_or(String::new(), |meant| format!(": did you mean {meant}?"));
-            warnings.push(format!(
-                "{name} in the environment stands for no flag{hint}"
-            ));
-        },
-    )?;
+    let mut variables = PROGRAM.variables(env.flags.iter().cloned(), &mut warnings)?;
     let named = cli.place().config.clone().or_else(|| {
         let given = variables.iter().find(|given| given.flag == "config")?;
         given.values.first().map(PathBuf::from)
     });
-    let (file, mut settings) = read_file(named, &all)?;
+    let (file, mut settings) = PROGRAM.settings(named)?;
     if file.is_none() && variables.is_empty() {
         return Ok(Asked::of_flags(cli, explicit.0, warnings));
     }
-    afmetrics_settings::check(&all, &variables)?;
-    afmetrics_settings::check(&all, &settings.given)?;
     explicit.replace(&mut variables, env);
     explicit.replace(&mut settings.given, env);
     if variables.iter().any(|given| given.flag == "token_file") {
@@ -174,46 +144,6 @@ fn with_all_flags() -> clap::Command {
     }
 }
 
-/// `named`: it has to be there.
-fn read_file(
-    named: Option<PathBuf>,
-    all: &clap::Command,
-) -> Result<(Option<PathBuf>, Settings), Unusable> {
-    let path = named.clone().unwrap_or_else(|| PathBuf::from(FILE));
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(why)
-            if named.is_none()
-                && matches!(why.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
-                // Nor is it a link that leads nowhere: somebody wanted one.
-                && fs::symlink_metadata(&path).is_err() =>
-        {
-            return Ok((None, Settings::default()));
-        }
-        // What it says of names would not be heeded.
-        Err(why) if why.kind() == ErrorKind::PermissionDenied => {
-            return Err(Wrong::at(
-                path.display(),
-                "cannot be read by this user, and without it names could leave that must not: chgrp it to a group of the user's and chmod g+r, or name another (--config)",
-            )
-            .into());
-        }
-        Err(why) => {
-            return Err(Wrong::at(path.display(), format!("cannot be read: {why}")).into());
-        }
-    };
-    let settings = Settings::read(&path, &text, LAYOUT, all)?;
-    // Whoever empties `kinds` or `mounts` wants none of them, and not all.
-    let of_items = settings.items.iter().flat_map(|item| &item.given);
-    for given in settings.given.iter().chain(of_items) {
-        if given.values.is_empty() {
-            let what = "may not be empty: without it the default holds";
-            return Err(Wrong::at(&given.place, what).into());
-        }
-    }
-    Ok((Some(path), settings))
-}
-
 /// The endpoints of the file. What `[delivery]` and `[privacy]` say holds for each that does not say otherwise.
 fn endpoints(
     settings: &Settings,
@@ -290,31 +220,6 @@ fn parsed<T: clap::FromArgMatches>(command: clap::Command, item: &Item) -> Resul
 struct Explicit(Vec<Given>);
 
 impl Explicit {
-    fn of(matches: &ArgMatches) -> Self {
-        let mut given = Vec::new();
-        let mut level = Some(matches);
-        while let Some(matches) = level {
-            for id in matches.ids() {
-                let id = id.as_str();
-                let is_explicit = matches.value_source(id) == Some(ValueSource::CommandLine);
-                // A group of flags has no values of its own.
-                if let Ok(Some(values)) = matches.try_get_raw(id)
-                    && is_explicit
-                {
-                    given.push(Given {
-                        flag: id.to_owned(),
-                        values: values
-                            .map(|value| value.to_string_lossy().into_owned())
-                            .collect(),
-                        place: "the command line".to_owned(),
-                    });
-                }
-            }
-            level = matches.subcommand().map(|(_, below)| below);
-        }
-        Self(given)
-    }
-
     fn has(&self, flag: &str) -> bool {
         self.value(flag).is_some()
     }
@@ -597,9 +502,4 @@ const fn row(option: &'static str, flag: &'static str, shown: Shown) -> Row {
         flag,
         shown,
     }
-}
-
-/// The sample file.
-pub fn sample() -> String {
-    afmetrics_settings::sample(LAYOUT, &with_all_flags(), PREFIX)
 }

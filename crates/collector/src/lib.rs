@@ -60,7 +60,7 @@ use crate::context::Context;
 use crate::daemon::Setup;
 use crate::delivery::Endpoint;
 use crate::heartbeat::Heartbeat;
-use crate::layers::{Asked, Unusable};
+use crate::layers::Asked;
 use crate::measures::own::Own;
 use crate::measures::text;
 use crate::names::{Names, UnknownGroup};
@@ -71,6 +71,7 @@ use crate::round::Collected;
 use crate::secret::Secret;
 use crate::sending::Sender;
 use crate::state::State;
+use afmetrics_settings::Unusable;
 
 /// Something was not collected or not delivered.
 const INCOMPLETE: u8 = 1;
@@ -145,7 +146,7 @@ fn act(asked: Asked, words: &[OsString], env: Environment) -> Result<bool> {
             what: ReferenceOf::Config,
         })) => {
             // A reader that has enough is no error.
-            let _ = io::stdout().write_all(layers::sample().as_bytes());
+            let _ = io::stdout().write_all(layers::PROGRAM.sample().as_bytes());
             Ok(true)
         }
         Some(Command::Spool(what)) => spool_commands::run(what, lists, env),
@@ -162,10 +163,7 @@ fn setup(
     env: &Environment,
     before: &Cell<Option<Option<PathBuf>>>,
 ) -> Result<Setup> {
-    let asked = layers::read(words, env).map_err(|why| match why {
-        Unusable::CommandLine(why) => anyhow::Error::new(why),
-        Unusable::Settings(why) => anyhow::Error::new(why),
-    })?;
+    let asked = layers::read(words, env)?;
     let Some(Command::Run(run)) = asked.cli.command else {
         bail!("this is no daemon");
     };

@@ -6,23 +6,27 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::fs;
-use std::io::ErrorKind;
 use std::path::PathBuf;
 
-use afmetrics_settings::{Given, Layout, Row, Settings, Shown, Table, Wrong};
-use clap::parser::ValueSource;
-use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
+use afmetrics_settings::{Given, Layout, Program, Row, Shown, Table, Unusable, explicit};
+use clap::{CommandFactory as _, FromArgMatches as _};
 
 use crate::cli::{Cli, Command};
 use crate::config;
 
-/// Read if no other is named.
-const FILE: &str = "/etc/afmetrics/receiver.toml";
 /// How the variables begin that stand for flags.
 pub const PREFIX: &str = "AFMETRICS_RECEIVER_";
 /// What all commands have.
 const SHARED: [&str; 2] = ["config", "store"];
+
+/// Where else than on the command line flags can be said.
+pub const PROGRAM: Program = Program {
+    layout: LAYOUT,
+    prefix: PREFIX,
+    file: "/etc/afmetrics/receiver.toml",
+    unreadable: ": run the command as the receiver's user (sudo -u afmetrics_receiver), let its group read the file (chgrp afmetrics_receiver, chmod 640), or name another (--config)",
+    command: with_all_flags,
+};
 
 /// What was asked for, by whatever way.
 #[derive(Debug)]
@@ -32,26 +36,6 @@ pub struct Asked {
     pub file: Option<PathBuf>,
     /// What to say once the log is open, at WARN.
     pub warnings: Vec<String>,
-}
-
-/// Why it cannot be known what was asked for.
-#[derive(Debug)]
-pub enum Unusable {
-    /// It knows how to print itself; help and version are among it, too.
-    CommandLine(clap::Error),
-    Settings(Wrong),
-}
-
-impl From<clap::Error> for Unusable {
-    fn from(why: clap::Error) -> Self {
-        Self::CommandLine(why)
-    }
-}
-
-impl From<Wrong> for Unusable {
-    fn from(why: Wrong) -> Self {
-        Self::Settings(why)
-    }
 }
 
 /// Reads the command line, the variables that stand for flags, and the file that one of them names, or the one
@@ -71,22 +55,26 @@ pub fn read(words: &[OsString], variables: &[(OsString, OsString)]) -> Result<As
     };
     let is_serve = matches!(cli.command, Command::Serve(_));
     let is_wanted = |given: &Given| is_serve || SHARED.contains(&given.flag.as_str());
-    let all = with_all_flags();
+    let explicit = explicit(&matches);
     let mut warnings = Vec::new();
-    let mut lower = of_environment(variables, is_serve, &mut warnings)?;
-    afmetrics_settings::check(&all, &lower)?;
+    // A command that is not `serve` has no use for most of them, and does not stumble over them.
+    let shared = SHARED.map(|flag| format!("{PREFIX}{}", flag.to_ascii_uppercase()));
+    let is_shared = |name: &OsString| shared.iter().any(|known| known.as_str() == name);
+    let variables = variables
+        .iter()
+        .filter(|(name, _)| is_serve || is_shared(name));
+    let mut lower = PROGRAM.variables(variables.cloned(), &mut warnings)?;
     let by_variable = lower.iter().find(|given| given.flag == "config");
     let named = place.config.clone().or_else(|| {
         let path = by_variable?.values.first()?;
         Some(PathBuf::from(path))
     });
-    let explicit = Explicit(&matches);
-    let has_store = explicit.has("store") || lower.iter().any(|given| given.flag == "store");
+    let mut said = explicit.iter().chain(&lower);
+    let has_store = said.any(|given| given.flag == "store");
     let mut file = None;
     // Where it is known, whoever may read the store need not be one who may read the file.
     if is_serve || named.is_some() || !has_store {
-        let (path, settings) = read_file(named, &all)?;
-        afmetrics_settings::check(&all, &settings.given)?;
+        let (path, settings) = PROGRAM.settings(named)?;
         file = path;
         lower.splice(0..0, settings.given.into_iter().filter(is_wanted));
     }
@@ -102,30 +90,6 @@ pub fn read(words: &[OsString], variables: &[(OsString, OsString)]) -> Result<As
     })
 }
 
-/// What the variables say. A command that is not `serve` has no use for most of them, and does not stumble over them.
-fn of_environment(
-    variables: &[(OsString, OsString)],
-    is_serve: bool,
-    warnings: &mut Vec<String>,
-) -> Result<Vec<Given>, Wrong> {
-    let shared = SHARED.map(|flag| format!("{PREFIX}{}", flag.to_ascii_uppercase()));
-    let is_shared = |name: &OsString| shared.iter().any(|known| known.as_str() == name);
-    afmetrics_settings::of_environment(
-        variables
-            .iter()
-            .filter(|(name, _)| is_serve || is_shared(name))
-            .cloned(),
-        PREFIX,
-        &with_all_flags(),
-        |name, meant| {
-            let hint = meant.map_or(String::new(), |meant| format!(": did you mean {meant}?"));
-            warnings.push(format!(
-                "{name} in the environment stands for no flag{hint}"
-            ));
-        },
-    )
-}
-
 /// The command that has all flags that a file can say.
 fn with_all_flags() -> clap::Command {
     let whole = Cli::command();
@@ -135,64 +99,17 @@ fn with_all_flags() -> clap::Command {
     }
 }
 
-/// `named`: it has to be there.
-fn read_file(
-    named: Option<PathBuf>,
-    all: &clap::Command,
-) -> Result<(Option<PathBuf>, Settings), Wrong> {
-    let path = named.clone().unwrap_or_else(|| PathBuf::from(FILE));
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(why)
-            if named.is_none()
-                && matches!(why.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
-        {
-            return Ok((None, Settings::default()));
-        }
-        Err(why) if why.kind() == ErrorKind::PermissionDenied => {
-            return Err(Wrong::at(
-                path.display(),
-                "cannot be read by this user: run the command as the receiver's user (sudo -u afmetrics_receiver), let its group read the file (chgrp afmetrics_receiver, chmod 640), or name another (--config)",
-            ));
-        }
-        Err(why) => return Err(Wrong::at(path.display(), format!("cannot be read: {why}"))),
-    };
-    let settings = Settings::read(&path, &text, LAYOUT, all)?;
-    Ok((Some(path), settings))
-}
-
-/// Which flags stand on the command line, or are said by a variable of their own (`AFMETRICS_STORE`).
-struct Explicit<'a>(&'a ArgMatches);
-
-impl Explicit<'_> {
-    fn has(&self, flag: &str) -> bool {
-        let mut level = Some(self.0);
-        while let Some(matches) = level {
-            let is_here = matches.ids().any(|id| id.as_str() == flag);
-            if is_here
-                && matches!(
-                    matches.value_source(flag),
-                    Some(ValueSource::CommandLine | ValueSource::EnvVariable)
-                )
-            {
-                return true;
-            }
-            level = matches.subcommand().map(|(_, below)| below);
-        }
-        false
-    }
-}
-
 /// Where the values of flags come from, for messages.
 #[derive(Debug, Default)]
 pub struct Origins(HashMap<String, String>);
 
 impl Origins {
     /// Later ones win over earlier ones, and what stands on the command line over all.
-    fn of(lower: &[Given], explicit: &Explicit<'_>) -> Self {
+    fn of(lower: &[Given], explicit: &[Given]) -> Self {
+        let is_explicit = |flag: &str| explicit.iter().any(|given| given.flag == flag);
         let places = lower
             .iter()
-            .filter(|given| !explicit.has(&given.flag))
+            .filter(|given| !is_explicit(&given.flag))
             .map(|given| (given.flag.clone(), given.place.clone()));
         Self(places.collect())
     }
@@ -308,9 +225,4 @@ const fn row(option: &'static str, flag: &'static str, shown: Shown) -> Row {
         flag,
         shown,
     }
-}
-
-/// The sample file.
-pub fn sample() -> String {
-    afmetrics_settings::sample(LAYOUT, &with_all_flags(), PREFIX)
 }

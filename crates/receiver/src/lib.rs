@@ -28,8 +28,9 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use afmetrics_settings::Unusable;
 use cli::{Command, Reference, Wrong};
-use layers::{Asked, Unusable};
+use layers::Asked;
 
 /// Runs a command line to its end. Exit status: 0 done, 1 it failed, 2 the command line or the configuration
 /// is wrong.
@@ -67,7 +68,7 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
             of: Reference::Config,
         } => {
             // A reader that has enough is no error.
-            let _ = std::io::stdout().write_all(layers::sample().as_bytes());
+            let _ = std::io::stdout().write_all(layers::PROGRAM.sample().as_bytes());
             Ok(())
         }
     };

@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 use crate::app::App;
 use crate::cli::{Command, Place, Serve};
 use crate::config::{self, Changeable};
-use crate::layers::{self, Asked, Unusable, both_names};
+use crate::layers::{self, Asked, both_names};
 use crate::store::maintenance::Keep;
 use crate::store::writer::Writer;
 
@@ -18,10 +18,7 @@ use crate::store::writer::Writer;
 /// # Errors
 /// The configuration is wrong, or the file has gone that there was: then all stays as it is.
 pub fn read(words: &[OsString], begun: &Asked) -> Result<Serve> {
-    let asked = layers::read(words, &config::variables()).map_err(|why| match why {
-        Unusable::CommandLine(why) => anyhow::Error::new(why),
-        Unusable::Settings(why) => anyhow::Error::new(why),
-    })?;
+    let asked = layers::read(words, &config::variables())?;
     if let (Some(file), None) = (&begun.file, &asked.file) {
         bail!("{} is no longer there", file.display());
     }

@@ -29,7 +29,12 @@ pub struct Item {
 
 impl Settings {
     /// Reads a file's text. `path`: for messages; `command`: has the flags that the options are.
-    pub fn read(path: &Path, text: &str, layout: Layout, command: &Command) -> Result<Self, Wrong> {
+    pub(crate) fn read(
+        path: &Path,
+        text: &str,
+        layout: Layout,
+        command: &Command,
+    ) -> Result<Self, Wrong> {
         let file = File {
             path: path.to_owned(),
             text,
@@ -209,6 +214,10 @@ impl File<'_> {
                 }
             }
             (Takes::Text, DeValue::String(text)) => vec![text.to_string()],
+            // Whoever empties a list wants none, and not all that there is.
+            (Takes::Texts, DeValue::Array(texts)) if texts.is_empty() => {
+                return Err("may not be empty: without it the default holds".to_owned());
+            }
             (Takes::Texts, DeValue::Array(texts)) => {
                 let mut values = Vec::new();
                 for text in texts.iter() {

@@ -2,6 +2,7 @@
 
 use std::error::Error as _;
 use std::ffi::OsString;
+use std::num::ParseIntError;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, ArgMatches, Command};
@@ -11,7 +12,7 @@ use crate::{Given, Item, Takes, Wrong, arg, meant};
 /// What the variables say that are called `PREFIX_FLAG`, as `AFMETRICS_BATCH_SIZE` of `--batch-size`; each flag's value
 /// as on the command line, `true` or `false` where it takes none, and where it is repeatable one value a
 /// line. Others of that prefix are looked up in `unknown`, which says what to make of them.
-pub fn of_environment(
+pub(crate) fn of_environment(
     variables: impl IntoIterator<Item = (OsString, OsString)>,
     prefix: &str,
     command: &Command,
@@ -158,6 +159,7 @@ fn located(why: &clap::Error, command: &Command, given: &[Given], whole: &str) -
                 format!("{:?} is none of {valid}", text(ContextKind::InvalidValue))
             }
             _ if is_empty => "may not be empty".to_owned(),
+            (Some(source), _) if source.is::<ParseIntError>() => "is no whole number".to_owned(),
             (Some(source), _) => source.to_string(),
             (None, _) => why.kind().to_string(),
         },

@@ -16,6 +16,7 @@
 
 mod file;
 mod layers;
+mod program;
 mod sample;
 #[cfg(test)]
 mod tests;
@@ -26,8 +27,8 @@ use std::fmt;
 use clap::{Arg, ArgAction, Command};
 
 pub use crate::file::{Item, Settings};
-pub use crate::layers::{check, of_environment, parse_item, with_defaults};
-pub use crate::sample::sample;
+pub use crate::layers::{check, parse_item, with_defaults};
+pub use crate::program::{Program, Unusable, explicit};
 
 /// What a file may hold.
 #[derive(Debug, Clone, Copy)]

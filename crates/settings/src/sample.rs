@@ -12,7 +12,7 @@ const WIDTH: usize = 100;
 
 /// The sample. What begins with `# ` is prose; an option that is as by default begins with `#`. `prefix`: of
 /// the environment's variables.
-pub fn sample(layout: Layout, command: &Command, prefix: &str) -> String {
+pub(crate) fn sample(layout: Layout, command: &Command, prefix: &str) -> String {
     let mut text = String::new();
     prose(&mut text, layout.about);
     for table in layout

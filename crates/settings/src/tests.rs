@@ -2,6 +2,7 @@
 
 mod errors;
 mod precedence;
+mod programs;
 mod properties;
 mod samples;
 
@@ -152,7 +153,7 @@ const LAYOUT: Layout = Layout {
                     "url",
                     Shown::Example("\"https://af.canary.example/\""),
                 ),
-                row("kinds", "kinds", Shown::Default),
+                row("kinds", "kinds", Shown::Example("[\"ssh\"]")),
                 row("gzip", "gzip", Shown::Default),
             ],
         },

@@ -148,9 +148,14 @@ fn without_secrets(mut round: Round, lists: Lists, env: &Environment) -> Option<
 fn configuration(config: Option<&Config>, env: &Environment, told: &Told, hide: bool) -> Row {
     let mut found = match &told.file {
         // Another one may lie in somebody's home.
-        Some(file) if hide && file != Path::new(layers::FILE) => "the file of --config".to_owned(),
+        Some(file) if hide && file != Path::new(layers::PROGRAM.file) => {
+            "the file of --config".to_owned()
+        }
         Some(file) => file.display().to_string(),
-        None => format!("flags and environment alone: there is no {}", layers::FILE),
+        None => format!(
+            "flags and environment alone: there is no {}",
+            layers::PROGRAM.file
+        ),
     };
     if let Some(config) = config {
         found.push_str(&format!("; facility {}", config.cluster));

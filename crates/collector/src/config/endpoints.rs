@@ -5,7 +5,6 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use afmetrics_document::kinds::KINDS;
 use afmetrics_document::names::{HostRule, Rules, Scheme, UserRule};
 use anyhow::{Context as _, Result, bail};
 use reqwest::Url;
@@ -70,7 +69,7 @@ impl Made {
         }
         self.rules.push(rules);
         self.audiences.push(Audience {
-            kinds: kinds(&flags.kinds)?,
+            kinds: (!flags.kinds.is_empty()).then(|| flags.kinds.clone()),
             group: flags.privacy.group.clone(),
             measures_only: flags.protocol == Protocol::Otlp,
         });
@@ -192,27 +191,6 @@ impl Made {
         }
         Ok(())
     }
-}
-
-/// The kinds that an endpoint asks for, by their names.
-fn kinds(asked: &[String]) -> Result<Option<Vec<&'static str>>> {
-    if asked.is_empty() {
-        return Ok(None);
-    }
-    let all = asked
-        .iter()
-        .map(|name| {
-            let kind = KINDS.iter().find(|kind| kind.name == name);
-            kind.map(|kind| kind.name).with_context(|| {
-                let known: Vec<&str> = KINDS.iter().map(|kind| kind.name).collect();
-                format!(
-                    "kinds: there is no kind {name:?}, only {}",
-                    known.join(", ")
-                )
-            })
-        })
-        .collect::<Result<_>>()?;
-    Ok(Some(all))
 }
 
 /// What a salt or a hash without `-o` is worth a line.

@@ -2,9 +2,11 @@
 //! that the rest of the program asks.
 
 mod endpoints;
+mod notebooks;
+mod state_dirs;
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use afmetrics_document::names::{Publisher, Rules, Scheme};
@@ -12,7 +14,9 @@ use anyhow::{Result, bail};
 
 pub use self::endpoints::EndpointConfig;
 use self::endpoints::{Made, NOTHING_HASHED};
-use crate::cli::{Deadlines, Deliver, EndpointFlags, NotebookFlags, NotebookKind, Protocol, Round};
+pub use self::notebooks::{Label, Notebooks};
+pub use self::state_dirs::{StateDir, state_dirs};
+use crate::cli::{Deadlines, Deliver, EndpointFlags, NotebookFlags, Protocol, Round};
 use crate::endpoint_url;
 use crate::layers;
 use crate::secret::{self, Secret};
@@ -55,7 +59,7 @@ impl Environment {
             flags: std::env::vars_os()
                 .filter(|(name, _)| {
                     let name = name.as_encoded_bytes();
-                    name.starts_with(layers::PREFIX.as_bytes())
+                    name.starts_with(layers::PROGRAM.prefix.as_bytes())
                         && !secret::VARIABLES[..2]
                             .iter()
                             .any(|known| known.as_bytes() == name)
@@ -106,16 +110,6 @@ impl Audience {
     };
 }
 
-/// A place where notebooks run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Notebooks {
-    pub namespace: String,
-    /// Somebody asked for it; if not, it may be missing.
-    pub by_name: bool,
-    pub label: Label,
-    pub kind: NotebookKind,
-}
-
 /// One `-q`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Queue {
@@ -143,14 +137,6 @@ impl<T> Asked<Vec<T>> {
             },
         }
     }
-}
-
-/// A place where state may be kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StateDir {
-    pub path: PathBuf,
-    /// How it came to be one, for where the path must not be shown: it can name a user.
-    pub rule: &'static str,
 }
 
 /// How long a source may take.
@@ -216,30 +202,6 @@ pub struct Config {
     pub remarks: Vec<String>,
     /// The same, at WARN.
     pub warnings: Vec<String>,
-}
-
-/// A Kubernetes label selector, and the label in it whose value is the user.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Label {
-    pub selector: String,
-    pub key: String,
-}
-
-impl Label {
-    /// The key is what the selector begins with: `owner`, `owner=x`, `owner in (x, y),app!=z`.
-    pub fn parse(selector: &str) -> Result<Self> {
-        let selector = selector.trim();
-        let end = selector
-            .find(|c: char| c.is_whitespace() || "=!,()".contains(c))
-            .unwrap_or(selector.len());
-        if end == 0 {
-            bail!("-l {selector:?} does not begin with the label that names the user (-l owner)");
-        }
-        Ok(Self {
-            selector: selector.to_owned(),
-            key: selector[..end].to_owned(),
-        })
-    }
 }
 
 impl Queue {
@@ -388,6 +350,10 @@ impl Config {
         let local_audience = wants_numbers
             .then(|| made.add_local(&privacy, &env))
             .transpose()?;
+        let jwt = env.for_slurm.iter().find(|(name, _)| *name == "SLURM_JWT");
+        let jwt = jwt.and_then(|(_, value)| value.to_str()).map(str::trim);
+        made.secrets
+            .extend(jwt.filter(|jwt| !jwt.is_empty()).map(Secret::new));
         remarks.append(&mut made.remarks);
         warnings.append(&mut made.warnings);
         let publisher = Publisher::of(made.rules);
@@ -414,7 +380,7 @@ impl Config {
             slurm: round.slurm,
             host: round.host,
             heartbeat: round.heartbeat,
-            notebooks: notebooks(round.namespace, &round.label, wanted.notebooks)?,
+            notebooks: notebooks::notebooks(round.namespace, &round.label, wanted.notebooks)?,
             exclude_finished_pods: round.exclude_finished_pods,
             queues,
             excluded_owners: if round.exclude_owner.is_empty() {
@@ -472,41 +438,6 @@ pub struct Lists {
     pub wants_numbers: bool,
 }
 
-/// Where notebooks run: as the file says, or else as the flags and the old script have it.
-fn notebooks(
-    namespace: Option<String>,
-    label: &str,
-    listed: Vec<NotebookFlags>,
-) -> Result<Vec<Notebooks>> {
-    if listed.is_empty() {
-        return Ok(vec![
-            Notebooks {
-                by_name: namespace.is_some(),
-                namespace: namespace.unwrap_or_else(|| "af-jupyter".to_owned()),
-                label: Label::parse(label)?,
-                kind: NotebookKind::JupyterMl,
-            },
-            Notebooks {
-                namespace: "coffea-casa".to_owned(),
-                by_name: false,
-                label: Label::parse("jhub_user")?,
-                kind: NotebookKind::JupyterCoffea,
-            },
-        ]);
-    }
-    listed
-        .into_iter()
-        .map(|flags| {
-            Ok(Notebooks {
-                namespace: flags.namespace,
-                by_name: !flags.optional,
-                label: Label::parse(&flags.label)?,
-                kind: flags.kind,
-            })
-        })
-        .collect()
-}
-
 fn deadlines(flags: &Deadlines) -> Vec<(&'static str, Duration)> {
     [
         ("ssh", flags.ssh_deadline),
@@ -524,36 +455,4 @@ fn bounds(mib: u32, days: u32) -> Bounds {
         size: u64::from(mib) << 20,
         age: Duration::from_secs(u64::from(days) * 86_400),
     }
-}
-
-/// Where state may be: the folder that was asked for, or else ours, best first.
-pub fn state_dirs(named: Option<PathBuf>, env: &Environment, root: &Path) -> Asked<Vec<StateDir>> {
-    let named = named.map(|path| StateDir {
-        path,
-        rule: "the folder of --state-dir",
-    });
-    Asked::or_default(named.into_iter().collect(), default_state_dirs(env, root))
-}
-
-fn default_state_dirs(env: &Environment, root: &Path) -> Vec<StateDir> {
-    let services = env
-        .state_directory
-        .as_ref()
-        .and_then(|dirs| std::env::split_paths(dirs).next());
-    let below = |folder: &Option<OsString>, rest| Some(Path::new(folder.as_ref()?).join(rest));
-    [
-        (services, "$STATE_DIRECTORY"),
-        (Some(root.join("var/lib/afmetrics")), "/var/lib/afmetrics"),
-        (
-            below(&env.xdg_state_home, "afmetrics"),
-            "$XDG_STATE_HOME/afmetrics",
-        ),
-        (
-            below(&env.home, ".local/state/afmetrics"),
-            "~/.local/state/afmetrics",
-        ),
-    ]
-    .into_iter()
-    .filter_map(|(path, rule)| Some(StateDir { path: path?, rule }))
-    .collect()
 }

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use afmetrics_settings::Given;
+use afmetrics_settings::{Given, Unusable};
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum as _;
 use tracing::level_filters::LevelFilter;
@@ -21,7 +21,7 @@ use super::{FACILITY, LOGIN_NODE, Recorder, Recording, Round, VERSION, World, op
 use crate::aside::Hanging;
 use crate::cli::{self, Privacy, Record, Replay};
 use crate::config::{Asked, Config, Environment, Lists, StateDir};
-use crate::layers::{self, Unusable};
+use crate::layers;
 use crate::round::{self, Collected};
 use crate::secret::Secret;
 use crate::{batch_system, log, signals};

@@ -455,6 +455,19 @@ fn an_endpoint_that_throws_the_urls_password_back_does_not_get_it_into_the_log()
         .lacks("s3c");
 }
 
+/// It is the only secret that a child has.
+#[test]
+fn a_tool_that_throws_slurms_token_back_does_not_get_it_into_the_log() {
+    let mut world = World::new();
+    let refuse = "echo \"bad credential $SLURM_JWT\" >&2; exit 1";
+    for tool in ["scontrol", "squeue", "sacct", "sacctmgr", "sshare"] {
+        world.program(tool, refuse);
+    }
+    world.env("SLURM_JWT", "jwt-s3cret");
+    let run = world.run(&["-vv", "--slurm", "--print"]);
+    run.exits(1).says("bad credential [secret]").lacks("s3cret");
+}
+
 #[test]
 fn each_secret_on_the_command_line_is_one_line_at_info() {
     let endpoint = Endpoint::ok(Protocol::PlainHttp);

@@ -7,8 +7,8 @@ use std::fs;
 
 use afmetrics_collector::cli::{self, Command};
 use afmetrics_collector::config::{Config, Environment};
-use afmetrics_collector::layers::{self, Asked, LAYOUT, PREFIX, Unusable};
-use afmetrics_settings::{Row, Shown, Table};
+use afmetrics_collector::layers::{self, Asked, LAYOUT, PROGRAM};
+use afmetrics_settings::{Row, Shown, Table, Unusable};
 use tempfile::TempDir;
 
 use crate::documentation::{assert_is, with_block};
@@ -58,7 +58,7 @@ fn understood(text: &str) -> String {
 
 #[test]
 fn the_sample_is_on_disk_loads_and_changes_nothing() {
-    let sample = layers::sample();
+    let sample = PROGRAM.sample();
     assert_is("docs/collector.toml", &sample);
     assert_eq!(understood(&sample), understood(""));
 }
@@ -66,7 +66,7 @@ fn the_sample_is_on_disk_loads_and_changes_nothing() {
 /// An option that loses its `#` is understood, alone and with all others of its table.
 #[test]
 fn every_option_of_the_sample_can_be_used() {
-    let sample = layers::sample();
+    let sample = PROGRAM.sample();
     let lines: Vec<&str> = sample.lines().collect();
     let mut count = 0;
     for (number, line) in lines.iter().enumerate() {
@@ -143,7 +143,11 @@ fn table_of_options() -> String {
                 true => (String::new(), String::new()),
                 false => (
                     format!("`--{long}`"),
-                    format!("`{PREFIX}{}`", long.to_uppercase().replace('-', "_")),
+                    format!(
+                        "`{}{}`",
+                        PROGRAM.prefix,
+                        long.to_uppercase().replace('-', "_")
+                    ),
                 ),
             };
             let _ = writeln!(

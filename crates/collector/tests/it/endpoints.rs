@@ -260,7 +260,7 @@ fn endpoints_that_could_not_be_told_apart_are_refused() {
         ),
         (
             table("one", &endpoint, "token", "kinds = [\"shs\"]\n"),
-            "there is no kind \"shs\", only ssh, ",
+            "[[endpoints]] kinds: \"shs\" is none of ssh, ",
         ),
         (
             format!(

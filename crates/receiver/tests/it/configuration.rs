@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use afmetrics_receiver::cli::{Cli, Command, Serve};
-use afmetrics_receiver::layers::{self, LAYOUT, Unusable};
+use afmetrics_receiver::layers::{self, LAYOUT, PROGRAM};
+use afmetrics_settings::Unusable;
 use clap::CommandFactory as _;
 use nix::sys::signal::Signal;
 
@@ -367,11 +368,12 @@ fn serve(file: &Path) -> Serve {
 fn the_sample_says_what_is_so_without_it() {
     let site = Site::new("");
     let default = serve(&site.file);
-    site.write(&layers::sample());
+    site.write(&PROGRAM.sample());
     assert_eq!(serve(&site.file), default);
     // Every option, as it stands in the sample.
     let is_option = |line: &str| line.starts_with('#') && !line.starts_with("# ") && line != "#";
-    let all: String = layers::sample()
+    let all: String = PROGRAM
+        .sample()
         .lines()
         .map(|line| match is_option(line) {
             true => format!("{}\n", &line[1..]),

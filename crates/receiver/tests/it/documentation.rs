@@ -134,9 +134,15 @@ fn the_manual_has_every_flag_and_every_command() {
 
 #[test]
 fn the_sample_configuration_is_that_of_the_program() {
-    assert_is("docs/receiver.toml", &afmetrics_receiver::layers::sample());
+    assert_is(
+        "docs/receiver.toml",
+        &afmetrics_receiver::layers::PROGRAM.sample(),
+    );
     let printed = receiver(&["reference", "config"]).output().unwrap();
-    assert_eq!(text(&printed.stdout), afmetrics_receiver::layers::sample());
+    assert_eq!(
+        text(&printed.stdout),
+        afmetrics_receiver::layers::PROGRAM.sample()
+    );
 }
 
 #[test]

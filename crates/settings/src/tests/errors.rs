@@ -4,7 +4,8 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 
 use super::{PREFIX, command, endpoint, flags, given, read};
-use crate::{Given, Wrong, check, of_environment, parse_item};
+use crate::layers::of_environment;
+use crate::{Given, Wrong, check, parse_item};
 
 /// The first mistake in a file, be it of the file's form or of a value.
 fn mistake(text: &str) -> String {
@@ -204,6 +205,10 @@ fn a_value_out_of_bounds_is_said_with_the_bounds() {
             "f.toml, line 2, [batch] batch_size: 4294967297 is not in 1..=1000",
         ),
         (
+            "[batch]\nexclude_owners = []",
+            "f.toml, line 2, [batch] exclude_owners: may not be empty: without it the default holds",
+        ),
+        (
             "[batch]\nbatch_size = 99999999999999999999",
             "f.toml, line 2, [batch] batch_size: is a number beyond all bounds",
         ),
@@ -386,7 +391,7 @@ fn variables_that_are_wrong_are_named() {
     );
     assert_eq!(
         wrong("BATCH_SIZE", "many"),
-        "CANARY_BATCH_SIZE: invalid digit found in string"
+        "CANARY_BATCH_SIZE: is no whole number"
     );
     assert_eq!(
         wrong("BATCH_SIZE", "0"),

@@ -1,7 +1,8 @@
 //! Flags win over the environment over the file over defaults.
 
 use super::{Below, Cli, Hash, PREFIX, Round, cli, command, parsed, read};
-use crate::{Given, check, of_environment};
+use crate::layers::of_environment;
+use crate::{Given, check};
 
 const FILE: &str = "facility = \"FILE\"\n[ssh]\nenabled = true\n\
     [batch]\nexclude_owners = [\"canary-1\"]\nbatch_size = 1\n[privacy.names]\nhash = \"sha256\"\n";
@@ -83,12 +84,6 @@ fn each_layer_wins_over_those_below_it() {
         );
         assert_eq!(by_flag.exclude_owner, ["canary-4"]);
     }
-}
-
-#[test]
-fn an_empty_list_is_nothing_and_not_the_default() {
-    let round = cli("[batch]\nexclude_owners = []", &[]).round;
-    assert_eq!(round.exclude_owner, [""; 0]);
 }
 
 #[test]

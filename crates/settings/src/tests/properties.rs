@@ -6,7 +6,8 @@ use std::os::unix::ffi::OsStringExt as _;
 use proptest::prelude::*;
 
 use super::{LAYOUT, PREFIX, command, endpoint, parsed, read};
-use crate::{Settings, check, of_environment, parse_item};
+use crate::layers::of_environment;
+use crate::{Settings, check, parse_item};
 
 /// Stands in values that are wrong, and in no message.
 const CANARY: &str = "s3cret-canary";
@@ -131,7 +132,7 @@ proptest! {
              privacy.names = {{ hash = '{hash}', salt_file = '{salt}' }}",
             owners.join(", ")
         );
-        let is_good = (1..=1000).contains(&size) && deadline > 0 && ["md5", "sha256"].contains(&hash.as_str()) && !salt.is_empty();
+        let is_good = !owners.is_empty() && (1..=1000).contains(&size) && deadline > 0 && ["md5", "sha256"].contains(&hash.as_str()) && !salt.is_empty();
         prop_assert_eq!(wrong_with(&text).is_empty(), is_good, "{}: {:?}", text, wrong_with(&text));
     }
 

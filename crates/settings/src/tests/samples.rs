@@ -1,7 +1,8 @@
 //! The sample says what is so without it.
 
 use super::{LAYOUT, PREFIX, command, endpoint, parsed, read};
-use crate::{check, parse_item, sample};
+use crate::sample::sample;
+use crate::{check, parse_item};
 
 fn text() -> String {
     sample(LAYOUT, &command(), PREFIX)
