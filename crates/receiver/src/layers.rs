@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use afmetrics_settings::{Given, Layout, Program, Row, Shown, Table, Unusable, explicit};
+use afmetrics_settings::{Given, Layout, Program, Shown, Table, Unusable, explicit, row};
 use clap::{CommandFactory as _, FromArgMatches as _};
 
 use crate::cli::{Cli, Command};
@@ -24,7 +24,7 @@ pub const PROGRAM: Program = Program {
     layout: LAYOUT,
     prefix: PREFIX,
     file: "/etc/afmetrics/receiver.toml",
-    unreadable: ": run the command as the receiver's user (sudo -u afmetrics_receiver), let its group read the file (chgrp afmetrics_receiver, chmod 640), or name another (--config)",
+    unreadable: "cannot be read by this user: run the command as the receiver's user (sudo -u afmetrics_receiver), let its group read the file (chgrp afmetrics_receiver, chmod 640), or name another (--config)",
     command: with_all_flags,
 };
 
@@ -218,11 +218,3 @@ pub const LAYOUT: Layout = Layout {
         },
     ],
 };
-
-const fn row(option: &'static str, flag: &'static str, shown: Shown) -> Row {
-    Row {
-        option,
-        flag,
-        shown,
-    }
-}

@@ -62,6 +62,15 @@ pub struct Row {
     pub shown: Shown,
 }
 
+/// A row of a table.
+pub const fn row(option: &'static str, flag: &'static str, shown: Shown) -> Row {
+    Row {
+        option,
+        flag,
+        shown,
+    }
+}
+
 /// The value in the sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shown {

@@ -18,7 +18,7 @@ pub struct Program {
     pub prefix: &'static str,
     /// The file that is read if no other is named, and if it is there.
     pub file: &'static str,
-    /// What to do about a file that the user may not read: the end of a sentence.
+    /// What to say of a file that the user may not read, and what to do.
     pub unreadable: &'static str,
     /// The command that has all flags which file and variables can say.
     pub command: fn() -> Command,
@@ -74,8 +74,7 @@ impl Program {
                 return Ok((None, Settings::default()));
             }
             Err(why) if why.kind() == ErrorKind::PermissionDenied => {
-                let what = format!("cannot be read by this user{}", self.unreadable);
-                return Err(Wrong::at(path.display(), what));
+                return Err(Wrong::at(path.display(), self.unreadable));
             }
             Err(why) => return Err(Wrong::at(path.display(), format!("cannot be read: {why}"))),
         };

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args as _, FromArgMatches as _, Parser, ValueEnum};
 
-use crate::{Given, Layout, Row, Settings, Shown, Table, Wrong};
+use crate::{Given, Layout, Settings, Shown, Table, Wrong, row};
 
 /// The program
 #[derive(Debug, Clone, PartialEq, Parser)]
@@ -166,14 +166,6 @@ const LAYOUT: Layout = Layout {
         },
     ],
 };
-
-const fn row(option: &'static str, flag: &'static str, shown: Shown) -> Row {
-    Row {
-        option,
-        flag,
-        shown,
-    }
-}
 
 fn read(text: &str) -> Result<Settings, Wrong> {
     Settings::read(Path::new("f.toml"), text, LAYOUT, &command())

@@ -86,9 +86,13 @@ fn is_passed_on(shape: &str) -> bool {
     !shape.contains(|c: char| c.is_ascii_alphabetic())
 }
 
+fn all_sources() -> Vec<String> {
+    [sources_of("src"), sources_of("../settings/src")].concat()
+}
+
 fn lines_of_the_source() -> BTreeSet<(&'static str, String)> {
     let mut found = BTreeSet::new();
-    for text in sources_of("src") {
+    for text in all_sources() {
         for (way, level) in WAYS {
             for (at, _) in text.match_indices(way) {
                 if let Some(literal) = literal(&text[at + way.len()..]) {
@@ -105,10 +109,7 @@ fn lines_of_the_source() -> BTreeSet<(&'static str, String)> {
 /// Every string of the source, so that a reason can be found in it.
 fn strings_of_the_source() -> Vec<String> {
     let mut found = Vec::new();
-    for text in sources_of("src")
-        .into_iter()
-        .chain(sources_of("../settings/src"))
-    {
+    for text in all_sources() {
         let code: String = text
             .lines()
             .filter(|line| !line.trim_start().starts_with("//"))

@@ -11,7 +11,7 @@ const PROGRAM: Program = Program {
     layout: LAYOUT,
     prefix: PREFIX,
     file: "/canary/there/is/none.toml",
-    unreadable: "",
+    unreadable: "not for you",
     command,
 };
 
