@@ -18,6 +18,8 @@ use crate::state::without_path;
 
 /// Below this a collector's documents never touch a disk.
 const IN_MEMORY: usize = 256 << 10;
+/// The groups of users are not known ([`Documents::is_incomplete`]).
+const UNKNOWN_GROUPS: &str = "the user database (NSS) did not say of all users in which group they are: endpoints with a group hear nothing of this source in this round, and what is told only once is left to the next one";
 /// Where no temporary file can be written, so much is kept in memory.
 const WITHOUT_A_FILE: usize = 48 << 20;
 
@@ -47,6 +49,8 @@ struct Share {
     once: Lines,
     /// It hears these, and of the documents nothing.
     measures: Option<Counted>,
+    /// Of the source at hand a document is missing: nobody knows whether it is for this audience.
+    is_incomplete: bool,
 }
 
 /// The numbers of documents.
@@ -62,15 +66,29 @@ impl Share {
         kinds.is_none_or(|kinds| kinds.contains(&kind))
     }
 
-    fn keep(&mut self) {
+    /// Keeps what the source at hand pushed; of an incomplete share nothing.
+    fn keep(&mut self) -> io::Result<()> {
+        if self.is_incomplete {
+            return self.rewind();
+        }
         self.lines.keep();
         self.once.keep();
         if let Some(measures) = &mut self.measures {
             measures.kept.clone_from(&measures.written);
         }
+        Ok(())
+    }
+
+    /// Drops of the source at hand what is told only once.
+    fn forget_once(&mut self) -> io::Result<()> {
+        if let Some(Counted { written, kept }) = &mut self.measures {
+            written.forget_ended_since(kept);
+        }
+        self.once.rewind()
     }
 
     fn rewind(&mut self) -> io::Result<()> {
+        self.is_incomplete = false;
         if let Some(measures) = &mut self.measures {
             measures.written.clone_from(&measures.kept);
         }
@@ -121,6 +139,7 @@ impl Documents {
                         written: Measures::of(collector),
                         kept: Measures::of(collector),
                     }),
+                    is_incomplete: false,
                 })
                 .collect(),
             problems: Vec::new(),
@@ -178,6 +197,10 @@ impl Documents {
             if !share.hears_of(document.kind()) {
                 continue;
             }
+            if document.is_unknown_to(audience) {
+                share.is_incomplete = true;
+                continue;
+            }
             let Some(heard) = document.heard_by(audience) else {
                 continue;
             };
@@ -217,11 +240,29 @@ impl Documents {
         self.close(result)
     }
 
+    /// Whether the source at hand has a document of which nobody knows whether an audience is to hear it. That
+    /// one then hears nothing of the source; and as all audiences share its cursor, this cannot move on, and
+    /// what goes with it leaves to none of them.
+    pub fn is_incomplete(&self) -> bool {
+        self.shares.iter().any(|share| share.is_incomplete)
+    }
+
     /// Ends a source: keeps what it pushed, or drops it and notes why.
     pub fn close(&mut self, result: Result<(), CollectError>) -> Result<(), CollectError> {
         match result {
             Ok(()) => {
-                self.shares.iter_mut().for_each(Share::keep);
+                if self.is_incomplete() {
+                    for share in &mut self.shares {
+                        share.forget_once().map_err(temporary_file)?;
+                    }
+                    self.problems.push(Problem {
+                        error: CollectError::Failed(UNKNOWN_GROUPS.to_owned()),
+                        excused: false,
+                    });
+                }
+                for share in &mut self.shares {
+                    share.keep().map_err(temporary_file)?;
+                }
                 self.kept_cursors = self.cursors.len();
             }
             Err(error) => {
@@ -249,7 +290,13 @@ impl Documents {
 
     /// How far this collector has read: the next round finds it under this name
     /// ([`crate::context::Context::cursor`]) if this round's documents are stored or accepted.
+    ///
+    /// # Errors
+    /// The source at hand [is incomplete](Documents::is_incomplete).
     pub fn advance(&mut self, name: &str, cursor: &impl Serialize) -> Result<(), CollectError> {
+        if self.is_incomplete() {
+            return Err(CollectError::Failed(UNKNOWN_GROUPS.to_owned()));
+        }
         let cursor = serde_json::to_value(cursor)
             .map_err(|why| CollectError::Failed(format!("cannot write a cursor: {why}")))?;
         self.cursors.push((name.to_owned(), cursor));

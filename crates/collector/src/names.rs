@@ -9,7 +9,7 @@
 //! "unavailable". So a No counts only while the system still knows the group of `-g`. What cannot be
 //! told: users in a directory that says "not found" when it is away, and a group in `/etc/group`.
 
-use std::cell::RefCell;
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::CString;
 use std::sync::mpsc;
@@ -20,6 +20,7 @@ use afmetrics_document::{PublishedHost, PublishedUser, Publisher};
 use nix::unistd::{Group, User, getgrouplist};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
+use tracing::error;
 
 use crate::aside::Hanging;
 use crate::error::CollectError;
@@ -32,6 +33,8 @@ pub struct Names {
     filter_of: Vec<Option<usize>>,
     /// What became of a name in this round; `None`: it does not leave.
     known: RefCell<HashMap<String, Option<PublishedUser>>>,
+    /// It was said why the group of some is not known.
+    told: Cell<bool>,
     accounts: RefCell<HashMap<String, PublishedUser>>,
 }
 
@@ -41,6 +44,8 @@ type Question = (String, oneshot::Sender<Result<bool, String>>);
 struct Filter {
     questions: mpsc::Sender<Question>,
     patience: Duration,
+    /// Why there was no answer. In this round nobody is asked about again.
+    failed: OnceCell<CollectError>,
 }
 
 /// The group of `-g` is none that the system knows.
@@ -77,6 +82,7 @@ impl Names {
             filters,
             filter_of,
             known: RefCell::default(),
+            told: Cell::new(false),
             accounts: RefCell::default(),
         })
     }
@@ -110,21 +116,46 @@ impl Names {
         published
     }
 
-    /// The name as it may leave; `None`: it does not, as the user is in the group of no audience.
+    /// The name as it may leave; `None`: it does not, as the user is in the group of no audience. Where that
+    /// cannot be found out for some audiences, the name says so of these, for this round.
+    ///
+    /// # Errors
+    /// It cannot be found out for any audience.
     pub async fn publish(&self, name: &str) -> Result<Option<PublishedUser>, CollectError> {
         if let Some(known) = self.known.borrow().get(name) {
             return Ok(known.clone());
         }
         let mut is_member = Vec::new();
+        let mut failed = None;
         for filter in &self.filters {
-            is_member.push(filter.is_member(name).await?);
+            match filter.is_member(name).await {
+                Ok(is) => is_member.push(Some(is)),
+                Err(why) => {
+                    is_member.push(None);
+                    failed = Some(why);
+                }
+            }
         }
         let may_hear = |audience: usize| {
             let filter = self.filter_of.get(audience).copied().flatten();
-            filter.is_none_or(|filter| is_member[filter])
+            filter.map_or(Some(true), |filter| is_member[filter])
         };
-        let published = (0..self.filter_of.len())
-            .any(may_hear)
+        let audiences = 0..self.filter_of.len();
+        if let Some(why) = failed {
+            if audiences
+                .clone()
+                .all(|audience| may_hear(audience).is_none())
+            {
+                return Err(why);
+            }
+            // The collectors say what follows from it.
+            if !self.told.replace(true) {
+                error!("{why}");
+            }
+        }
+        let published = audiences
+            .map(may_hear)
+            .any(|may| may != Some(false))
             .then(|| self.publisher.user_for(name, may_hear));
         self.known
             .borrow_mut()
@@ -174,10 +205,23 @@ impl Filter {
         Ok(Self {
             questions,
             patience,
+            failed: OnceCell::new(),
         })
     }
 
     async fn is_member(&self, user: &str) -> Result<bool, CollectError> {
+        if let Some(why) = self.failed.get() {
+            return Err(why.clone());
+        }
+        let answer = self.asked(user).await;
+        if let Err(why) = &answer {
+            // Another collector may have been told so meanwhile.
+            let _ = self.failed.set(why.clone());
+        }
+        answer
+    }
+
+    async fn asked(&self, user: &str) -> Result<bool, CollectError> {
         let (reply, answer) = oneshot::channel();
         // An error means that the thread has ended; then there is no answer, either.
         let _ = self.questions.send((user.to_owned(), reply));

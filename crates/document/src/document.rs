@@ -122,6 +122,23 @@ pub enum Document<User = PublishedUser, Host = PublishedHost> {
 pub type Heard<'a> = Document<&'a str, &'a str>;
 
 impl Document {
+    /// Whether nobody could say of a user in it whether this audience is to hear of him: then it cannot be
+    /// written for that audience, with or without him.
+    pub fn is_unknown_to(&self, audience: usize) -> bool {
+        let users = match self {
+            Self::Ssh { users, .. }
+            | Self::JupyterMl { users, .. }
+            | Self::JupyterCoffea { users, .. } => users.as_slice(),
+            Self::CondorJob { users, .. } | Self::SlurmJob { users, .. } => {
+                std::slice::from_ref(users)
+            }
+            _ => &[],
+        };
+        users
+            .iter()
+            .any(|user| user.may_be_heard_by(audience).is_none())
+    }
+
     /// The document for an audience; `None`: it is about a user of whom that one is not to hear.
     #[expect(
         clippy::too_many_lines,

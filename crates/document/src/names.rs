@@ -15,8 +15,12 @@ use md5::{Digest as _, Md5};
 use ring::{digest, hmac};
 
 /// A user's name as each audience may hear it: clear, hashed, or not at all.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PublishedUser(Forms);
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PublishedUser {
+    forms: Forms,
+    /// Audiences of which nobody could say whether they are to hear of the user; hardly ever any.
+    unknown_to: Option<Arc<[usize]>>,
+}
 
 /// A host's name, or that of a device that may name one, as each audience may hear it: clear, reduced to a
 /// prefix, its digits and a domain, or not at all.
@@ -24,9 +28,26 @@ pub struct PublishedUser(Forms);
 pub struct PublishedHost(Forms);
 
 impl PublishedUser {
-    /// The name for this audience.
+    /// The name for this audience; `None`: it is not to hear of the user, or nobody knows whether it is
+    /// ([`PublishedUser::may_be_heard_by`]).
     pub fn heard_by(&self, audience: usize) -> Option<&str> {
-        self.0.heard_by(audience)
+        self.forms.heard_by(audience)
+    }
+
+    /// Whether this audience is to hear of the user; `None`: that could not be found out.
+    pub fn may_be_heard_by(&self, audience: usize) -> Option<bool> {
+        let unknown = self.unknown_to.as_ref();
+        match unknown.is_some_and(|all| all.contains(&audience)) {
+            true => None,
+            false => Some(self.heard_by(audience).is_some()),
+        }
+    }
+}
+
+/// As the log may show it.
+impl fmt::Debug for PublishedUser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.forms.fmt(f)
     }
 }
 
@@ -192,14 +213,22 @@ impl Publisher {
 
     /// A user's name, for all audiences.
     pub fn user(&self, name: &str) -> PublishedUser {
-        self.user_for(name, |_| true)
+        self.user_for(name, |_| Some(true))
     }
 
-    /// A user's name, for those audiences that may hear of the user at all.
-    pub fn user_for(&self, name: &str, may_hear: impl Fn(usize) -> bool) -> PublishedUser {
-        PublishedUser(self.forms(Rules::hides_users, |audience, rules| {
-            may_hear(audience).then(|| rules.user(name))
-        }))
+    /// A user's name, for those audiences that may hear of the user at all. `may_hear`: whether an audience
+    /// may; `None`: that is not known.
+    pub fn user_for(&self, name: &str, may_hear: impl Fn(usize) -> Option<bool>) -> PublishedUser {
+        let forms = self.forms(Rules::hides_users, |audience, rules| {
+            (may_hear(audience) == Some(true)).then(|| rules.user(name))
+        });
+        let unknown: Arc<[usize]> = (0..self.audiences.len())
+            .filter(|audience| may_hear(*audience).is_none())
+            .collect();
+        PublishedUser {
+            forms,
+            unknown_to: (!unknown.is_empty()).then_some(unknown),
+        }
     }
 
     pub fn host(&self, name: &str) -> PublishedHost {
@@ -353,8 +382,14 @@ mod tests {
         assert_eq!(user.heard_by(0), Some("canary-1"));
         assert_eq!(user.heard_by(1), Some("6495518e"));
         assert_eq!(user.heard_by(2), None);
-        let user = publisher.user_for("canary-1", |audience| audience == 1);
+        let user = publisher.user_for("canary-1", |audience| Some(audience == 1));
         assert_eq!(user.heard_by(0), None);
+        assert_eq!(user.may_be_heard_by(0), Some(false));
+        assert_eq!(user.heard_by(1), Some("6495518e"));
+        assert_eq!(user.may_be_heard_by(1), Some(true));
+        let user = publisher.user_for("canary-1", |audience| (audience == 1).then_some(true));
+        assert_eq!(user.heard_by(0), None);
+        assert_eq!(user.may_be_heard_by(0), None);
         assert_eq!(user.heard_by(1), Some("6495518e"));
         let host = publisher.host("login01.canary.example");
         assert_eq!(host.heard_by(0), Some("login01.canary.example"));

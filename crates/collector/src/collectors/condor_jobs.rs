@@ -118,6 +118,10 @@ impl CondorJobs {
             }
         }
         reporter.end();
+        if out.is_incomplete() {
+            // The queue is as it is; who has left it is for the next round to say.
+            return Ok(());
+        }
         if cx.state.is_some() {
             let cursor = completed.cursor(cx.unix_seconds(), &cx.passed.borrow());
             out.advance(&name, &cursor)?;

@@ -237,6 +237,11 @@ impl Measures {
         }
     }
 
+    /// Takes back which jobs ended since `before`: they will be read again, and count then.
+    pub fn forget_ended_since(&mut self, before: &Self) {
+        self.ended.clone_from(&before.ended);
+    }
+
     /// Takes in those of another collector.
     pub fn merge(&mut self, other: Self) {
         self.levels.extend(other.levels);

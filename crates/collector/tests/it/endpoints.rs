@@ -40,7 +40,7 @@ fn run(world: &World, path: &std::path::Path, args: &[&str]) -> Run {
 }
 
 /// The table of an endpoint.
-fn table(name: &str, endpoint: &Endpoint, token: &str, rest: &str) -> String {
+pub fn table(name: &str, endpoint: &Endpoint, token: &str, rest: &str) -> String {
     format!(
         "[[endpoints]]\nname = \"{name}\"\nurl = \"{}\"\ntoken_file = \"{{world}}/{token}\"\nca_file = \"{}\"\n{rest}",
         endpoint.url,
@@ -48,7 +48,7 @@ fn table(name: &str, endpoint: &Endpoint, token: &str, rest: &str) -> String {
     )
 }
 
-fn kinds(endpoint: &Endpoint) -> Vec<String> {
+pub fn kinds(endpoint: &Endpoint) -> Vec<String> {
     let mut kinds: Vec<String> = endpoint
         .documents()
         .iter()

@@ -3,9 +3,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use crate::endpoints::{kinds, table};
+use crate::support::endpoint::{Endpoint, Protocol};
 use crate::support::namespace::{Namespace, User, plain, within};
 use crate::support::needs;
 use crate::support::program::{Run, World};
@@ -61,9 +63,18 @@ fn world(users: &[&str]) -> World {
 /// A round inside the namespace, bounded in time.
 #[track_caller]
 fn print(namespace: &Namespace, world: &World, args: &[&str]) -> Run {
+    run(
+        namespace,
+        world,
+        &world.command(&[&["--print"], args].concat()),
+    )
+}
+
+#[track_caller]
+fn run(namespace: &Namespace, world: &World, command: &Command) -> Run {
     let out = world.path("stdout");
     let mut child = namespace
-        .inside(&world.command(&[&["--print"], args].concat()))
+        .inside(command)
         .stdout(fs::File::create(&out).unwrap())
         .stderr(Stdio::piped())
         .spawn()
@@ -382,4 +393,67 @@ fn a_group_that_is_unknown_after_the_deadline_empties_nothing() {
         .says("ssh: the user database (NSS) failed")
         .says("it knows no such group");
     assert!(run.documents().is_empty());
+}
+
+/// The directory fails, which only one of two endpoints asks: the other hears what there is now; what is told
+/// only once waits for both.
+#[test]
+fn a_directory_that_fails_keeps_nothing_from_an_endpoint_without_a_group() {
+    if !needs::root_and(&["cc"]) {
+        return;
+    }
+    let (flock, own) = (Endpoint::ok(Protocol::Http2), Endpoint::ok(Protocol::Http2));
+    let mut world = world(&["canary-8", "canary-refused", "canary-6"]);
+    let namespace = with_directory(&mut world);
+    let folder = world.path("").display().to_string();
+    fs::write(world.path("token"), "t0ken\n").unwrap();
+    let file = format!(
+        "[spool]\nstate_dir = \"{folder}/state\"\n[ssh]\nenabled = true\n[batch]\nenabled = true\n\
+         [host]\nenabled = true\nroot = \"{folder}/root\"\nmounts = [\"/\"]\n{}{}",
+        table("flock", &flock, "token", "group = \"flock\"\n"),
+        table("own", &own, "token", "")
+    );
+    let path = world.path("collector.toml");
+    fs::write(&path, file.replace("{world}", &folder)).unwrap();
+    let config = path.display().to_string();
+    let round = world.bare_command(&["--config", &config]);
+    // canary-8 has left the queue, and the others have not.
+    let running = fs::read_to_string(world.path("condor_q.out")).unwrap();
+    let running = running.replace("\"JobStatus\": 4", "\"JobStatus\": 2");
+    let queue = running.replacen("\"JobStatus\": 2", "\"JobStatus\": 4", 1);
+    fs::write(world.path("condor_q.out"), &queue).unwrap();
+    let host = ["CPU", "DISK", "MEM", "NETWORK"];
+    run(&namespace, &world, &round)
+        .exits(1)
+        .says("the user database (NSS) failed")
+        .says("ssh: the user database (NSS) did not say of all users in which group they are")
+        .says("condor_jobs: the user database (NSS) did not say of all users");
+    assert_eq!(kinds(&flock), host);
+    assert_eq!(kinds(&own), [&host[..], &["condorjob", "ssh"]].concat());
+    let jobs = |endpoint: &Endpoint| -> BTreeSet<(String, String)> {
+        let documents = endpoint.documents().into_iter();
+        let jobs = documents.filter(|document| document["kind"] == "condorjob");
+        jobs.map(|job| {
+            let text = |field: &str| job[field].as_str().unwrap().to_owned();
+            (text("users"), text("state"))
+        })
+        .collect()
+    };
+    let pair = |user: &str, state: &str| (user.to_owned(), state.to_owned());
+    let now = [
+        pair("canary-refused", "running"),
+        pair("canary-6", "running"),
+    ];
+    assert_eq!(jobs(&own), BTreeSet::from(now.clone()));
+
+    for file in ["who.out", "condor_q.out"] {
+        let text = fs::read_to_string(world.path(file)).unwrap();
+        fs::write(world.path(file), text.replace("canary-refused", "canary-7")).unwrap();
+    }
+    run(&namespace, &world, &round).exits(0);
+    let ended = pair("canary-8", "finished");
+    let members = [ended.clone(), pair("canary-6", "running")];
+    assert_eq!(jobs(&flock), BTreeSet::from(members));
+    let later = [ended, pair("canary-7", "running")];
+    assert_eq!(jobs(&own), now.into_iter().chain(later).collect());
 }
