@@ -88,6 +88,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("crontab", "changes the machine"),
     ("curl", "needs the daemon that it asks; metrics.rs asks one"),
     ("export", "goes with the line behind it"),
+    ("firewall-cmd", "changes the machine"),
     ("grep", "needs the files of a release"),
     ("id", "asks for a user of the site"),
     (
@@ -122,8 +123,13 @@ const OTHERS: &[(&str, &str)] = &[
         "systemd-sysusers",
         "changes the machine; units.rs tries the file",
     ),
-    ("tar", "needs the files of a release"),
+    ("tail", "reads a log of the machine's"),
+    ("tar", "needs the files of a release; docs_install.rs has some"),
     ("umask", "goes with the line behind it"),
+    (
+        "useradd",
+        "changes the machine; cargo xtask dist --test makes the user",
+    ),
     ("vi", "is for a person"),
 ];
 
@@ -188,7 +194,7 @@ fn here(arguments: &[String], world: &World, endpoint: &Endpoint) -> Vec<String>
     for argument in arguments {
         here.push(match argument.as_str() {
             url if url.starts_with("https://") => endpoint.url.clone(),
-            file if file.starts_with(['/', '$']) => {
+            file if file.starts_with(['/', '$', '~']) => {
                 path(Path::new(file).file_name().unwrap().to_str().unwrap())
             }
             other => other.to_owned(),
