@@ -6,6 +6,7 @@ use std::path::Path;
 
 use afmetrics_collector::cli;
 
+use crate::docs_install;
 use crate::support::endpoint::{Endpoint, Protocol};
 use crate::support::pages::{self, Line, Word};
 use crate::support::program::{Run, TOKEN, World, jobs};
@@ -88,6 +89,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("crontab", "changes the machine"),
     ("curl", "needs the daemon that it asks; metrics.rs asks one"),
     ("export", "goes with the line behind it"),
+    ("firewall-cmd", "changes the machine"),
     ("grep", "needs the files of a release"),
     ("id", "asks for a user of the site"),
     (
@@ -122,8 +124,16 @@ const OTHERS: &[(&str, &str)] = &[
         "systemd-sysusers",
         "changes the machine; units.rs tries the file",
     ),
-    ("tar", "needs the files of a release"),
+    ("tail", "reads a log of the machine's"),
+    (
+        "tar",
+        "needs the files of a release; docs_install.rs has some",
+    ),
     ("umask", "goes with the line behind it"),
+    (
+        "useradd",
+        "changes the machine; cargo xtask dist --test makes the user",
+    ),
     ("vi", "is for a person"),
 ];
 
@@ -188,7 +198,7 @@ fn here(arguments: &[String], world: &World, endpoint: &Endpoint) -> Vec<String>
     for argument in arguments {
         here.push(match argument.as_str() {
             url if url.starts_with("https://") => endpoint.url.clone(),
-            file if file.starts_with(['/', '$']) => {
+            file if file.starts_with(['/', '$', '~']) => {
                 path(Path::new(file).file_name().unwrap().to_str().unwrap())
             }
             other => other.to_owned(),
@@ -303,11 +313,18 @@ fn is_variable(line: &str) -> bool {
     line.contains('=') && name.bytes().all(|b| b.is_ascii_uppercase() || b == b'_')
 }
 
+/// It is named as it stands in the tar.gz, or where a package puts its examples.
+fn is_of_a_release(file: &str) -> bool {
+    let places = ["bin/", "etc/", "man/", "systemd/", "/usr/share/doc/"];
+    places.iter().any(|place| file.starts_with(place))
+}
+
 /// Commands of `cargo xtask`, units and files that are named have to be there.
 #[test]
 fn what_commands_name_is_there() {
     let read = |path: &str| fs::read_to_string(pages::root().join(path)).unwrap();
     let xtask = read("xtask/src/main.rs");
+    let rows = docs_install::rows();
     let mut count = 0;
     for Line { place, text, .. } in lines() {
         for arguments in pages::arguments(&text, "cargo") {
@@ -324,6 +341,16 @@ fn what_commands_name_is_there() {
         for arguments in pages::arguments(&text, "install") {
             for file in arguments.iter().filter(|file| file.starts_with("dist/")) {
                 assert!(pages::root().join(file).exists(), "{place}: {file}");
+                count += 1;
+            }
+            for file in arguments.iter().filter(|file| is_of_a_release(file)) {
+                let is_there = rows
+                    .iter()
+                    .any(|row| row.archive == *file || row.to == *file);
+                assert!(
+                    is_there,
+                    "{place}: neither a package nor the tar.gz has {file}"
+                );
                 count += 1;
             }
         }

@@ -15,6 +15,7 @@ mod daemon;
 mod delivery;
 mod docs_commands;
 mod docs_configuration;
+mod docs_install;
 mod docs_log_lines;
 mod documentation;
 mod endpoints;

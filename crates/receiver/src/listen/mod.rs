@@ -9,7 +9,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use axum::Router;
 use axum::extract::ConnectInfo;
 use hyper::body::Incoming;
@@ -88,7 +88,24 @@ pub fn bind(address: SocketAddr) -> Result<TcpListener> {
         socket.bind(address)?;
         socket.listen(BACKLOG)
     };
-    listen().with_context(|| format!("cannot listen on {address}"))
+    listen().map_err(|why| {
+        let advice = advice(&why);
+        anyhow::anyhow!("cannot listen on {address}: {why}{advice}")
+    })
+}
+
+/// What to do where an address cannot be had.
+fn advice(why: &std::io::Error) -> &'static str {
+    match why.kind() {
+        ErrorKind::AddrInUse => {
+            ". Another program listens there (`ss -ltnp` names it): stop it, or choose another port"
+        }
+        ErrorKind::AddrNotAvailable => {
+            ". It is no address of this machine, or IPv6 is off: 0.0.0.0 stands for all of IPv4"
+        }
+        ErrorKind::PermissionDenied => ". Ports below 1024 are root's: choose one above",
+        _ => "",
+    }
 }
 
 /// Serves connections until `stop` says so, and then those that are in work to their end.

@@ -1,6 +1,7 @@
 //! TLS by a certificate and a key in files, which are read again when they change.
 
 use std::fs::Metadata;
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -153,6 +154,9 @@ fn said(why: pem::Error) -> anyhow::Error {
             anyhow::anyhow!("a line that begins with -----BEGIN is broken")
         }
         pem::Error::NoItemsFound => anyhow::anyhow!("there is no private key (PEM) in it"),
+        pem::Error::Io(why) if why.kind() == ErrorKind::PermissionDenied => anyhow::anyhow!(
+            "{why}: let the receiver's user read it (chgrp afmetrics_receiver FILE, chmod 640 FILE, where its unit runs it)"
+        ),
         pem::Error::Io(why) => why.into(),
         why => why.into(),
     }
