@@ -203,7 +203,7 @@ fn pages(package: &Package, tree: &Path) -> Result<Vec<File>> {
     let mut pages = Vec::new();
     for found in fs::read_dir(&docs).with_context(|| docs.display().to_string())? {
         let name = found?.file_name().to_string_lossy().into_owned();
-        if name.ends_with(".md") {
+        if name.ends_with(".md") || name.ends_with(".toml") {
             pages.push(File {
                 from: docs.join(&name),
                 to: format!("usr/share/doc/{}/docs/{name}", package.name),
