@@ -460,9 +460,16 @@ async fn context(config: &Config, hanging: &Hanging) -> Result<Context, UnknownG
         Ok(state) => Some(state),
         Err(why) => {
             if sends {
+                let advice = match config.state_dirs.by_name {
+                    true => {
+                        "make the one that --state-dir or state_dir names (install -d -m 700 -o USER DIR)"
+                    }
+                    false => {
+                        "make one (install -d -m 700 -o USER /var/lib/afmetrics) or name one (--state-dir)"
+                    }
+                };
                 let said = format!(
-                    "no state folder can be written, so what cannot be delivered is lost, NETWORK covers one second and the history of jobs 360 s; \
-                     make one (install -d -m 700 -o USER /var/lib/afmetrics) or name one (--state-dir): {why}"
+                    "no state folder can be written, so what cannot be delivered is lost, NETWORK covers one second and the history of jobs 360 s; {advice}: {why}"
                 );
                 match config.state_dirs.by_name {
                     true => error!("{said}"),

@@ -393,8 +393,20 @@ fn a_state_folder_that_cannot_be_written_is_granted_by_a_command() {
         &[],
     );
     let run = hidden.unwrap().exits(1).lacks(state.to_str().unwrap());
-    advises(&run, "sudo install -d -m 700 -o 65534 /var/lib/afmetrics");
+    advises(&run, "state_dir in [spool] or --state-dir names");
+    advises(&run, "sudo install -d -m 700 -o 65534 STATE_DIR");
+    let run = run.lacks("/var/lib/afmetrics");
     has(&run, "names to 127.0.0.1", "warn", &["without a salt"]);
+    // One where services have theirs names nobody.
+    let configured = "/var/lib/afmetrics-of-the-tests/not-there";
+    for hide in [&["-O", "canary.example"][..], &["-o"]] {
+        let args = [&args[..], hide, &["--state-dir", configured]].concat();
+        let run = by_nobody(&world, &without_state_dir(&world, &args), &[]);
+        advises(
+            &run.unwrap().exits(1),
+            &format!("sudo install -d -m 700 -o 65534 {configured}"),
+        );
+    }
 }
 
 #[test]
