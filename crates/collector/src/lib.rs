@@ -302,9 +302,10 @@ async fn one_round(config: &Config, hanging: &Hanging) -> Result<Ended> {
         .as_ref()
         .map_or_else(std::env::temp_dir, |state| state.dir().to_owned());
     let mut collected = round::collect(config, Rc::clone(&cx), &folder).await;
-    let heartbeat = Heartbeat::wanted(config, &cx, begun.elapsed(), &folder);
+    let collecting = begun.elapsed();
+    let heartbeat = Heartbeat::wanted(config, &cx, collecting, &folder);
     let summary = Summary::of(&collected, heartbeat.as_ref());
-    let mut numbers = Numbers::of(config, &mut collected, begun.elapsed());
+    let mut numbers = Numbers::of(config, &mut collected, collecting);
     if let (Some(beat), Target::Files | Target::Print) = (&heartbeat, &config.target) {
         beat.join(&mut collected);
     }
@@ -314,7 +315,9 @@ async fn one_round(config: &Config, hanging: &Hanging) -> Result<Ended> {
                 .send(collected, heartbeat, &mut numbers, &folder)
                 .await?;
             numbers.delivered = sent.outcomes;
-            (sent.is_well, sent.text)
+            let delivering = (begun.elapsed() - collecting).as_secs_f64();
+            let text = format!(", delivered for {delivering:.2} s; {}", sent.text);
+            (sent.is_well, text)
         }
         Target::Print => {
             let written_to = aside(FOR_EVER, move || output::to_stdout(collected))
@@ -347,11 +350,11 @@ async fn one_round(config: &Config, hanging: &Hanging) -> Result<Ended> {
         })
         .unwrap_or_default();
     let line = format!(
-        "collected {} documents from {} of {} collectors in {:.2} s; {rest}",
+        "collected {} documents from {} of {} collectors in {:.2} s{rest}",
         summary.documents,
         summary.well,
         summary.all,
-        begun.elapsed().as_secs_f64()
+        collecting.as_secs_f64()
     );
     info!("{line}{scheme}");
     let has_textfile = textfile(config, &numbers).await;
@@ -540,8 +543,8 @@ fn written(written: output::Written, to: &str) -> (bool, String) {
         error!("{why}");
     }
     let text = match written.documents {
-        0 => "nothing written".to_owned(),
-        count => format!("{count} written to {to}"),
+        0 => "; nothing written".to_owned(),
+        count => format!("; {count} written to {to}"),
     };
     (written.errors.is_empty(), text)
 }
