@@ -14,6 +14,7 @@ use anyhow::{Context as _, Result};
 use jiff::Timestamp;
 use ring::digest;
 use sd_notify::NotifyState;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, error, info, warn};
@@ -21,11 +22,11 @@ use tracing::{debug, error, info, warn};
 use crate::aside::Hanging;
 use crate::config::Config;
 use crate::listener::{self, Shown};
-use crate::signals::{Signal, Signals};
+use crate::signals::{Ending, Signal, Signals};
 use crate::{Ended, now, one_round, remark};
 
-/// How long a round may go on when the daemon is to end. What is stored by then waits, and is delivered when
-/// the daemon is back.
+/// How long a round may go on when the daemon is to end. What it has stored is not sent any more, as it is
+/// delivered when the daemon is back.
 const GRACE: Duration = Duration::from_secs(20);
 
 /// What the daemon is to do.
@@ -120,14 +121,20 @@ impl<Read: Fn() -> Result<Setup>> Daemon<Read> {
         let begun = Instant::now();
         let (mut wants_reload, mut end) = (false, None);
         let ended = {
-            let mut round = pin!(one_round(&self.setup.config, &self.hanging));
+            let (is_time, ending) = watch::channel(false);
+            let ending = Ending::when(ending);
+            let mut round = pin!(one_round(&self.setup.config, &self.hanging, &ending));
             loop {
                 tokio::select! {
                     ended = &mut round => break Some(ended),
                     signal = self.signals.next() => match signal {
                         Signal::Reload => wants_reload = true,
                         Signal::End(name) => {
-                            info!("{name}: the round has {} s to end", GRACE.as_secs());
+                            info!(
+                                "{name}: the round has {} s to end, and what it has stored is delivered later",
+                                GRACE.as_secs()
+                            );
+                            is_time.send_replace(true);
                             end = Some(name);
                             break timeout(GRACE, &mut round).await.ok();
                         }

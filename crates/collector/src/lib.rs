@@ -70,6 +70,7 @@ use crate::recording::World;
 use crate::round::Collected;
 use crate::secret::Secret;
 use crate::sending::Sender;
+use crate::signals::Ending;
 use crate::state::State;
 
 /// Something was not collected or not delivered.
@@ -228,6 +229,7 @@ fn level(place: &Place) -> LevelFilter {
 fn once(config: &Config) -> Result<bool> {
     remark(config);
     let hanging = Hanging::default();
+    let ending = Ending::never();
     on_runtime(async {
         tokio::select! {
             // Dropping the round ends the programs that it started.
@@ -235,7 +237,7 @@ fn once(config: &Config) -> Result<bool> {
                 error!("ended by {} before the round was done", signal?);
                 Ok(false)
             }
-            result = one_round(config, &hanging), if config.collects() => Ok(result?.is_well),
+            result = one_round(config, &hanging, &ending), if config.collects() => Ok(result?.is_well),
             result = what_waits(config), if !config.collects() => result,
         }
     })
@@ -286,7 +288,7 @@ impl Ended {
     }
 }
 
-async fn one_round(config: &Config, hanging: &Hanging) -> Result<Ended> {
+async fn one_round(config: &Config, hanging: &Hanging, ending: &Ending) -> Result<Ended> {
     hanging.next_round();
     let begun = Instant::now();
     let mut config = config.clone();
@@ -311,7 +313,7 @@ async fn one_round(config: &Config, hanging: &Hanging) -> Result<Ended> {
     }
     let (done, rest) = match &config.target {
         Target::Endpoints(_) => {
-            let sent = Sender::new(config, &endpoints, &cx)
+            let sent = Sender::new(config, &endpoints, &cx, ending)
                 .send(collected, heartbeat, &mut numbers, &folder)
                 .await?;
             numbers.delivered = sent.outcomes;
@@ -396,7 +398,8 @@ async fn what_waits(config: &Config) -> Result<bool> {
     let begun = Instant::now();
     let endpoints = endpoints(config)?;
     let cx = context(config, &Hanging::default()).await?;
-    let sender = Sender::new(config, &endpoints, &cx);
+    let ending = Ending::never();
+    let sender = Sender::new(config, &endpoints, &cx, &ending);
     let sent = sender.send_what_waits().await?;
     info!(
         "delivered what waited in {:.2} s; {}",

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use tokio::sync::watch;
 
 use crate::support::endpoint::{Endpoint, Protocol, Reply};
 use crate::support::program::{Run, Started, TOKEN, World};
@@ -248,12 +249,49 @@ fn the_end_keeps_what_is_stored() {
     let node = Node::new(Endpoint::start(Protocol::Http2, |_, _| Reply::Hang));
     let mut daemon = node.start();
     node.waits_for(1);
+    let begun = Instant::now();
     daemon.signal(Signal::SIGTERM);
     daemon.says("SIGTERM: the round has ");
     daemon.ends(0);
+    // It does not wait for the end of the delivery, nor for as long as a round may take that is not stored.
+    assert!(
+        begun.elapsed() < Duration::from_secs(12),
+        "{}",
+        daemon.log()
+    );
     let config = node.config.to_str().unwrap();
     let list = Run::of(node.world.bare_command(&["spool", "--config", config])).exits(0);
     assert!(list.stdout.contains("4 of 4"), "{}", list.stdout);
+    let key = |number: usize| {
+        let requests = node.endpoint.requests();
+        requests[number]
+            .header("idempotency-key")
+            .unwrap()
+            .to_owned()
+    };
+    let (first, before) = (key(0), node.endpoint.requests().len());
+    node.endpoint.answers(|_, _| Reply::ok());
+    let mut daemon = node.start();
+    node.waits_for(before + 4);
+    assert!((before..before + 4).any(|number| key(number) == first));
+    daemon.signal(Signal::SIGTERM);
+    daemon.ends(0);
+}
+
+#[test]
+fn at_the_end_an_answer_is_heard_and_nothing_more_is_sent() {
+    let (say_yes, is_time) = watch::channel(false);
+    let node = Node::new(Endpoint::start(Protocol::Http2, move |_, _| {
+        Reply::When(is_time.clone())
+    }));
+    let mut daemon = node.start();
+    node.waits_for(1);
+    daemon.signal(Signal::SIGTERM);
+    daemon.says("SIGTERM: the round has ");
+    say_yes.send_replace(true);
+    daemon.ends(0);
+    daemon.says("; 1 accepted, 3 wait in the spool");
+    assert_eq!(node.endpoint.requests().len(), 1);
 }
 
 #[test]
