@@ -202,7 +202,10 @@ impl<Read: Fn() -> Result<Setup>> Daemon<Read> {
                 if !keeps_time {
                     self.begin = self.setup.next(now());
                 }
-                info!("read the configuration again");
+                info!(
+                    "read the configuration again; it counts from the next round on, at {}",
+                    at(self.begin)
+                );
                 self.listen().await;
             }
             Err(why) => error!("the configuration stays as it was: {why:#}"),

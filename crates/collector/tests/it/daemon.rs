@@ -194,7 +194,7 @@ fn hangup_reads_the_file_again_and_a_bad_one_changes_nothing() {
     node.port = free_port();
     node.configure("ANOTHER-AF", "");
     daemon.signal(Signal::SIGHUP);
-    daemon.says("read the configuration again");
+    daemon.says("read the configuration again; it counts from the next round on, at 2");
     daemon.says(&format!(
         "listening at http://127.0.0.1:{}/metrics",
         node.port
