@@ -17,13 +17,14 @@ use sd_notify::NotifyState;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
+use tracing::level_filters::LevelFilter;
 use tracing::{debug, error, info, warn};
 
 use crate::aside::Hanging;
 use crate::config::Config;
 use crate::listener::{self, Shown};
 use crate::signals::{Ending, Signal, Signals};
-use crate::{Ended, now, one_round, remark};
+use crate::{Ended, log, now, one_round, remark};
 
 /// How long a round may go on when the daemon is to end. What it has stored is not sent any more, as it is
 /// delivered when the daemon is back.
@@ -35,11 +36,12 @@ pub struct Setup {
     /// Between the beginnings of two rounds.
     pub interval: Duration,
     pub listen: Option<SocketAddr>,
+    pub log_level: LevelFilter,
 }
 
 /// Does rounds until a signal ends it. `read` reads the configuration, again at each SIGHUP; an error of the
 /// first time is one of usage.
-pub async fn run(read: impl Fn() -> Result<Setup>) -> Result<bool> {
+pub async fn run(log: &log::Level, read: impl Fn() -> Result<Setup>) -> Result<bool> {
     let setup = read()?;
     remark(&setup.config);
     let mut daemon = Daemon {
@@ -51,6 +53,7 @@ pub async fn run(read: impl Fn() -> Result<Setup>) -> Result<bool> {
         begin: setup.next(now()),
         setup,
         read,
+        log,
     };
     daemon.listen().await;
     keep_watchdog_quiet();
@@ -76,9 +79,10 @@ impl Setup {
     }
 }
 
-struct Daemon<Read> {
+struct Daemon<'a, Read> {
     setup: Setup,
     read: Read,
+    log: &'a log::Level,
     signals: Signals,
     /// What the listener shows.
     shown: Rc<RefCell<Shown>>,
@@ -91,7 +95,7 @@ struct Daemon<Read> {
     last: String,
 }
 
-impl<Read: Fn() -> Result<Setup>> Daemon<Read> {
+impl<Read: Fn() -> Result<Setup>> Daemon<'_, Read> {
     /// Waits for the next round and does it; false when it is time to end.
     async fn turn(&mut self) -> bool {
         let status = format!("next round at {}{}", at(self.begin), self.last);
@@ -192,6 +196,8 @@ impl<Read: Fn() -> Result<Setup>> Daemon<Read> {
         }
         match (self.read)() {
             Ok(setup) => {
+                // What is said here is seen if the level before or the new one shows it.
+                self.log.set(setup.log_level.max(self.setup.log_level));
                 remark(&setup.config);
                 let keeps_time = setup.interval == self.setup.interval;
                 if setup.listen != self.setup.listen {
@@ -207,6 +213,7 @@ impl<Read: Fn() -> Result<Setup>> Daemon<Read> {
                     at(self.begin)
                 );
                 self.listen().await;
+                self.log.set(self.setup.log_level);
             }
             Err(why) => error!("the configuration stays as it was: {why:#}"),
         }

@@ -118,13 +118,14 @@ fn act(asked: Asked, words: &[OsString], env: Environment) -> Result<bool> {
     } = asked;
     let journal = env.journal_stream.clone();
     let in_log = |place: &Place| {
-        log::open(level(place), Some(&place.root), journal.as_deref());
+        let log = log::open(level(place), Some(&place.root), journal.as_deref());
         for warning in &warnings {
             warn!("{warning}");
         }
         if let Some(file) = &file {
             debug!("read {}", file.display());
         }
+        log
     };
     match cli.command {
         None => {
@@ -132,9 +133,9 @@ fn act(asked: Asked, words: &[OsString], env: Environment) -> Result<bool> {
             once(&Config::new(cli.round, lists, env)?)
         }
         Some(Command::Run(run)) => {
-            in_log(&run.round.place);
+            let log = in_log(&run.round.place);
             let read = Cell::new(None);
-            on_runtime(daemon::run(|| setup(words, &env, &read)))
+            on_runtime(daemon::run(&log, || setup(words, &env, &read)))
         }
         Some(Command::Check(check)) => {
             // Not to the log of rounds: who reads that would take what is tried for one.
@@ -188,6 +189,7 @@ fn setup(
     before.set(Some(asked.file));
     let misses_sessions = run.round.ssh_history && run.interval > 300;
     let interval = Duration::from_secs(run.interval.into());
+    let log_level = level(&run.round.place);
     let lists = Lists {
         wants_numbers: run.listen.is_some(),
         ..asked.lists
@@ -205,6 +207,7 @@ fn setup(
         config,
         interval,
         listen: run.listen,
+        log_level,
     })
 }
 

@@ -40,6 +40,10 @@ impl Node {
     }
 
     fn configure(&mut self, facility: &str, more: &str) {
+        self.configure_with(facility, more, "info");
+    }
+
+    fn configure_with(&mut self, facility: &str, more: &str, level: &str) {
         let folder = self.world.path("");
         let folder = folder.to_str().unwrap().trim_end_matches('/');
         fs::write(self.world.path("token"), TOKEN).unwrap();
@@ -49,7 +53,7 @@ impl Node {
              [host]\nenabled = true\nroot = \"{folder}/root\"\nmounts = [\"/\"]\n\
              [delivery]\nurl = \"{}\"\nca_file = \"{}\"\ntoken_file = \"{folder}/token\"\n\
              [spool]\nstate_dir = \"{folder}/state\"\n\
-             [log]\nlevel = \"info\"\n",
+             [log]\nlevel = \"{level}\"\n",
             self.port,
             self.endpoint.url,
             self.endpoint.ca.path().display(),
@@ -207,6 +211,30 @@ fn hangup_reads_the_file_again_and_a_bad_one_changes_nothing() {
     });
     assert!(node.get("/healthz").contains("200"));
     daemon.signal(Signal::SIGINT);
+    daemon.ends(0);
+}
+
+#[test]
+fn hangup_takes_another_level_of_the_log() {
+    let mut node = Node::new(Endpoint::ok(Protocol::Http2));
+    node.configure_with("CANARY-AF", "", "error");
+    let mut daemon = node.start();
+    node.waits_for(4);
+    assert_eq!(daemon.log(), "");
+    node.configure("CANARY-AF", "");
+    daemon.signal(Signal::SIGHUP);
+    daemon.says("read the configuration again");
+    daemon.says("collected 4 documents from 4 of 4 collectors");
+    node.configure_with("CANARY-AF", "", "error");
+    daemon.signal(Signal::SIGHUP);
+    eventually("two reloads", || {
+        daemon.log().matches("read the configuration again").count() == 2
+    });
+    let (before, said) = (node.endpoint.requests().len(), daemon.log());
+    // Those of the round that may go on, and of the next one.
+    node.waits_for(before + 8);
+    assert_eq!(daemon.log(), said);
+    daemon.signal(Signal::SIGTERM);
     daemon.ends(0);
 }
 
