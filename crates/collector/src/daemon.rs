@@ -24,7 +24,7 @@ use crate::aside::Hanging;
 use crate::config::Config;
 use crate::listener::{self, Shown};
 use crate::signals::{Ending, Signal, Signals};
-use crate::{Ended, log, now, one_round, remark};
+use crate::{Ended, log, node_name, now, one_round, remark};
 
 /// How long a round may go on when the daemon is to end. What it has stored is not sent any more, as it is
 /// delivered when the daemon is back.
@@ -74,7 +74,7 @@ impl Setup {
         next(
             time,
             self.interval,
-            offset(&node(&self.config), self.interval),
+            offset(&node_name(&self.config), self.interval),
         )
     }
 }
@@ -245,13 +245,6 @@ impl<Read: Fn() -> Result<Setup>> Daemon<'_, Read> {
             Err(why) => error!("{why:#}; the next round tries again"),
         }
     }
-}
-
-/// The name that the node's times follow from.
-fn node(config: &Config) -> String {
-    let own = || nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned());
-    let named = config.login_node.clone();
-    named.unwrap_or_else(|| own().unwrap_or_default())
 }
 
 /// How far behind the beginning of an interval this node's rounds begin.

@@ -268,6 +268,33 @@ fn remark(config: &Config) {
     for warning in &config.warnings {
         warn!("{warning}");
     }
+    if config.collects() && config.publisher.hides_hosts() && !has_digit(&node_name(config)) {
+        warn!(
+            "{} has no digits: under -O this node is {}, as is every other such node; a name with a number of its own for --login-node tells it from them",
+            match config.login_node {
+                Some(_) => "the name that --login-node gives",
+                None => "this node's name",
+            },
+            config.publisher.host(&node_name(config)).as_str()
+        );
+    }
+}
+
+/// What this node is called.
+fn node_name(config: &Config) -> String {
+    config.login_node.clone().unwrap_or_else(own_name)
+}
+
+/// What the system calls it.
+fn own_name() -> String {
+    nix::unistd::gethostname()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default()
+}
+
+/// Whether a name leaves anything under `-O`.
+fn has_digit(name: &str) -> bool {
+    name.contains(|c: char| c.is_ascii_digit())
 }
 
 /// What came of a round.
@@ -428,18 +455,8 @@ fn lacks_named_state(config: &Config, cx: &Context) -> bool {
 /// What the collectors may use in this round.
 async fn context(config: &Config, hanging: &Hanging) -> Result<Context, UnknownGroup> {
     let publisher = config.publisher.clone();
-    let own = nix::unistd::gethostname()
-        .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_default();
-    let host = config.login_node.clone().unwrap_or_else(|| own.clone());
+    let (own, host) = (own_name(), node_name(config));
     let login_node = publisher.host(&host);
-    if config.collects() && publisher.hides_hosts() && !host.contains(|c: char| c.is_ascii_digit())
-    {
-        warn!(
-            "this node's name has no digits: under -O it is {}, as is every other such node's; --login-node can name it",
-            login_node.as_str()
-        );
-    }
     let node_names: Vec<String> = [&own, &host]
         .into_iter()
         .filter_map(|name| short(name))

@@ -239,6 +239,24 @@ fn hangup_takes_another_level_of_the_log() {
 }
 
 #[test]
+fn a_name_without_digits_is_said_once_and_after_a_reload() {
+    const SAID: &str = "the name that --login-node gives has no digits: under -O this node is atlas.canary.example, as is";
+    let mut node = Node::new(Endpoint::ok(Protocol::Http2));
+    let more = "[privacy]\nobfuscate_hosts = \"canary.example\"";
+    node.configure("CANARY-AF", more);
+    let file = fs::read_to_string(&node.config).unwrap();
+    fs::write(&node.config, file.replace("login01.", "gateway.")).unwrap();
+    let mut daemon = node.start();
+    node.waits_for(12);
+    assert_eq!(daemon.log().matches(SAID).count(), 1, "{}", daemon.log());
+    daemon.signal(Signal::SIGHUP);
+    daemon.says("read the configuration again");
+    assert_eq!(daemon.log().matches(SAID).count(), 2, "{}", daemon.log());
+    daemon.signal(Signal::SIGTERM);
+    daemon.ends(0);
+}
+
+#[test]
 fn systemd_is_told() {
     let mut node = Node::new(Endpoint::ok(Protocol::Http2));
     let path = node.world.path("notify");
