@@ -4,7 +4,7 @@
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{
@@ -455,7 +455,8 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct Record {
     /// Where to: a folder that is empty, or is not there yet
-    #[arg(value_name = "DIR")]
+    // Or a flag, where DIR comes behind some: `in_order` tells.
+    #[arg(value_name = "DIR", allow_hyphen_values = true)]
     pub dir: PathBuf,
 
     /// The flags of the round
@@ -465,6 +466,42 @@ pub struct Record {
         allow_hyphen_values = true
     )]
     pub flags: Vec<OsString>,
+}
+
+impl Record {
+    /// The folder, wherever it stands, and the flags of the round.
+    pub fn in_order(&self) -> Result<(PathBuf, Vec<OsString>), clap::Error> {
+        let dir = self.dir.clone().into_os_string();
+        let words = spell_out(std::iter::once(dir).chain(self.flags.clone()));
+        let command = clap::Command::new("afmetrics_collector record")
+            .no_binary_name(true)
+            .args_override_self(true)
+            .infer_long_args(true)
+            .override_usage("afmetrics_collector record DIR [FLAGS]...")
+            .arg(
+                clap::Arg::new("DIR")
+                    .required(true)
+                    .value_parser(clap::value_parser!(PathBuf)),
+            );
+        let command = Round::augment_args(command);
+        let found = matches(command.clone(), &words)?;
+        let dir: PathBuf = found.get_one("DIR").cloned().unwrap_or_default();
+        // The value of a flag can be the same word: without that one the others make no sense, or the same.
+        let command = command.mut_arg("DIR", |dir| dir.required(false));
+        let others = |at: usize| {
+            let mut others = words.clone();
+            others.remove(at);
+            others
+        };
+        let flags = (0..words.len())
+            .filter(|at| Path::new(&words[*at]) == dir)
+            .map(others)
+            .find(|others| {
+                let rest = command.clone().try_get_matches_from(others);
+                rest.is_ok_and(|rest| !rest.contains_id("DIR"))
+            });
+        Ok((dir, flags.unwrap_or_default()))
+    }
 }
 
 #[derive(Debug, Args)]

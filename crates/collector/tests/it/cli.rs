@@ -700,4 +700,11 @@ fn one_dot_stands_before_the_domain() {
     let args = ["--host", "-O", ".example.org", "--login-node", "node12"];
     let run = world.print(&args).exits(0);
     assert_eq!(run.documents()[0]["login_node"], "atlas12.example.org");
+    let args = ["--host", "-O", "example.org", "--login-node", "gateway"];
+    for _ in 0..2 {
+        world
+            .print(&args)
+            .exits(0)
+            .says("WARN the name that --login-node gives has no digits");
+    }
 }
