@@ -735,8 +735,14 @@ fn without_value(error: clap::Error) -> clap::Error {
         ErrorKind::UnknownArgument if !arg.starts_with('-') => {
             "an argument belongs to no flag: does a value with a blank need quotes?".to_owned()
         }
-        // Since there are commands, clap takes every such word for one.
-        ErrorKind::InvalidSubcommand => NO_COMMAND.to_owned(),
+        // Since there are commands, clap takes every such word for one. What is meant is none of the user's words.
+        ErrorKind::InvalidSubcommand => match error.get(ContextKind::SuggestedSubcommand) {
+            Some(ContextValue::Strings(meant)) if !meant.is_empty() => format!(
+                "an argument belongs to no flag and is no command: did you mean `{}`?",
+                meant.join("` or `")
+            ),
+            _ => NO_COMMAND.to_owned(),
+        },
         ErrorKind::ArgumentConflict => match error.get(ContextKind::InvalidSubcommand) {
             Some(ContextValue::String(word)) if COMMANDS.contains(&word.as_str()) => {
                 format!("no flag goes before `{word}`: its own come behind it")

@@ -694,6 +694,23 @@ fn what_can_be_no_token_and_no_name_is_refused() {
 }
 
 #[test]
+fn a_mistyped_command_is_told_which_is_meant() {
+    let world = World::new();
+    for (words, meant) in [
+        (&["chek"][..], "did you mean `check`?"),
+        (&["spool", "lits"], "did you mean `list`?"),
+        (&["reference", "confg"], "did you mean `config`?"),
+    ] {
+        Run::of(world.bare_command(words)).exits(2).says(meant);
+    }
+    Run::of(world.bare_command(&[TOKEN]))
+        .exits(2)
+        .says("does a value with a blank need quotes?")
+        .lacks(TOKEN)
+        .lacks("did you mean");
+}
+
+#[test]
 fn one_dot_stands_before_the_domain() {
     let mut world = World::new();
     world.healthy_host();
