@@ -711,6 +711,23 @@ fn a_mistyped_command_is_told_which_is_meant() {
 }
 
 #[test]
+fn a_token_file_with_more_than_a_token_is_named() {
+    let mut world = login_node();
+    for text in ["t0ken-1\nt0ken-2\n", "t0ken-1\tt0ken-2", "  \n"] {
+        world.file("/tokens", text);
+        let file = world.path("root/tokens");
+        let file = file.to_str().unwrap();
+        world
+            .run(&["-s", "--token-file", file])
+            .exits(2)
+            .says(&format!(
+                "the token file {file} is blank, or has several lines"
+            ))
+            .lacks("t0ken");
+    }
+}
+
+#[test]
 fn one_dot_stands_before_the_domain() {
     let mut world = World::new();
     world.healthy_host();
