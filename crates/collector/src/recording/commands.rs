@@ -35,6 +35,8 @@ enum Value {
     Text,
     User,
     Host,
+    /// Always this, so that the node is called in a replay as any other node of that site would be.
+    Fixed(&'static str),
 }
 
 /// The flags that a recording has, and what becomes of their values.
@@ -60,8 +62,8 @@ const FLAGS: [(&str, Value); 30] = [
     ("mount", Value::Text),
     ("obfuscate_users", Value::Stays),
     ("hash", Value::Stays),
-    ("obfuscate_hosts", Value::Text),
-    ("host_prefix", Value::Text),
+    ("obfuscate_hosts", Value::Fixed("canary.example")),
+    ("host_prefix", Value::Fixed("canary")),
     ("group", Value::Text),
     ("silence", Value::Stays),
     ("deadline", Value::Stays),
@@ -248,7 +250,7 @@ fn write(dir: &Path, given: &[Given], recorder: &Recorder, done: Done) -> Result
             match kind {
                 Value::User => renaming.learn_user(value.as_bytes()),
                 Value::Host => renaming.learn_host(value.as_bytes()),
-                Value::Stays | Value::Text => {}
+                Value::Stays | Value::Text | Value::Fixed(_) => {}
             }
         }
     }
@@ -297,6 +299,9 @@ fn args(given: &[Given], renaming: &mut Renaming) -> String {
         for value in values(given, id) {
             let value = match kind {
                 Value::Stays => value,
+                // The default names no site.
+                Value::Fixed(_) if value == "atlas" => value,
+                Value::Fixed(other) => other.to_owned(),
                 Value::User => {
                     String::from_utf8_lossy(&renaming.user(value.as_bytes())).into_owned()
                 }

@@ -357,6 +357,24 @@ fn flags_go_before_the_folder_or_behind_it() {
     }
 }
 
+/// As a round with `-O canary.example` calls a node `login01`, whatever this site's domain is.
+#[test]
+fn the_node_is_called_as_in_a_round_that_hides_it() {
+    let mut world = World::new();
+    world.healthy_host();
+    let dir = world.path("recording");
+    let args = ["--host", "--mount", "/", "-O", "zz-home.qq"];
+    record(&world, &dir, &args).exits(0);
+    let args = ["--host", "--mount", "/", "-O", "canary.example"];
+    let node = ["--login-node", "login01.canary.example"];
+    let round = world.print(&[&args[..], &node].concat()).exits(0);
+    let replayed = replay(&dir).exits(0).lacks("zz-home");
+    for (of_round, of_replay) in round.documents().iter().zip(replayed.documents()) {
+        assert_eq!(of_round["login_node"], "atlas01.canary.example");
+        assert_eq!(of_round["login_node"], of_replay["login_node"]);
+    }
+}
+
 /// The mapping is one: who is here is the same one there.
 #[test]
 fn somebody_is_called_the_same_in_all_sources() {
