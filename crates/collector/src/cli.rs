@@ -484,7 +484,17 @@ impl Record {
                     .value_parser(clap::value_parser!(PathBuf)),
             );
         let command = Round::augment_args(command);
-        let found = matches(command.clone(), &words)?;
+        let found = matches(command.clone(), &words).map_err(|why| {
+            let is_command = |word: &OsString| COMMANDS.iter().any(|known| word == known);
+            match why.kind() {
+                ErrorKind::UnknownArgument if words.iter().any(is_command) => self::command()
+                    .error(
+                        ErrorKind::UnknownArgument,
+                        "record takes the flags of a round, and no command",
+                    ),
+                _ => why,
+            }
+        })?;
         let dir: PathBuf = found.get_one("DIR").cloned().unwrap_or_default();
         // The value of a flag can be the same word: without that one the others make no sense, or the same.
         let command = command.mut_arg("DIR", |dir| dir.required(false));
