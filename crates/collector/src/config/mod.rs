@@ -15,6 +15,7 @@ use self::endpoints::{Made, NOTHING_HASHED};
 use crate::cli::{Deadlines, Deliver, EndpointFlags, NotebookFlags, NotebookKind, Protocol, Round};
 use crate::endpoint_url;
 use crate::layers;
+use crate::numbers;
 use crate::secret::{self, Secret};
 use crate::sources::htcondor::options::Options;
 use crate::spool::Bounds;
@@ -390,6 +391,7 @@ impl Config {
             .transpose()?;
         remarks.append(&mut made.remarks);
         warnings.append(&mut made.warnings);
+        numbers::check_queues(&queues, &made.audiences)?;
         let publisher = Publisher::of(made.rules);
         if round.htcondor.is_given() && !round.batch {
             warnings.push("--schedd, --pool, --queue-totals, --no-queued-jobs, --runtime and --job-details have no effect without -b".to_owned());

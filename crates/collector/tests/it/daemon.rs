@@ -413,6 +413,23 @@ fn a_round_that_cannot_begin_is_no_health_and_leaves_no_numbers() {
     daemon.ends(0);
 }
 
+/// In documents they may be, as the old script's cron lines had it.
+#[test]
+fn two_queues_of_one_name_are_refused_where_they_would_be_one_number() {
+    const SAID: &str = "two queues (-q) have the name \"all\"";
+    let mut world = World::new();
+    world.batch_node("[\n]\n");
+    let queues = ["-b", "-q", "all:", "-q", "other:", "-q", "all:x"];
+    let file = world.path("afmetrics.prom");
+    let textfile = ["--print", "--textfile", file.to_str().unwrap()];
+    let args = [&queues[..], &textfile].concat();
+    world.run(&args).exits(2).says(SAID);
+    let listen = ["run", "-t", TOKEN, "--listen", "127.0.0.1:0"];
+    let args = [&listen[..], &queues].concat();
+    Run::of(world.bare_command(&args)).exits(2).says(SAID);
+    world.print(&queues).lacks(SAID).says("condor_queue: ");
+}
+
 #[test]
 fn a_round_writes_a_textfile() {
     let mut world = World::new();
