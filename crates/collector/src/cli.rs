@@ -4,7 +4,7 @@
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use afmetrics_document::kinds::KINDS;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -457,7 +457,8 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct Record {
     /// Where to: a folder that is empty, or is not there yet
-    #[arg(value_name = "DIR")]
+    // Or a flag, where DIR comes behind some: `in_order` tells.
+    #[arg(value_name = "DIR", allow_hyphen_values = true)]
     pub dir: PathBuf,
 
     /// The flags of the round
@@ -467,6 +468,52 @@ pub struct Record {
         allow_hyphen_values = true
     )]
     pub flags: Vec<OsString>,
+}
+
+impl Record {
+    /// The folder, wherever it stands, and the flags of the round.
+    pub fn in_order(&self) -> Result<(PathBuf, Vec<OsString>), clap::Error> {
+        let dir = self.dir.clone().into_os_string();
+        let words = spell_out(std::iter::once(dir).chain(self.flags.clone()));
+        let command = clap::Command::new("afmetrics_collector record")
+            .no_binary_name(true)
+            .args_override_self(true)
+            .infer_long_args(true)
+            .override_usage("afmetrics_collector record DIR [FLAGS]...")
+            .arg(
+                clap::Arg::new("DIR")
+                    .required(true)
+                    .value_parser(clap::value_parser!(PathBuf)),
+            );
+        let command = Round::augment_args(command);
+        let found = matches(command.clone(), &words).map_err(|why| {
+            let is_command = |word: &OsString| COMMANDS.iter().any(|known| word == known);
+            match why.kind() {
+                ErrorKind::UnknownArgument if words.iter().any(is_command) => self::command()
+                    .error(
+                        ErrorKind::UnknownArgument,
+                        "record takes the flags of a round, and no command",
+                    ),
+                _ => why,
+            }
+        })?;
+        let dir: PathBuf = found.get_one("DIR").cloned().unwrap_or_default();
+        // The value of a flag can be the same word: without that one the others make no sense, or the same.
+        let command = command.mut_arg("DIR", |dir| dir.required(false));
+        let others = |at: usize| {
+            let mut others = words.clone();
+            others.remove(at);
+            others
+        };
+        let flags = (0..words.len())
+            .filter(|at| Path::new(&words[*at]) == dir)
+            .map(others)
+            .find(|others| {
+                let rest = command.clone().try_get_matches_from(others);
+                rest.is_ok_and(|rest| !rest.contains_id("DIR"))
+            });
+        Ok((dir, flags.unwrap_or_default()))
+    }
 }
 
 #[derive(Debug, Args)]
@@ -707,8 +754,14 @@ fn without_value(error: clap::Error) -> clap::Error {
         ErrorKind::UnknownArgument if !arg.starts_with('-') => {
             "an argument belongs to no flag: does a value with a blank need quotes?".to_owned()
         }
-        // Since there are commands, clap takes every such word for one.
-        ErrorKind::InvalidSubcommand => NO_COMMAND.to_owned(),
+        // Since there are commands, clap takes every such word for one. What is meant is none of the user's words.
+        ErrorKind::InvalidSubcommand => match error.get(ContextKind::SuggestedSubcommand) {
+            Some(ContextValue::Strings(meant)) if !meant.is_empty() => format!(
+                "an argument belongs to no flag and is no command: did you mean `{}`?",
+                meant.join("` or `")
+            ),
+            _ => NO_COMMAND.to_owned(),
+        },
         ErrorKind::ArgumentConflict => match error.get(ContextKind::InvalidSubcommand) {
             Some(ContextValue::String(word)) if COMMANDS.contains(&word.as_str()) => {
                 format!("no flag goes before `{word}`: its own come behind it")

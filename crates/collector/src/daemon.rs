@@ -14,18 +14,20 @@ use anyhow::{Context as _, Result};
 use jiff::Timestamp;
 use ring::digest;
 use sd_notify::NotifyState;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
+use tracing::level_filters::LevelFilter;
 use tracing::{debug, error, info, warn};
 
 use crate::aside::Hanging;
 use crate::config::Config;
 use crate::listener::{self, Shown};
-use crate::signals::{Signal, Signals};
-use crate::{Ended, now, one_round, remark};
+use crate::signals::{Ending, Signal, Signals};
+use crate::{Ended, log, node_name, now, one_round, remark};
 
-/// How long a round may go on when the daemon is to end. What is stored by then waits, and is delivered when
-/// the daemon is back.
+/// How long a round may go on when the daemon is to end. What it has stored is not sent any more, as it is
+/// delivered when the daemon is back.
 const GRACE: Duration = Duration::from_secs(20);
 
 /// What the daemon is to do.
@@ -34,11 +36,12 @@ pub struct Setup {
     /// Between the beginnings of two rounds.
     pub interval: Duration,
     pub listen: Option<SocketAddr>,
+    pub log_level: LevelFilter,
 }
 
 /// Does rounds until a signal ends it. `read` reads the configuration, again at each SIGHUP; an error of the
 /// first time is one of usage.
-pub async fn run(read: impl Fn() -> Result<Setup>) -> Result<bool> {
+pub async fn run(log: &log::Level, read: impl Fn() -> Result<Setup>) -> Result<bool> {
     let setup = read()?;
     remark(&setup.config);
     let mut daemon = Daemon {
@@ -50,6 +53,7 @@ pub async fn run(read: impl Fn() -> Result<Setup>) -> Result<bool> {
         begin: setup.next(now()),
         setup,
         read,
+        log,
     };
     daemon.listen().await;
     keep_watchdog_quiet();
@@ -70,14 +74,15 @@ impl Setup {
         next(
             time,
             self.interval,
-            offset(&node(&self.config), self.interval),
+            offset(&node_name(&self.config), self.interval),
         )
     }
 }
 
-struct Daemon<Read> {
+struct Daemon<'a, Read> {
     setup: Setup,
     read: Read,
+    log: &'a log::Level,
     signals: Signals,
     /// What the listener shows.
     shown: Rc<RefCell<Shown>>,
@@ -90,7 +95,7 @@ struct Daemon<Read> {
     last: String,
 }
 
-impl<Read: Fn() -> Result<Setup>> Daemon<Read> {
+impl<Read: Fn() -> Result<Setup>> Daemon<'_, Read> {
     /// Waits for the next round and does it; false when it is time to end.
     async fn turn(&mut self) -> bool {
         let status = format!("next round at {}{}", at(self.begin), self.last);
@@ -120,14 +125,20 @@ impl<Read: Fn() -> Result<Setup>> Daemon<Read> {
         let begun = Instant::now();
         let (mut wants_reload, mut end) = (false, None);
         let ended = {
-            let mut round = pin!(one_round(&self.setup.config, &self.hanging));
+            let (is_time, ending) = watch::channel(false);
+            let ending = Ending::when(ending);
+            let mut round = pin!(one_round(&self.setup.config, &self.hanging, &ending));
             loop {
                 tokio::select! {
                     ended = &mut round => break Some(ended),
                     signal = self.signals.next() => match signal {
                         Signal::Reload => wants_reload = true,
                         Signal::End(name) => {
-                            info!("{name}: the round has {} s to end", GRACE.as_secs());
+                            info!(
+                                "{name}: the round has {} s to end, and what it has stored is delivered later",
+                                GRACE.as_secs()
+                            );
+                            is_time.send_replace(true);
                             end = Some(name);
                             break timeout(GRACE, &mut round).await.ok();
                         }
@@ -185,6 +196,8 @@ impl<Read: Fn() -> Result<Setup>> Daemon<Read> {
         }
         match (self.read)() {
             Ok(setup) => {
+                // What is said here is seen if the level before or the new one shows it.
+                self.log.set(setup.log_level.max(self.setup.log_level));
                 remark(&setup.config);
                 let keeps_time = setup.interval == self.setup.interval;
                 if setup.listen != self.setup.listen {
@@ -195,8 +208,12 @@ impl<Read: Fn() -> Result<Setup>> Daemon<Read> {
                 if !keeps_time {
                     self.begin = self.setup.next(now());
                 }
-                info!("read the configuration again");
+                info!(
+                    "read the configuration again; it counts from the next round on, at {}",
+                    at(self.begin)
+                );
                 self.listen().await;
+                self.log.set(self.setup.log_level);
             }
             Err(why) => error!("the configuration stays as it was: {why:#}"),
         }
@@ -228,13 +245,6 @@ impl<Read: Fn() -> Result<Setup>> Daemon<Read> {
             Err(why) => error!("{why:#}; the next round tries again"),
         }
     }
-}
-
-/// The name that the node's times follow from.
-fn node(config: &Config) -> String {
-    let own = || nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned());
-    let named = config.login_node.clone();
-    named.unwrap_or_else(|| own().unwrap_or_default())
 }
 
 /// How far behind the beginning of an interval this node's rounds begin.

@@ -70,6 +70,7 @@ use crate::recording::World;
 use crate::round::Collected;
 use crate::secret::Secret;
 use crate::sending::Sender;
+use crate::signals::Ending;
 use crate::state::State;
 use afmetrics_settings::Unusable;
 
@@ -118,13 +119,14 @@ fn act(asked: Asked, words: &[OsString], env: Environment) -> Result<bool> {
     } = asked;
     let journal = env.journal_stream.clone();
     let in_log = |place: &Place| {
-        log::open(level(place), Some(&place.root), journal.as_deref());
+        let log = log::open(level(place), Some(&place.root), journal.as_deref());
         for warning in &warnings {
             warn!("{warning}");
         }
         if let Some(file) = &file {
             debug!("read {}", file.display());
         }
+        log
     };
     match cli.command {
         None => {
@@ -132,9 +134,9 @@ fn act(asked: Asked, words: &[OsString], env: Environment) -> Result<bool> {
             once(&Config::new(cli.round, lists, env)?)
         }
         Some(Command::Run(run)) => {
-            in_log(&run.round.place);
+            let log = in_log(&run.round.place);
             let read = Cell::new(None);
-            on_runtime(daemon::run(|| setup(words, &env, &read)))
+            on_runtime(daemon::run(&log, || setup(words, &env, &read)))
         }
         Some(Command::Check(check)) => {
             // Not to the log of rounds: who reads that would take what is tried for one.
@@ -185,6 +187,7 @@ fn setup(
     before.set(Some(asked.file));
     let misses_sessions = run.round.ssh_history && run.interval > 300;
     let interval = Duration::from_secs(run.interval.into());
+    let log_level = level(&run.round.place);
     let lists = Lists {
         wants_numbers: run.listen.is_some(),
         ..asked.lists
@@ -202,6 +205,7 @@ fn setup(
         config,
         interval,
         listen: run.listen,
+        log_level,
     })
 }
 
@@ -226,6 +230,7 @@ fn level(place: &Place) -> LevelFilter {
 fn once(config: &Config) -> Result<bool> {
     remark(config);
     let hanging = Hanging::default();
+    let ending = Ending::never();
     on_runtime(async {
         tokio::select! {
             // Dropping the round ends the programs that it started.
@@ -233,7 +238,7 @@ fn once(config: &Config) -> Result<bool> {
                 error!("ended by {} before the round was done", signal?);
                 Ok(false)
             }
-            result = one_round(config, &hanging), if config.collects() => Ok(result?.is_well),
+            result = one_round(config, &hanging, &ending), if config.collects() => Ok(result?.is_well),
             result = what_waits(config), if !config.collects() => result,
         }
     })
@@ -261,6 +266,33 @@ fn remark(config: &Config) {
     for warning in &config.warnings {
         warn!("{warning}");
     }
+    if config.collects() && config.publisher.hides_hosts() && !has_digit(&node_name(config)) {
+        warn!(
+            "{} has no digits: under -O this node is {}, as is every other such node; a name with a number of its own for --login-node tells it from them",
+            match config.login_node {
+                Some(_) => "the name that --login-node gives",
+                None => "this node's name",
+            },
+            config.publisher.host(&node_name(config)).as_str()
+        );
+    }
+}
+
+/// What this node is called.
+fn node_name(config: &Config) -> String {
+    config.login_node.clone().unwrap_or_else(own_name)
+}
+
+/// What the system calls it.
+fn own_name() -> String {
+    nix::unistd::gethostname()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default()
+}
+
+/// Whether a name leaves anything under `-O`.
+fn has_digit(name: &str) -> bool {
+    name.contains(|c: char| c.is_ascii_digit())
 }
 
 /// What came of a round.
@@ -284,7 +316,7 @@ impl Ended {
     }
 }
 
-async fn one_round(config: &Config, hanging: &Hanging) -> Result<Ended> {
+async fn one_round(config: &Config, hanging: &Hanging, ending: &Ending) -> Result<Ended> {
     hanging.next_round();
     let begun = Instant::now();
     let mut config = config.clone();
@@ -300,19 +332,22 @@ async fn one_round(config: &Config, hanging: &Hanging) -> Result<Ended> {
         .as_ref()
         .map_or_else(std::env::temp_dir, |state| state.dir().to_owned());
     let mut collected = round::collect(config, Rc::clone(&cx), &folder).await;
-    let heartbeat = Heartbeat::wanted(config, &cx, begun.elapsed(), &folder);
+    let collecting = begun.elapsed();
+    let heartbeat = Heartbeat::wanted(config, &cx, collecting, &folder);
     let summary = Summary::of(&collected, heartbeat.as_ref());
-    let mut numbers = Numbers::of(config, &mut collected, begun.elapsed());
+    let mut numbers = Numbers::of(config, &mut collected, collecting);
     if let (Some(beat), Target::Files | Target::Print) = (&heartbeat, &config.target) {
         beat.join(&mut collected);
     }
     let (done, rest) = match &config.target {
         Target::Endpoints(_) => {
-            let sent = Sender::new(config, &endpoints, &cx)
+            let sent = Sender::new(config, &endpoints, &cx, ending)
                 .send(collected, heartbeat, &mut numbers, &folder)
                 .await?;
             numbers.delivered = sent.outcomes;
-            (sent.is_well, sent.text)
+            let delivering = (begun.elapsed() - collecting).as_secs_f64();
+            let text = format!(", delivered for {delivering:.2} s; {}", sent.text);
+            (sent.is_well, text)
         }
         Target::Print => {
             let written_to = aside(FOR_EVER, move || output::to_stdout(collected))
@@ -345,11 +380,11 @@ async fn one_round(config: &Config, hanging: &Hanging) -> Result<Ended> {
         })
         .unwrap_or_default();
     let line = format!(
-        "collected {} documents from {} of {} collectors in {:.2} s; {rest}",
+        "collected {} documents from {} of {} collectors in {:.2} s{rest}",
         summary.documents,
         summary.well,
         summary.all,
-        begun.elapsed().as_secs_f64()
+        collecting.as_secs_f64()
     );
     info!("{line}{scheme}");
     let has_textfile = textfile(config, &numbers).await;
@@ -391,7 +426,8 @@ async fn what_waits(config: &Config) -> Result<bool> {
     let begun = Instant::now();
     let endpoints = endpoints(config)?;
     let cx = context(config, &Hanging::default()).await?;
-    let sender = Sender::new(config, &endpoints, &cx);
+    let ending = Ending::never();
+    let sender = Sender::new(config, &endpoints, &cx, &ending);
     let sent = sender.send_what_waits().await?;
     info!(
         "delivered what waited in {:.2} s; {}",
@@ -417,18 +453,8 @@ fn lacks_named_state(config: &Config, cx: &Context) -> bool {
 /// What the collectors may use in this round.
 async fn context(config: &Config, hanging: &Hanging) -> Result<Context, UnknownGroup> {
     let publisher = config.publisher.clone();
-    let own = nix::unistd::gethostname()
-        .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_default();
-    let host = config.login_node.clone().unwrap_or_else(|| own.clone());
+    let (own, host) = (own_name(), node_name(config));
     let login_node = publisher.host(&host);
-    if config.collects() && publisher.hides_hosts() && !host.contains(|c: char| c.is_ascii_digit())
-    {
-        warn!(
-            "this node's name has no digits: under -O it is {}, as is every other such node's; --login-node can name it",
-            login_node.as_str()
-        );
-    }
     let node_names: Vec<String> = [&own, &host]
         .into_iter()
         .filter_map(|name| short(name))
@@ -458,9 +484,16 @@ async fn context(config: &Config, hanging: &Hanging) -> Result<Context, UnknownG
         Ok(state) => Some(state),
         Err(why) => {
             if sends {
+                let advice = match config.state_dirs.by_name {
+                    true => {
+                        "make the one that --state-dir or state_dir names (install -d -m 700 -o USER DIR)"
+                    }
+                    false => {
+                        "make one (install -d -m 700 -o USER /var/lib/afmetrics) or name one (--state-dir)"
+                    }
+                };
                 let said = format!(
-                    "no state folder can be written, so what cannot be delivered is lost, NETWORK covers one second and the history of jobs 360 s; \
-                     make one (install -d -m 700 -o USER /var/lib/afmetrics) or name one (--state-dir): {why}"
+                    "no state folder can be written, so what cannot be delivered is lost, NETWORK covers one second and the history of jobs 360 s; {advice}: {why}"
                 );
                 match config.state_dirs.by_name {
                     true => error!("{said}"),
@@ -531,8 +564,8 @@ fn written(written: output::Written, to: &str) -> (bool, String) {
         error!("{why}");
     }
     let text = match written.documents {
-        0 => "nothing written".to_owned(),
-        count => format!("{count} written to {to}"),
+        0 => "; nothing written".to_owned(),
+        count => format!("; {count} written to {to}"),
     };
     (written.errors.is_empty(), text)
 }

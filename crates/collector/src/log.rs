@@ -11,22 +11,39 @@ use std::sync::Mutex;
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt;
 use tracing_subscriber::fmt::writer::{BoxMakeWriter, MakeWriterExt as _};
 use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::registry::Registry;
+use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{Layer as _, fmt};
 
 /// The folder that a site makes if it wants a log of its own.
 const FOLDER: &str = "var/log/afmetrics";
 const FILE: &str = "afmetrics.log";
 
+/// Which lines the log has, of which a daemon may change its mind.
+pub struct Level(reload::Handle<Targets, Registry>);
+
+impl Level {
+    /// From now on those of this level and the graver ones.
+    pub fn set(&self, level: LevelFilter) {
+        // An error: there is no log.
+        let _ = self.0.reload(ours(level));
+    }
+}
+
+/// Libraries do not know what must not be logged.
+fn ours(level: LevelFilter) -> Targets {
+    Targets::new().with_target("afmetrics_collector", level)
+}
+
 /// Opens the log for this process; only the first call does. `root`: below it is the file; `None`: only
 /// standard error. `journal`: what the service manager says of where standard error goes
 /// (`JOURNAL_STREAM`).
-pub fn open(level: LevelFilter, root: Option<&Path>, journal: Option<&OsStr>) {
+pub fn open(level: LevelFilter, root: Option<&Path>, journal: Option<&OsStr>) -> Level {
     let file = root.and_then(own_file).map(Mutex::new);
-    // Libraries do not know what must not be logged.
-    let ours = || Targets::new().with_target("afmetrics_collector", level);
+    let (ours, handle) = reload::Layer::new(ours(level));
     let (both, journal) = match (is_journal(journal), file) {
         (false, Some(file)) => (Some(BoxMakeWriter::new(io::stderr.and(file))), None),
         (false, None) => (Some(BoxMakeWriter::new(io::stderr)), None),
@@ -37,9 +54,11 @@ pub fn open(level: LevelFilter, root: Option<&Path>, journal: Option<&OsStr>) {
         ),
     };
     let _ = tracing_subscriber::registry()
-        .with(both.map(|writer| lines(writer).with_filter(ours())))
-        .with(journal.map(|writer| lines(writer).without_time().with_filter(ours())))
+        .with(ours)
+        .with(both.map(lines))
+        .with(journal.map(|writer| lines(writer).without_time()))
         .try_init();
+    Level(handle)
 }
 
 fn lines<S>(

@@ -42,6 +42,9 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// What a token is called where one is read.
+const TOKEN: &str = "token";
+
 /// Whether this can be no token, but is a file of several lines, or of another kind.
 pub fn is_no_token(secret: &Secret) -> bool {
     let text = secret.expose();
@@ -64,7 +67,14 @@ pub fn read(
         if text.is_empty() {
             bail!("the {what} file {} is empty", file.display());
         }
-        Secret::new(text)
+        let secret = Secret::new(text);
+        if what == TOKEN && is_no_token(&secret) {
+            bail!(
+                "the {what} file {} is blank, or has several lines or a control character in it: the token is its only line",
+                file.display()
+            );
+        }
+        secret
     } else if let Some(env) = env {
         let Ok(text) = env.into_string() else {
             bail!("AFMETRICS_{} is not UTF-8", what.to_uppercase());

@@ -21,6 +21,7 @@ use crate::delivery::{
 use crate::heartbeat::{self, Heartbeat};
 use crate::numbers::{self, Numbers};
 use crate::round::Collected;
+use crate::signals::Ending;
 use crate::spool::{Header, batch_name};
 use crate::state::State;
 
@@ -29,6 +30,8 @@ pub struct Sender<'a> {
     config: &'a Config,
     endpoints: &'a [Endpoint],
     cx: &'a Context,
+    /// What is stored is not sent any more when this is near.
+    ending: &'a Ending,
     /// Where documents go, as it may be shown.
     to: Vec<String>,
     /// By endpoint.
@@ -64,11 +67,17 @@ enum Stored {
 }
 
 impl<'a> Sender<'a> {
-    pub fn new(config: &'a Config, endpoints: &'a [Endpoint], cx: &'a Context) -> Self {
+    pub fn new(
+        config: &'a Config,
+        endpoints: &'a [Endpoint],
+        cx: &'a Context,
+        ending: &'a Ending,
+    ) -> Self {
         Self {
             config,
             endpoints,
             cx,
+            ending,
             to: endpoints.iter().map(Endpoint::shown).collect(),
             deadlines: endpoints.iter().map(Endpoint::deadline).collect(),
             outcomes: vec![Outcome::default(); endpoints.len()],
@@ -224,7 +233,8 @@ impl<'a> Sender<'a> {
             let source = FromMemory::new(documents, count, &endpoint.wrapping, self.at());
             sources.push((number, Box::new(source) as Box<dyn Source>));
         }
-        self.deliver(sources).await;
+        // What is in memory alone is sent, as long as there is time.
+        self.deliver(sources, &Ending::never()).await;
         Ok(())
     }
 
@@ -288,7 +298,7 @@ impl<'a> Sender<'a> {
             .collect();
         // The last one to end gives it back.
         drop(turn);
-        let ended = self.deliver(sources).await;
+        let ended = self.deliver(sources, self.ending).await;
         self.have_more(state, ended).await
     }
 
@@ -312,6 +322,7 @@ impl<'a> Sender<'a> {
             .filter(|(endpoint, has_more)| *has_more || is_new(*endpoint))
             .map(|(endpoint, _)| endpoint)
             .filter(|endpoint| Instant::now() < self.deadlines[*endpoint])
+            .filter(|_| !self.ending.is_near())
             .collect()
     }
 
@@ -342,7 +353,11 @@ impl<'a> Sender<'a> {
 
     /// From each source to its endpoint, by the endpoint's number. Returns for each whether it has seen that
     /// another round has left something to this one since.
-    async fn deliver(&mut self, sources: Vec<(usize, Box<dyn Source>)>) -> Vec<(usize, bool)> {
+    async fn deliver(
+        &mut self,
+        sources: Vec<(usize, Box<dyn Source>)>,
+        ending: &Ending,
+    ) -> Vec<(usize, bool)> {
         let desk = match &self.cx.state {
             Some(state) => state.desk.clone(),
             None => Desk::new(self.cx.limits.silence, &self.cx.hanging),
@@ -352,7 +367,8 @@ impl<'a> Sender<'a> {
         let delivering = sources.into_iter().map(|(number, source)| {
             let endpoint = &self.endpoints[number];
             let source = Kept::new(desk.clone(), source);
-            let outcome = endpoint.deliver(source, &self.cx.quoting, self.deadlines[number]);
+            let deadline = self.deadlines[number];
+            let outcome = endpoint.deliver(source, &self.cx.quoting, deadline, ending.clone());
             // Which of them a line is about.
             let span = match are_several {
                 true => error_span!("endpoint", name = endpoint.name),

@@ -5,6 +5,7 @@ use std::future::pending;
 use std::io;
 
 use tokio::signal::unix::{self, SignalKind, signal};
+use tokio::sync::watch;
 
 /// Waits for a signal that ends this process, and names it.
 pub async fn end() -> io::Result<&'static str> {
@@ -19,6 +20,36 @@ pub async fn end() -> io::Result<&'static str> {
         _ = terminate.recv() => Ok("SIGTERM"),
         _ = interrupt.recv() => Ok("SIGINT"),
         () = received(&mut hangup) => Ok("SIGHUP"),
+    }
+}
+
+/// Whether a daemon is to end: then nothing is begun that a later round can do as well.
+#[derive(Debug, Clone)]
+pub struct Ending(Option<watch::Receiver<bool>>);
+
+impl Ending {
+    /// Of a single round, which a signal ends at once.
+    pub fn never() -> Self {
+        Self(None)
+    }
+
+    /// It is to end as soon as this is true.
+    pub fn when(is_time: watch::Receiver<bool>) -> Self {
+        Self(Some(is_time))
+    }
+
+    pub fn is_near(&self) -> bool {
+        self.0.as_ref().is_some_and(|is_time| *is_time.borrow())
+    }
+
+    /// Comes back when it is.
+    pub async fn near(&mut self) {
+        if let Some(is_time) = &mut self.0
+            && is_time.wait_for(|is_time| *is_time).await.is_ok()
+        {
+            return;
+        }
+        pending().await
     }
 }
 

@@ -5,6 +5,7 @@ use afmetrics_document::names::{HostRule, Rules, UserRule};
 use super::report::Row;
 use crate::config::{Audience, Config, Target};
 use crate::context::Context;
+use crate::{has_digit, node_name};
 
 /// A row for each audience.
 pub fn rows(config: &Config, cx: &Context) -> Vec<Row> {
@@ -48,7 +49,7 @@ fn row(number: usize, rules: &Rules, audience: &Audience, config: &Config, cx: &
         _ => row,
     };
     match &rules.hosts {
-        HostRule::Digits { .. } if !cx.login_node.as_str().contains(|c: char| c.is_ascii_digit()) => {
+        HostRule::Digits { .. } if !has_digit(&node_name(config)) => {
             row.at_least_warn().advise(
                 "This node's name has no digits, so it is called as every other such node is. Give each its own:\nlogin_node = \"login01\"",
             )

@@ -50,6 +50,13 @@ fn shown(dir: &StateDir, hide: bool) -> String {
     }
 }
 
+/// Whether a path is where services have theirs: it leads through nobody's home, and names no user.
+fn is_nobodys(path: &Path) -> bool {
+    ["/var/lib", "/var/spool", "/srv", "/opt"]
+        .iter()
+        .any(|place| path.starts_with(place))
+}
+
 /// A folder that comes before the one that is used, and is another user's: then this is perhaps not the user
 /// whose rounds are meant.
 fn instead_of(row: Row, refused: &[(&StateDir, String)], me: &Me, hide: bool) -> Row {
@@ -86,16 +93,27 @@ fn none(dirs: &Asked<Vec<StateDir>>, refused: &[(&StateDir, String)], me: &Me, h
             Me::run_as(owner)
         ));
     }
-    let first = dirs.value.first().filter(|_| dirs.by_name && !hide);
-    let folder = first.map_or_else(
-        || "/var/lib/afmetrics".to_owned(),
-        |dir| quoted(&dir.path.display().to_string()),
-    );
-    let row = row.advise(format!(
-        "Make one for the user of the rounds:\n{}install -d -m 700 -o {} {folder}",
-        if me.is_root() { "" } else { "sudo " },
-        quoted(&me.word(hide)),
-    ));
+    let make = |what: &str, folder: &str| {
+        format!(
+            "{what}:\n{}install -d -m 700 -o {} {folder}",
+            if me.is_root() { "" } else { "sudo " },
+            quoted(&me.word(hide)),
+        )
+    };
+    let row = match dirs.value.first().filter(|_| dirs.by_name) {
+        None => row.advise(make(
+            "Make one for the user of the rounds",
+            "/var/lib/afmetrics",
+        )),
+        Some(dir) if hide && !is_nobodys(&dir.path) => row.advise(make(
+            "Make the folder that state_dir in [spool] or --state-dir names for the user of the rounds (its path can name somebody, and is not shown)",
+            "STATE_DIR",
+        )),
+        Some(dir) => row.advise(make(
+            "Make the folder of state_dir or --state-dir for the user of the rounds",
+            &quoted(&dir.path.display().to_string()),
+        )),
+    };
     match owner {
         None => row,
         Some(owner) => row.advise(format!(

@@ -19,6 +19,7 @@ pub use self::state_dirs::{StateDir, state_dirs};
 use crate::cli::{Deadlines, Deliver, EndpointFlags, NotebookFlags, Protocol, Round};
 use crate::endpoint_url;
 use crate::layers;
+use crate::numbers;
 use crate::secret::{self, Secret};
 use crate::sources::htcondor::options::Options;
 use crate::spool::Bounds;
@@ -356,6 +357,7 @@ impl Config {
             .extend(jwt.filter(|jwt| !jwt.is_empty()).map(Secret::new));
         remarks.append(&mut made.remarks);
         warnings.append(&mut made.warnings);
+        numbers::check_queues(&queues, &made.audiences)?;
         let publisher = Publisher::of(made.rules);
         if round.htcondor.is_given() && !round.batch {
             warnings.push("--schedd, --pool, --queue-totals, --no-queued-jobs, --runtime and --job-details have no effect without -b".to_owned());

@@ -45,9 +45,13 @@ use crate::config::EndpointConfig;
 use crate::endpoint_url::without_password;
 use crate::measures::{otlp, own};
 use crate::quote::{Quoting, chain};
+use crate::signals::Ending;
 
 /// Arrays are long: so many at a time fill any line and bound the memory.
 const ARRAYS_AT_A_TIME: usize = 8;
+/// When the program is to end, the requests that are in flight may still be answered within this. They are
+/// sent again if they are not.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
 /// Of an answer, more than this is not read.
 const LONGEST_ANSWER: usize = 64 << 10;
 /// After so many requests in a row without success the endpoint is left alone until the next round.
@@ -180,15 +184,16 @@ impl Endpoint {
         Instant::now() + self.deliver_for
     }
 
-    /// Sends what the source has and looks at every answer.
+    /// Sends what the source has and looks at every answer. When the end is near, nothing more is sent.
     pub async fn deliver(
         &self,
         source: Kept<Box<dyn Source>>,
         quoting: &Quoting,
         deadline: Instant,
+        ending: Ending,
     ) -> Outcome {
         let mut delivering = Delivering::new(self);
-        delivering.run(&source, quoting, deadline).await;
+        delivering.run(&source, quoting, deadline, ending).await;
         delivering.complaints.sum_up();
         let mut outcome = delivering.outcome;
         match source.ask(|source| source.end()).await {
@@ -433,8 +438,15 @@ impl<'a> Delivering<'a> {
         }
     }
 
-    async fn run(&mut self, source: &Kept<Box<dyn Source>>, quoting: &Quoting, deadline: Instant) {
+    async fn run(
+        &mut self,
+        source: &Kept<Box<dyn Source>>,
+        quoting: &Quoting,
+        mut deadline: Instant,
+        mut ending: Ending,
+    ) {
         let endpoint = self.endpoint;
+        let mut is_ending = false;
         let mut in_flight = FuturesUnordered::new();
         let mut fetching = Fuse::terminated();
         let mut noting = Fuse::terminated();
@@ -480,8 +492,12 @@ impl<'a> Delivering<'a> {
             }
             let wake_at = self.wake_at(in_flight.len(), deadline);
             tokio::select! {
-                // In this order, so that answers are noted together.
+                // In this order: the end waits for no lull, and answers are noted together.
                 biased;
+                () = ending.near(), if !is_ending => {
+                    (is_ending, self.is_over) = (true, true);
+                    deadline = deadline.min(Instant::now() + LAST_ANSWERS);
+                }
                 Some((parcel, sent, reply)) = in_flight.next(), if !in_flight.is_empty() => {
                     self.take(parcel, sent, reply, deadline);
                     while let Some(Some((parcel, sent, reply))) = in_flight.next().now_or_never() {
@@ -512,12 +528,14 @@ impl<'a> Delivering<'a> {
                 () = sleep_until(wake_at) => {}
             }
         }
-        warn!(
-            "{} {}: stopped delivering after {} s (--deliver-for)",
-            without_password(endpoint.url.as_str()),
-            self.what_took_so_long(),
-            endpoint.deliver_for.as_secs()
-        );
+        if !is_ending {
+            warn!(
+                "{} {}: stopped delivering after {} s (--deliver-for)",
+                without_password(endpoint.url.as_str()),
+                self.what_took_so_long(),
+                endpoint.deliver_for.as_secs()
+            );
+        }
         self.give_back();
         if is_noting {
             let _ = noting.await;

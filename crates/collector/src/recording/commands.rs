@@ -35,6 +35,8 @@ enum Value {
     Text,
     User,
     Host,
+    /// Always this, so that the node is called in a replay as any other node of that site would be.
+    Fixed(&'static str),
 }
 
 /// The flags that a recording has, and what becomes of their values.
@@ -60,8 +62,8 @@ const FLAGS: [(&str, Value); 30] = [
     ("mount", Value::Text),
     ("obfuscate_users", Value::Stays),
     ("hash", Value::Stays),
-    ("obfuscate_hosts", Value::Text),
-    ("host_prefix", Value::Text),
+    ("obfuscate_hosts", Value::Fixed("canary.example")),
+    ("host_prefix", Value::Fixed("canary")),
     ("group", Value::Text),
     ("silence", Value::Stays),
     ("deadline", Value::Stays),
@@ -105,8 +107,9 @@ const SALT: &str = "salt-of-the-replay";
 
 /// Records a round. Whether all went well is not whether the round did: what goes wrong is what is recorded.
 pub fn record(asked: &Record, env: Environment) -> Result<bool> {
+    let (dir, flags) = asked.in_order().unwrap_or_else(|why| why.exit());
     let words: Vec<OsString> = std::iter::once(OsString::from("afmetrics_collector"))
-        .chain(asked.flags.clone())
+        .chain(flags)
         .collect();
     let asked_for = layers::read(&words, &env).map_err(|why| match why {
         Unusable::CommandLine(why) => why.exit(),
@@ -137,8 +140,7 @@ pub fn record(asked: &Record, env: Environment) -> Result<bool> {
     for warning in &config.warnings {
         warn!("{warning}");
     }
-    let dir = std::path::absolute(&asked.dir)
-        .with_context(|| format!("{} is no path", asked.dir.display()))?;
+    let dir = std::path::absolute(&dir).with_context(|| format!("{} is no path", dir.display()))?;
     prepare(&dir)?;
     let recorder = Arc::new(Recorder::new(&dir));
     let done = in_runtime(recorded_round(config, Arc::clone(&recorder)))?;
@@ -248,7 +250,7 @@ fn write(dir: &Path, given: &[Given], recorder: &Recorder, done: Done) -> Result
             match kind {
                 Value::User => renaming.learn_user(value.as_bytes()),
                 Value::Host => renaming.learn_host(value.as_bytes()),
-                Value::Stays | Value::Text => {}
+                Value::Stays | Value::Text | Value::Fixed(_) => {}
             }
         }
     }
@@ -297,6 +299,9 @@ fn args(given: &[Given], renaming: &mut Renaming) -> String {
         for value in values(given, id) {
             let value = match kind {
                 Value::Stays => value,
+                // The default names no site.
+                Value::Fixed(_) if value == "atlas" => value,
+                Value::Fixed(other) => other.to_owned(),
                 Value::User => {
                     String::from_utf8_lossy(&renaming.user(value.as_bytes())).into_owned()
                 }
@@ -321,10 +326,15 @@ fn notes(count: &Count) -> String {
 fn parting(dir: &Path, count: &Count) -> String {
     let [users, hosts, words] = count.renamed;
     let shown = dir.display();
+    // Of files alone there is no such folder.
+    let look = match count.runs {
+        0 => format!("find {shown} -type f -exec less {{}} +"),
+        _ => format!("less {shown}/commands/*"),
+    };
     format!(
         "recorded in {shown}: {} runs of programs, {} files, {} requests to Kubernetes\n\
          other names stand there for {users} users, {hosts} hosts and addresses, {words} other words; token, salt and URL are not in it\n\
-         look through it before you send it: less {shown}/commands/*; grep -ri NAME {shown}\n\
+         look through it before you send it: {look}; grep -ri NAME {shown}\n\
          afmetrics_collector replay {shown} runs it again\n",
         count.runs, count.files, count.requests
     )

@@ -7,10 +7,13 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::{Opened, print, remark, visible};
+use crate::delivery::CLEAR;
 use crate::spool::{Entry, Item, described};
 use crate::{now, table};
 
-const HEADINGS: [&str; 9] = [
+/// Of the table.
+const COLUMNS: usize = 11;
+const HEADINGS: [&str; COLUMNS] = [
     "ID",
     "STATE",
     "AGE",
@@ -18,6 +21,8 @@ const HEADINGS: [&str; 9] = [
     "ENDPOINT",
     "DOCUMENTS",
     "KINDS",
+    "USERS",
+    "HOSTS",
     "TRIES",
     "LAST ANSWER",
 ];
@@ -31,13 +36,26 @@ pub fn list(opened: &Opened, as_json: bool) -> Result<bool> {
         return Ok(true);
     }
     let now = Timestamp::try_from(now()).unwrap_or(Timestamp::UNIX_EPOCH);
-    Ok(print(|out| match as_json {
+    let is_printed = print(|out| match as_json {
         true => entries.iter().try_for_each(|entry| {
             serde_json::to_writer(&mut *out, &object(entry, now))?;
             out.write_all(b"\n")
         }),
         false => table(&entries, now, out),
-    }))
+    });
+    if !as_json && is_printed && entries.iter().any(has_clear_users) {
+        remark(
+            "USERS clear: such a batch holds the names of users as they are; a round with -o does not send it (`afmetrics_collector spool drop ID` gives it up)",
+        );
+    }
+    Ok(is_printed)
+}
+
+/// Whether it may be sent some day with the names of users as they are.
+fn has_clear_users(entry: &Entry) -> bool {
+    let is_there = matches!(entry.item, Item::Waiting(_) | Item::Rejected(_));
+    let header = entry.header.as_ref();
+    is_there && header.is_some_and(|header| header.users == CLEAR)
 }
 
 fn state(entry: &Entry) -> &'static str {
@@ -78,6 +96,8 @@ fn object(entry: &Entry, now: Timestamp) -> serde_json::Value {
         "left": is_countable(entry).then_some(entry.left),
         "documents": header.map(|header| header.documents),
         "kinds": header.map(|header| &header.kinds),
+        "users": header.map(|header| &header.users),
+        "hosts": header.map(|header| &header.hosts),
         "tries": entry.tries,
         "last": entry.said,
     })
@@ -88,7 +108,7 @@ fn is_countable(entry: &Entry) -> bool {
     entry.header.is_some() && !entry.is_damaged
 }
 
-fn row(entry: &Entry, now: Timestamp) -> [String; 9] {
+fn row(entry: &Entry, now: Timestamp) -> [String; COLUMNS] {
     let unknown = || "?".to_owned();
     let header = entry.header.as_ref();
     let documents = header.map(|header| match is_countable(entry) {
@@ -103,6 +123,8 @@ fn row(entry: &Entry, now: Timestamp) -> [String; 9] {
         header.map_or_else(unknown, |header| header.endpoint.clone()),
         documents.unwrap_or_else(unknown),
         header.map_or_else(unknown, |header| described(&header.kinds)),
+        header.map_or_else(unknown, |header| header.users.clone()),
+        header.map_or_else(unknown, |header| header.hosts.clone()),
         entry.tries.to_string(),
         entry.said.clone(),
     ]

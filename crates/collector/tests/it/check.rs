@@ -393,8 +393,20 @@ fn a_state_folder_that_cannot_be_written_is_granted_by_a_command() {
         &[],
     );
     let run = hidden.unwrap().exits(1).lacks(state.to_str().unwrap());
-    advises(&run, "sudo install -d -m 700 -o 65534 /var/lib/afmetrics");
+    advises(&run, "state_dir in [spool] or --state-dir names");
+    advises(&run, "sudo install -d -m 700 -o 65534 STATE_DIR");
+    let run = run.lacks("/var/lib/afmetrics");
     has(&run, "names to 127.0.0.1", "warn", &["without a salt"]);
+    // One where services have theirs names nobody.
+    let configured = "/var/lib/afmetrics-of-the-tests/not-there";
+    for hide in [&["-O", "canary.example"][..], &["-o"]] {
+        let args = [&args[..], hide, &["--state-dir", configured]].concat();
+        let run = by_nobody(&world, &without_state_dir(&world, &args), &[]);
+        advises(
+            &run.unwrap().exits(1),
+            &format!("sudo install -d -m 700 -o 65534 {configured}"),
+        );
+    }
 }
 
 #[test]
@@ -615,14 +627,20 @@ fn names_of_hosts_are_hidden_where_they_must_not_leave() {
         &["this node is atlas07.canary.example"],
     );
     has(&run, "state folder", "ok", &["the folder of --state-dir"]);
-    let run = way(&world, &endpoint, &[&hidden[..], &["gateway"]].concat()).exits(0);
-    has(
-        &run,
-        "names to 127.0.0.1",
-        "warn",
-        &["atlas.canary.example"],
-    );
-    advises(&run, "login_node = ");
+    // The digit of a domain tells no node from another.
+    for domain in ["canary.example", "t2.canary.example"] {
+        let hidden = ["-sb", "-O", domain, "--login-node", "gateway"];
+        let run = way(&world, &endpoint, &hidden).exits(0);
+        has(
+            &run,
+            "names to 127.0.0.1",
+            "warn",
+            &[&format!("atlas.{domain}")],
+        );
+        advises(&run, "login_node = ");
+        // Once is enough.
+        run.lacks("tells it from them");
+    }
 }
 
 #[test]

@@ -707,10 +707,51 @@ fn what_can_be_no_token_and_no_name_is_refused() {
 }
 
 #[test]
+fn a_mistyped_command_is_told_which_is_meant() {
+    let world = World::new();
+    for (words, meant) in [
+        (&["chek"][..], "did you mean `check`?"),
+        (&["spool", "lits"], "did you mean `list`?"),
+        (&["reference", "confg"], "did you mean `config`?"),
+    ] {
+        Run::of(world.bare_command(words)).exits(2).says(meant);
+    }
+    Run::of(world.bare_command(&[TOKEN]))
+        .exits(2)
+        .says("does a value with a blank need quotes?")
+        .lacks(TOKEN)
+        .lacks("did you mean");
+}
+
+#[test]
+fn a_token_file_with_more_than_a_token_is_named() {
+    let mut world = login_node();
+    for text in ["t0ken-1\nt0ken-2\n", "t0ken-1\tt0ken-2", "  \n"] {
+        world.file("/tokens", text);
+        let file = world.path("root/tokens");
+        let file = file.to_str().unwrap();
+        world
+            .run(&["-s", "--token-file", file])
+            .exits(2)
+            .says(&format!(
+                "the token file {file} is blank, or has several lines"
+            ))
+            .lacks("t0ken");
+    }
+}
+
+#[test]
 fn one_dot_stands_before_the_domain() {
     let mut world = World::new();
     world.healthy_host();
     let args = ["--host", "-O", ".example.org", "--login-node", "node12"];
     let run = world.print(&args).exits(0);
     assert_eq!(run.documents()[0]["login_node"], "atlas12.example.org");
+    let args = ["--host", "-O", "example.org", "--login-node", "gateway"];
+    for _ in 0..2 {
+        world
+            .print(&args)
+            .exits(0)
+            .says("WARN the name that --login-node gives has no digits");
+    }
 }

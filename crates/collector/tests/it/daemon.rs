@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use tokio::sync::watch;
 
 use crate::support::endpoint::{Endpoint, Protocol, Reply};
 use crate::support::program::{Run, Started, TOKEN, World};
@@ -39,6 +40,10 @@ impl Node {
     }
 
     fn configure(&mut self, facility: &str, more: &str) {
+        self.configure_with(facility, more, "info");
+    }
+
+    fn configure_with(&mut self, facility: &str, more: &str, level: &str) {
         let folder = self.world.path("");
         let folder = folder.to_str().unwrap().trim_end_matches('/');
         fs::write(self.world.path("token"), TOKEN).unwrap();
@@ -48,7 +53,7 @@ impl Node {
              [host]\nenabled = true\nroot = \"{folder}/root\"\nmounts = [\"/\"]\n\
              [delivery]\nurl = \"{}\"\nca_file = \"{}\"\ntoken_file = \"{folder}/token\"\n\
              [spool]\nstate_dir = \"{folder}/state\"\n\
-             [log]\nlevel = \"info\"\n",
+             [log]\nlevel = \"{level}\"\n",
             self.port,
             self.endpoint.url,
             self.endpoint.ca.path().display(),
@@ -193,7 +198,7 @@ fn hangup_reads_the_file_again_and_a_bad_one_changes_nothing() {
     node.port = free_port();
     node.configure("ANOTHER-AF", "");
     daemon.signal(Signal::SIGHUP);
-    daemon.says("read the configuration again");
+    daemon.says("read the configuration again; it counts from the next round on, at 2");
     daemon.says(&format!(
         "listening at http://127.0.0.1:{}/metrics",
         node.port
@@ -206,6 +211,48 @@ fn hangup_reads_the_file_again_and_a_bad_one_changes_nothing() {
     });
     assert!(node.get("/healthz").contains("200"));
     daemon.signal(Signal::SIGINT);
+    daemon.ends(0);
+}
+
+#[test]
+fn hangup_takes_another_level_of_the_log() {
+    let mut node = Node::new(Endpoint::ok(Protocol::Http2));
+    node.configure_with("CANARY-AF", "", "error");
+    let mut daemon = node.start();
+    node.waits_for(4);
+    assert_eq!(daemon.log(), "");
+    node.configure("CANARY-AF", "");
+    daemon.signal(Signal::SIGHUP);
+    daemon.says("read the configuration again");
+    daemon.says("collected 4 documents from 4 of 4 collectors");
+    node.configure_with("CANARY-AF", "", "error");
+    daemon.signal(Signal::SIGHUP);
+    eventually("two reloads", || {
+        daemon.log().matches("read the configuration again").count() == 2
+    });
+    let (before, said) = (node.endpoint.requests().len(), daemon.log());
+    // Those of the round that may go on, and of the next one.
+    node.waits_for(before + 8);
+    assert_eq!(daemon.log(), said);
+    daemon.signal(Signal::SIGTERM);
+    daemon.ends(0);
+}
+
+#[test]
+fn a_name_without_digits_is_said_once_and_after_a_reload() {
+    const SAID: &str = "the name that --login-node gives has no digits: under -O this node is atlas.canary.example, as is";
+    let mut node = Node::new(Endpoint::ok(Protocol::Http2));
+    let more = "[privacy]\nobfuscate_hosts = \"canary.example\"";
+    node.configure("CANARY-AF", more);
+    let file = fs::read_to_string(&node.config).unwrap();
+    fs::write(&node.config, file.replace("login01.", "gateway.")).unwrap();
+    let mut daemon = node.start();
+    node.waits_for(12);
+    assert_eq!(daemon.log().matches(SAID).count(), 1, "{}", daemon.log());
+    daemon.signal(Signal::SIGHUP);
+    daemon.says("read the configuration again");
+    assert_eq!(daemon.log().matches(SAID).count(), 2, "{}", daemon.log());
+    daemon.signal(Signal::SIGTERM);
     daemon.ends(0);
 }
 
@@ -248,12 +295,49 @@ fn the_end_keeps_what_is_stored() {
     let node = Node::new(Endpoint::start(Protocol::Http2, |_, _| Reply::Hang));
     let mut daemon = node.start();
     node.waits_for(1);
+    let begun = Instant::now();
     daemon.signal(Signal::SIGTERM);
     daemon.says("SIGTERM: the round has ");
     daemon.ends(0);
+    // It does not wait for the end of the delivery, nor for as long as a round may take that is not stored.
+    assert!(
+        begun.elapsed() < Duration::from_secs(12),
+        "{}",
+        daemon.log()
+    );
     let config = node.config.to_str().unwrap();
     let list = Run::of(node.world.bare_command(&["spool", "--config", config])).exits(0);
     assert!(list.stdout.contains("4 of 4"), "{}", list.stdout);
+    let key = |number: usize| {
+        let requests = node.endpoint.requests();
+        requests[number]
+            .header("idempotency-key")
+            .unwrap()
+            .to_owned()
+    };
+    let (first, before) = (key(0), node.endpoint.requests().len());
+    node.endpoint.answers(|_, _| Reply::ok());
+    let mut daemon = node.start();
+    node.waits_for(before + 4);
+    assert!((before..before + 4).any(|number| key(number) == first));
+    daemon.signal(Signal::SIGTERM);
+    daemon.ends(0);
+}
+
+#[test]
+fn at_the_end_an_answer_is_heard_and_nothing_more_is_sent() {
+    let (say_yes, is_time) = watch::channel(false);
+    let node = Node::new(Endpoint::start(Protocol::Http2, move |_, _| {
+        Reply::When(is_time.clone())
+    }));
+    let mut daemon = node.start();
+    node.waits_for(1);
+    daemon.signal(Signal::SIGTERM);
+    daemon.says("SIGTERM: the round has ");
+    say_yes.send_replace(true);
+    daemon.ends(0);
+    daemon.says("; 1 accepted, 3 wait in the spool");
+    assert_eq!(node.endpoint.requests().len(), 1);
 }
 
 #[test]
@@ -327,6 +411,23 @@ fn a_round_that_cannot_begin_is_no_health_and_leaves_no_numbers() {
     eventually("bad health", || node.get("/healthz").contains("503"));
     daemon.signal(Signal::SIGTERM);
     daemon.ends(0);
+}
+
+/// In documents they may be, as the old script's cron lines had it.
+#[test]
+fn two_queues_of_one_name_are_refused_where_they_would_be_one_number() {
+    const SAID: &str = "two queues (-q) have the name \"all\"";
+    let mut world = World::new();
+    world.batch_node("[\n]\n");
+    let queues = ["-b", "-q", "all:", "-q", "other:", "-q", "all:x"];
+    let file = world.path("afmetrics.prom");
+    let textfile = ["--print", "--textfile", file.to_str().unwrap()];
+    let args = [&queues[..], &textfile].concat();
+    world.run(&args).exits(2).says(SAID);
+    let listen = ["run", "-t", TOKEN, "--listen", "127.0.0.1:0"];
+    let args = [&listen[..], &queues].concat();
+    Run::of(world.bare_command(&args)).exits(2).says(SAID);
+    world.print(&queues).lacks(SAID).says("condor_queue: ");
 }
 
 #[test]

@@ -86,6 +86,24 @@ fn a_refused_document_is_logged_and_counted_and_the_others_are_sent() {
 }
 
 #[test]
+fn collecting_and_delivering_have_a_time_each() {
+    let slow = Endpoint::start(Protocol::PlainHttp, |_, _| {
+        Reply::After(Duration::from_secs(2))
+    });
+    let run = node(1).deliver(&slow, &["-b", "-v"]).exits(0);
+    let said = |before: &str| -> f64 {
+        let (_, rest) = run.stderr.split_once(before).unwrap();
+        rest.split(' ').next().unwrap().parse().unwrap()
+    };
+    let delivering = said(", delivered for ");
+    assert!(delivering >= 2.0, "{}", run.stderr);
+    assert!(said("collectors in ") < delivering, "{}", run.stderr);
+    let run = node(1).print(&["-b", "-v"]).exits(0);
+    run.says(" s; 1 written to standard output")
+        .lacks("delivered for");
+}
+
+#[test]
 fn refusals_that_say_the_same_are_one_line_and_their_number() {
     let endpoint = Endpoint::start(Protocol::Http1, |_, _| Reply::Status(400, "no".to_owned()));
     let run = node(40).deliver(&endpoint, &["-b", "-v"]).exits(1);

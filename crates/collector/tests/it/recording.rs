@@ -321,6 +321,60 @@ fn a_folder_has_no_name_is_for_its_owner_and_says_what_to_do() {
     );
 }
 
+#[test]
+fn flags_go_before_the_folder_or_behind_it() {
+    let mut world = World::new();
+    world.healthy_host();
+    let root = world.path("root");
+    let root = root.to_str().unwrap();
+    let place = ["--root", root, "--mount", "/"];
+    for (number, split) in [0, 1, 2, 3].into_iter().enumerate() {
+        let name = format!("host{number}");
+        let dir = world.path(&format!("cwd/{name}"));
+        let flags = ["--host", "-vv", "--cluster=CANARY-AF"];
+        let (before, behind) = flags.split_at(split);
+        let words = [&["record"], before, &[&name], behind, &place].concat();
+        let run = Run::of(world.bare_command(&words)).exits(0);
+        // It has no commands.
+        let hint = format!("find {} -type f -exec less {{}} +;", dir.display());
+        run.says(&hint).lacks("/commands/");
+        let documents = replay(&dir).exits(0).documents();
+        assert_eq!(documents.len(), 4, "{words:?}");
+    }
+    // The value of a flag may be called as the folder is.
+    for words in [
+        &["record", "--host", "-c", "same", "same"][..],
+        &["record", "-n", "other", "again", "--host", "-c", "again"],
+    ] {
+        Run::of(world.bare_command(&[words, &place].concat())).exits(0);
+    }
+    for (words, said) in [
+        (&["record", "--host"][..], "<DIR>"),
+        (&["record", "a", "--host", "b"], "belongs to no flag"),
+        (&["record", "--hots", "a"], "--host"),
+    ] {
+        Run::of(world.bare_command(words)).exits(2).says(said);
+    }
+}
+
+/// As a round with `-O canary.example` calls a node `login01`, whatever this site's domain is.
+#[test]
+fn the_node_is_called_as_in_a_round_that_hides_it() {
+    let mut world = World::new();
+    world.healthy_host();
+    let dir = world.path("recording");
+    let args = ["--host", "--mount", "/", "-O", "zz-home.qq"];
+    record(&world, &dir, &args).exits(0);
+    let args = ["--host", "--mount", "/", "-O", "canary.example"];
+    let node = ["--login-node", "login01.canary.example"];
+    let round = world.print(&[&args[..], &node].concat()).exits(0);
+    let replayed = replay(&dir).exits(0).lacks("zz-home");
+    for (of_round, of_replay) in round.documents().iter().zip(replayed.documents()) {
+        assert_eq!(of_round["login_node"], "atlas01.canary.example");
+        assert_eq!(of_round["login_node"], of_replay["login_node"]);
+    }
+}
+
 /// The mapping is one: who is here is the same one there.
 #[test]
 fn somebody_is_called_the_same_in_all_sources() {

@@ -263,6 +263,8 @@ fn what_an_endpoint_could_not_take_is_listed_shown_and_delivered() {
         ("ENDPOINT", down.url.as_str()),
         ("DOCUMENTS", "2 of 3 "),
         ("KINDS", "condorjob 3 "),
+        ("USERS", "clear "),
+        ("HOSTS", "clear "),
         ("TRIES", "1 "),
         ("LAST ANSWER", "401 Unauthorized: who are you?"),
     ] {
@@ -312,6 +314,33 @@ fn what_an_endpoint_could_not_take_is_listed_shown_and_delivered() {
     deliver(&world, &up, &["-c", "CANARY-AF"])
         .exits(0)
         .says("0 accepted");
+}
+
+#[test]
+fn batches_with_clear_names_are_told_from_the_others() {
+    const SAID: &str = "a round with -o does not send it";
+    let world = world();
+    batch(1).waits(&world);
+    batch(2).is_damaged(&world, b"no batch", "it is cut");
+    world.spool(&["list"]).exits(0).lacks(SAID);
+    let clear = Batch {
+        names: "clear",
+        ..batch(3)
+    };
+    clear.waits(&world);
+    let run = world.spool(&["list"]).exits(0).says(SAID);
+    let rows: Vec<&str> = run.stdout.lines().collect();
+    for heading in ["USERS", "HOSTS"] {
+        let at = rows[0].find(heading).unwrap();
+        let cells: Vec<&str> = rows[1..]
+            .iter()
+            .map(|row| row[at..].split(' ').next().unwrap())
+            .collect();
+        assert_eq!(cells, ["hashed", "clear", "?"], "{heading}: {rows:?}");
+    }
+    let said: Vec<Value> = list(&world).iter().map(|it| it["users"].clone()).collect();
+    assert_eq!(said, [json!("hashed"), json!("clear"), Value::Null]);
+    world.spool(&["list", "--json"]).exits(0).lacks(SAID);
 }
 
 #[test]
