@@ -143,7 +143,7 @@ pub fn record(asked: &Record, env: Environment) -> Result<bool> {
     let dir = std::path::absolute(&dir).with_context(|| format!("{} is no path", dir.display()))?;
     prepare(&dir)?;
     let recorder = Arc::new(Recorder::new(&dir));
-    let done = in_runtime(recorded_round(config, Arc::clone(&recorder)))?;
+    let done = until_signal(recorded_round(config, Arc::clone(&recorder)))?;
     let Some(done) = done else {
         return Ok(false);
     };
@@ -355,7 +355,7 @@ fn expect(dir: &Path) -> Result<()> {
         for warning in &config.warnings {
             warn!("{warning}");
         }
-        let collected = in_runtime(replayed_round(config, recording))?;
+        let collected = until_signal(replayed_round(config, recording))?;
         let collected = collected.context("ended before it was done")?;
         let mut documents = Vec::new();
         print(&collected, &mut documents)?;
@@ -419,7 +419,7 @@ pub fn replay(asked: &Replay) -> Result<bool> {
     for warning in &config.warnings {
         warn!("{warning}");
     }
-    let Some(collected) = in_runtime(replayed_round(config, recording))? else {
+    let Some(collected) = until_signal(replayed_round(config, recording))? else {
         return Ok(false);
     };
     match print(&collected, &mut io::stdout().lock()) {
@@ -513,15 +513,8 @@ fn print(collected: &[Collected], out: &mut impl io::Write) -> io::Result<()> {
 }
 
 /// `None`: a signal ended it.
-fn in_runtime<T>(round: impl Future<Output = Result<T>>) -> Result<Option<T>> {
-    rustls::crypto::ring::default_provider()
-        .install_default()
-        .ok();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start")?;
-    let result = runtime.block_on(async {
+fn until_signal<T>(round: impl Future<Output = Result<T>>) -> Result<Option<T>> {
+    crate::on_runtime(async {
         tokio::select! {
             signal = signals::end() => {
                 tracing::error!("ended by {} before the round was done", signal?);
@@ -529,10 +522,7 @@ fn in_runtime<T>(round: impl Future<Output = Result<T>>) -> Result<Option<T>> {
             }
             result = round => result.map(Some),
         }
-    });
-    // Not waiting for threads that hang in a dead mount or a dead directory service.
-    runtime.shutdown_background();
-    result
+    })
 }
 
 #[cfg(test)]

@@ -1,51 +1,18 @@
-//! The flags: the old script's, with its meanings, and ours; and the commands for the spool.
-//!
-//! The help text, the man page, the tables of docs/collector.md and the sample configuration are printed from this file.
+//! The flags of a round, which are the options of the configuration file, too.
 
-use std::ffi::OsString;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use afmetrics_document::kinds::KINDS;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{
-    ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches as _, Parser, Subcommand, ValueEnum,
-};
+use clap::{ArgAction, Args, Parser, ValueEnum};
 
+use super::{Cli, Deliver};
 use crate::secret::Secret;
 
-/// Collects ssh users, batch jobs, Jupyter users and host metrics of an analysis facility, once,
-/// and delivers them as JSON documents to an HTTPS endpoint.
-///
-/// What cannot be delivered now is kept, and delivered by a later round; `afmetrics_collector spool`
-/// shows it.
-///
-/// Exit status: 0 all collected and delivered (or written, with -d or --print); 1 something failed or
-/// waits in the spool; 2 usage or configuration.
-#[derive(Debug, Parser)]
-#[command(
-    name = "afmetrics_collector",
-    bin_name = "afmetrics_collector",
-    version,
-    disable_version_flag = true,
-    args_override_self = true,
-    infer_long_args = true,
-    args_conflicts_with_subcommands = true,
-    disable_help_subcommand = true,
-    after_long_help = ENVIRONMENT
-)]
-pub struct Cli {
-    #[command(subcommand)]
-    pub command: Option<Command>,
-
-    #[command(flatten)]
-    pub round: Round,
-
-    /// Print the version
-    #[arg(long, action = ArgAction::Version, help_heading = RUN)]
-    pub version: (),
-}
+pub const COLLECT: &str = "What to collect";
+pub const DELIVER: &str = "Where it goes";
+pub const PRIVACY: &str = "What may leave";
+pub const RUN: &str = "How it runs";
 
 // No documentation comments on what is flattened: clap would take them for the command's.
 
@@ -427,251 +394,6 @@ pub enum LogLevel {
     Debug,
 }
 
-/// What to do, if it is not a round.
-#[derive(Debug, Subcommand)]
-pub enum Command {
-    /// Do a round every five minutes until SIGTERM; SIGHUP reads the configuration again
-    Run(Box<Run>),
-    /// Read the configuration, try every source and every endpoint, and say what was found; sends and
-    /// stores nothing
-    Check(Box<Check>),
-    /// Print what there is to know
-    Reference(Reference),
-    /// Look at what waits for delivery, what was rejected and what is damaged, and deal with it;
-    /// alone it is `spool list`
-    ///
-    /// Without --state-dir the first of its default folders is meant that holds a spool. Run it as the user
-    /// whose rounds use the spool; `list` and `show` change nothing, and root may run them, too.
-    Spool(OnSpool),
-    /// Write what a round reads into a new folder, with all names replaced, as a bug report; sends nothing
-    ///
-    /// The flags are those of the round that goes wrong. Token, salt and URL are not in the folder, and what it
-    /// takes to be a word or a number stays: look through it before you send it.
-    Record(Record),
-    /// Run the round of a recorded folder, and print its documents to standard output; reads nothing else
-    ///
-    /// Exit status: that of the recorded round, or 2 if the folder cannot be used.
-    Replay(Replay),
-}
-
-#[derive(Debug, Args)]
-pub struct Record {
-    /// Where to: a folder that is empty, or is not there yet
-    // Or a flag, where DIR comes behind some: `in_order` tells.
-    #[arg(value_name = "DIR", allow_hyphen_values = true)]
-    pub dir: PathBuf,
-
-    /// The flags of the round
-    #[arg(
-        value_name = "FLAGS",
-        trailing_var_arg = true,
-        allow_hyphen_values = true
-    )]
-    pub flags: Vec<OsString>,
-}
-
-impl Record {
-    /// The folder, wherever it stands, and the flags of the round.
-    pub fn in_order(&self) -> Result<(PathBuf, Vec<OsString>), clap::Error> {
-        let dir = self.dir.clone().into_os_string();
-        let words = spell_out(std::iter::once(dir).chain(self.flags.clone()));
-        let command = clap::Command::new("afmetrics_collector record")
-            .no_binary_name(true)
-            .args_override_self(true)
-            .infer_long_args(true)
-            .override_usage("afmetrics_collector record DIR [FLAGS]...")
-            .arg(
-                clap::Arg::new("DIR")
-                    .required(true)
-                    .value_parser(clap::value_parser!(PathBuf)),
-            );
-        let command = Round::augment_args(command);
-        let found = matches(command.clone(), &words).map_err(|why| {
-            let is_command = |word: &OsString| COMMANDS.iter().any(|known| word == known);
-            match why.kind() {
-                ErrorKind::UnknownArgument if words.iter().any(is_command) => self::command()
-                    .error(
-                        ErrorKind::UnknownArgument,
-                        "record takes the flags of a round, and no command",
-                    ),
-                _ => why,
-            }
-        })?;
-        let dir: PathBuf = found.get_one("DIR").cloned().unwrap_or_default();
-        // The value of a flag can be the same word: without that one the others make no sense, or the same.
-        let command = command.mut_arg("DIR", |dir| dir.required(false));
-        let others = |at: usize| {
-            let mut others = words.clone();
-            others.remove(at);
-            others
-        };
-        let flags = (0..words.len())
-            .filter(|at| Path::new(&words[*at]) == dir)
-            .map(others)
-            .find(|others| {
-                let rest = command.clone().try_get_matches_from(others);
-                rest.is_ok_and(|rest| !rest.contains_id("DIR"))
-            });
-        Ok((dir, flags.unwrap_or_default()))
-    }
-}
-
-#[derive(Debug, Args)]
-pub struct Replay {
-    /// A folder that `record` has written
-    #[arg(value_name = "DIR")]
-    pub dir: PathBuf,
-
-    /// Log at level INFO; twice: DEBUG
-    #[arg(short = 'v', long, action = ArgAction::Count)]
-    pub verbose: u8,
-}
-
-#[derive(Debug, Args)]
-pub struct Run {
-    #[command(flatten)]
-    pub round: Round,
-
-    /// Do a round every SECONDS, at times that are the node's own
-    #[arg(long, value_name = "SECONDS", default_value = "300", value_parser = clap::value_parser!(u32).range(5..=86_400), help_heading = RUN)]
-    pub interval: u32,
-
-    /// Answer to GET /metrics and /healthz at this loopback address and port
-    #[arg(long, value_name = "ADDRESS", help_heading = RUN)]
-    pub listen: Option<SocketAddr>,
-}
-
-#[derive(Debug, Args)]
-pub struct Check {
-    #[command(flatten)]
-    pub round: Round,
-}
-
-#[derive(Debug, Args)]
-#[command(disable_help_subcommand = true)]
-pub struct Reference {
-    #[command(subcommand)]
-    pub what: ReferenceOf,
-}
-
-/// What there is to know.
-#[derive(Debug, Subcommand)]
-pub enum ReferenceOf {
-    /// The sample configuration file: every option, with its default
-    Config,
-}
-
-// No command is the list.
-#[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
-pub struct OnSpool {
-    #[command(subcommand)]
-    pub command: Option<SpoolCommand>,
-
-    #[command(flatten)]
-    pub list: List,
-}
-
-/// What can be done with the spool.
-#[derive(Debug, Subcommand)]
-pub enum SpoolCommand {
-    /// List what is in the spool, oldest first; changes nothing
-    List(List),
-    /// Print a batch as lines of JSON: its header, then the documents that wait, or the rejected ones
-    /// with the answers; changes nothing
-    Show(Show),
-    /// Let rejected documents wait for delivery again, once what was wrong has been mended
-    Retry(Retry),
-    /// Remove batches, waiting, rejected or damaged: their documents are lost
-    Drop(Discard),
-    /// Deliver what waits, and collect nothing; drops nothing, unless --spool-max-size or
-    /// --spool-max-age is given
-    Deliver(Box<Deliver>),
-}
-
-#[derive(Debug, Args)]
-pub struct List {
-    /// Print the list as lines of JSON
-    #[arg(long)]
-    pub json: bool,
-
-    #[command(flatten)]
-    pub place: Place,
-}
-
-#[derive(Debug, Args)]
-pub struct Show {
-    /// What to show: an ID of the list, a batch's id, or the beginning of one
-    #[arg(value_name = "ID")]
-    pub id: String,
-
-    #[command(flatten)]
-    pub place: Place,
-}
-
-#[derive(Debug, Args)]
-pub struct Retry {
-    /// The batch whose rejected documents are to wait again: its id or the beginning of it [default:
-    /// all that were rejected]
-    #[arg(value_name = "ID")]
-    pub id: Option<String>,
-
-    #[command(flatten)]
-    pub place: Place,
-}
-
-#[derive(Debug, Args)]
-pub struct Discard {
-    /// What to remove: IDs of the list, ids of batches, or beginnings of them
-    #[arg(value_name = "ID", required = true)]
-    pub ids: Vec<String>,
-
-    #[command(flatten)]
-    pub place: Place,
-}
-
-#[derive(Debug, Args)]
-pub struct Deliver {
-    #[command(flatten)]
-    pub delivery: Delivery,
-
-    /// Deliver also what was collected for other endpoints: the endpoint has moved
-    #[arg(long, help_heading = DELIVER)]
-    pub any_endpoint: bool,
-
-    /// As in a round, whose user names are hidden: leave what was collected with clear ones
-    #[arg(short = 'o', long, help_heading = PRIVACY)]
-    pub obfuscate_users: bool,
-
-    /// As in a round, whose host names are hidden: leave what was collected with clear ones
-    #[arg(short = 'O', long, value_name = "DOMAIN", help_heading = PRIVACY)]
-    pub obfuscate_hosts: Option<String>,
-
-    #[command(flatten)]
-    pub place: Place,
-}
-
-const ENVIRONMENT: &str = "\
-Environment:
-  AFMETRICS_TOKEN, AFMETRICS_SALT   the token and the salt, where no flag gives them
-  AFMETRICS_...                     any flag that is not given: AFMETRICS_BATCH_SIZE is --batch-size
-  KUBECONFIG                        the cluster and the credentials for -j
-  https_proxy, http_proxy, NO_PROXY proxies on the way to the endpoint, in both cases of letters
-  SSL_CERT_FILE, SSL_CERT_DIR       the system's certificate authorities, if they are elsewhere
-  STATE_DIRECTORY, XDG_STATE_HOME, HOME  where state may be kept (--state-dir)
-  SLURM_CONF, SLURM_JWT             go to Slurm's tools; its other variables do not
-
-Files:
-  /etc/afmetrics/collector.toml       what neither flags nor the environment say (--config)
-  spool/, cursors/, locks/ in the state folder   what waits for delivery; how far collectors have read
-  /var/log/afmetrics/afmetrics.log    the log, besides standard error, if it can be written
-  ssh.json, jupyter-debug.json, condor.json, slurm.json, host.json, round.json   what -d appends to";
-
-const COLLECT: &str = "What to collect";
-const DELIVER: &str = "Where it goes";
-const PRIVACY: &str = "What may leave";
-const RUN: &str = "How it runs";
-
 /// How user names are hashed under `-o`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Hash {
@@ -683,101 +405,11 @@ pub enum Hash {
     HmacSha256,
 }
 
-/// Long options that the old script knew. Its users may have abbreviated them as far as they were
-/// unambiguous *there*: `--tok` has to go on meaning `--token` although there is `--token-file` now.
-const OF_THE_OLD_SCRIPT: [&str; 19] = [
-    "ssh",
-    "ssh-history",
-    "jupyter",
-    "namespace",
-    "label",
-    "batch",
-    "queue",
-    "host",
-    "token",
-    "cluster",
-    "url",
-    "debug",
-    "obfuscate-users",
-    "salt",
-    "obfuscate-hosts",
-    "group",
-    "verbose",
-    "very-verbose",
-    "help",
-];
-
 /// A name of a kind of document.
 fn kinds() -> impl TypedValueParser<Value = &'static str> {
     let names = || KINDS.iter().map(|kind| kind.name);
     PossibleValuesParser::new(names())
         .map(move |asked| names().find(|name| *name == asked).unwrap_or_default())
-}
-
-/// What the command line alone says.
-pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
-    Cli::from_arg_matches(&matches(command(), &spell_out(args))?)
-}
-
-/// Reads the command line. The error is clap's: it knows how to print itself and how to exit.
-pub fn matches(command: clap::Command, words: &[OsString]) -> Result<ArgMatches, clap::Error> {
-    command.try_get_matches_from(words).map_err(without_value)
-}
-
-/// All words that are commands, on any level.
-const COMMANDS: [&str; 12] = [
-    "run",
-    "check",
-    "reference",
-    "config",
-    "spool",
-    "list",
-    "show",
-    "retry",
-    "drop",
-    "deliver",
-    "record",
-    "replay",
-];
-
-const NO_COMMAND: &str =
-    "an argument belongs to no flag and is no command: does a value with a blank need quotes?";
-
-/// An error that does not quote what may be part of a secret: the second half of a token with a
-/// blank in it and no quotes around, a token behind a switch (`--debug=TOKEN`).
-fn without_value(error: clap::Error) -> clap::Error {
-    let arg = match error.get(ContextKind::InvalidArg) {
-        Some(ContextValue::String(arg)) => arg.as_str(),
-        _ => "",
-    };
-    let said = match error.kind() {
-        ErrorKind::UnknownArgument if !arg.starts_with('-') => {
-            "an argument belongs to no flag: does a value with a blank need quotes?".to_owned()
-        }
-        // Since there are commands, clap takes every such word for one. What is meant is none of the user's words.
-        ErrorKind::InvalidSubcommand => match error.get(ContextKind::SuggestedSubcommand) {
-            Some(ContextValue::Strings(meant)) if !meant.is_empty() => format!(
-                "an argument belongs to no flag and is no command: did you mean `{}`?",
-                meant.join("` or `")
-            ),
-            _ => NO_COMMAND.to_owned(),
-        },
-        ErrorKind::ArgumentConflict => match error.get(ContextKind::InvalidSubcommand) {
-            Some(ContextValue::String(word)) if COMMANDS.contains(&word.as_str()) => {
-                format!("no flag goes before `{word}`: its own come behind it")
-            }
-            Some(_) => NO_COMMAND.to_owned(),
-            None => return error,
-        },
-        ErrorKind::TooManyValues => format!("{arg} takes no value"),
-        _ => return error,
-    };
-    command().error(error.kind(), said)
-}
-
-/// The command, for the man page and the documentation.
-pub fn command() -> clap::Command {
-    Cli::command()
 }
 
 impl Htcondor {
@@ -792,36 +424,6 @@ impl Htcondor {
     }
 }
 
-impl Cli {
-    /// Where configuration, state and log are.
-    pub fn place(&self) -> &Place {
-        match &self.command {
-            None | Some(Command::Reference(_) | Command::Record(_) | Command::Replay(_)) => {
-                &self.round.place
-            }
-            Some(Command::Run(run)) => &run.round.place,
-            Some(Command::Check(check)) => &check.round.place,
-            Some(Command::Spool(on)) => match &on.command {
-                None => &on.list.place,
-                Some(SpoolCommand::List(list)) => &list.place,
-                Some(SpoolCommand::Show(show)) => &show.place,
-                Some(SpoolCommand::Retry(retry)) => &retry.place,
-                Some(SpoolCommand::Drop(discard)) => &discard.place,
-                Some(SpoolCommand::Deliver(deliver)) => &deliver.place,
-            },
-        }
-    }
-
-    /// Whether the configuration file and the environment count. What is recorded is a command line of its own,
-    /// for which they do.
-    pub fn is_configured(&self) -> bool {
-        !matches!(
-            self.command,
-            Some(Command::Reference(_) | Command::Record(_) | Command::Replay(_))
-        )
-    }
-}
-
 impl Round {
     /// A round that collects nothing and delivers what waits.
     pub fn delivering_only(deliver: Deliver) -> Self {
@@ -832,42 +434,4 @@ impl Round {
         round.place = deliver.place;
         round
     }
-}
-
-/// Replaces abbreviations of the old script's long options by the whole word. What is no
-/// abbreviation of exactly one of them stays for clap to judge.
-pub fn spell_out(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
-    let known: Vec<String> = command()
-        .get_arguments()
-        .filter_map(|arg| arg.get_long().map(str::to_owned))
-        .collect();
-    args.into_iter()
-        .map(
-            |arg| match arg.to_str().and_then(|text| whole(text, &known)) {
-                Some(whole) => whole.into(),
-                None => arg,
-            },
-        )
-        .collect()
-}
-
-fn whole(arg: &str, known: &[String]) -> Option<String> {
-    let option = arg.strip_prefix("--")?;
-    let (name, value) = match option.split_once('=') {
-        Some((name, value)) => (name, Some(value)),
-        None => (option, None),
-    };
-    if name.is_empty() || known.iter().any(|known| known == name) {
-        return None;
-    }
-    let mut matches = OF_THE_OLD_SCRIPT
-        .iter()
-        .filter(|long| long.starts_with(name));
-    let (Some(long), None) = (matches.next(), matches.next()) else {
-        return None;
-    };
-    Some(match value {
-        Some(value) => format!("--{long}={value}"),
-        None => format!("--{long}"),
-    })
 }
