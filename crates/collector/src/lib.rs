@@ -12,6 +12,7 @@ pub mod collectors;
 mod command;
 pub mod config;
 mod context;
+mod counted;
 mod daemon;
 mod delivery;
 mod documents;
@@ -57,6 +58,7 @@ use crate::aside::{Hanging, aside};
 use crate::cli::{Command, LogLevel, Place, Reference, ReferenceOf};
 use crate::config::{Config, Environment, Lists, Target};
 use crate::context::Context;
+use crate::counted::counted;
 use crate::daemon::Setup;
 use crate::delivery::Endpoint;
 use crate::heartbeat::Heartbeat;
@@ -380,10 +382,10 @@ async fn one_round(config: &Config, hanging: &Hanging, ending: &Ending) -> Resul
         })
         .unwrap_or_default();
     let line = format!(
-        "collected {} documents from {} of {} collectors in {:.2} s{rest}",
-        summary.documents,
+        "collected {} from {} of {} in {:.2} s{rest}",
+        counted(summary.documents, "document"),
         summary.well,
-        summary.all,
+        counted(summary.all as u64, "collector"),
         collecting.as_secs_f64()
     );
     info!("{line}{scheme}");

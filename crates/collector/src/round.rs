@@ -15,6 +15,7 @@ use tracing::{debug, error, info, warn};
 use crate::collectors::{ALL, Collector, Spec};
 use crate::config::Config;
 use crate::context::Context;
+use crate::counted::counted;
 use crate::documents::{Documents, Problem, Stored};
 use crate::error::CollectError;
 use crate::state::State;
@@ -62,7 +63,7 @@ impl Collected {
         let Some(documents) = &self.documents else {
             return;
         };
-        debug!("{name}: {} documents", documents.count());
+        debug!("{name}: {}", counted(documents.count(), "document"));
         for Problem { error, excused } in &documents.problems {
             match error {
                 _ if *excused => info!("{name}: {error}"),

@@ -15,6 +15,7 @@ use tracing::{Instrument as _, Span, error, error_span, warn};
 use crate::aside::{Desk, Kept};
 use crate::config::Config;
 use crate::context::Context;
+use crate::counted::{counted, of};
 use crate::delivery::{
     CLEAR, Endpoint, FromMemory, FromSpool, Left, Outcome, Seen, Source, Wanted, timestamp,
 };
@@ -458,24 +459,34 @@ fn said(outcome: Outcome, had_no_turn: bool) -> (bool, String) {
     if rejected > 0 {
         text.push_str(&format!(", {rejected} rejected"));
         warn!(
-            "{rejected} documents were rejected and put aside: `afmetrics_collector spool list` shows them, `spool retry` or `spool drop` ends it"
+            "{} {} rejected and put aside: `afmetrics_collector spool list` shows them, `spool retry` or `spool drop` ends it",
+            counted(rejected, "document"),
+            of(rejected, "was", "were")
         );
     }
     let since = since.map_or(String::new(), |since| {
         format!(" since {}", timestamp(since))
     });
     if waiting > 0 {
-        text.push_str(&format!(", {waiting} wait in the spool{since}"));
+        let wait = of(waiting, "waits", "wait");
+        text.push_str(&format!(", {waiting} {wait} in the spool{since}"));
         // Else another round has it in hand, as has been said.
         if !had_no_turn {
-            warn!("{waiting} documents wait in the spool{since}; the next round tries again");
+            let waiting = counted(waiting, "document");
+            warn!("{waiting} {wait} in the spool{since}; the next round tries again");
         }
     }
     if damaged > 0 {
-        text.push_str(&format!(", {damaged} damaged batches set aside"));
+        text.push_str(&format!(
+            ", {} set aside",
+            counted(damaged, "damaged batch")
+        ));
     }
     if unreadable > 0 {
-        text.push_str(&format!(", {unreadable} batches cannot be read"));
+        text.push_str(&format!(
+            ", {} cannot be read",
+            counted(unreadable, "batch")
+        ));
     }
     if too_clear > 0 {
         text.push_str(&format!(", {too_clear} not sent for their clear names"));
@@ -485,7 +496,10 @@ fn said(outcome: Outcome, had_no_turn: bool) -> (bool, String) {
     }
     if lost > 0 {
         text.push_str(&format!(", {lost} lost"));
-        error!("{lost} documents were not accepted and could not be stored: they are lost");
+        error!(
+            "{} lost, neither accepted nor stored",
+            counted(lost, "document")
+        );
     }
     let amiss = [
         rejected, waiting, damaged, unreadable, too_clear, given_up, lost,

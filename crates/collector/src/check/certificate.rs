@@ -10,6 +10,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 
 use super::report::Row;
+use crate::counted::counted;
 use crate::now;
 use crate::quote::Quoting;
 
@@ -108,13 +109,14 @@ pub fn row(check: &str, witness: &Witness, quoting: &Quoting, is_trusted: bool) 
         names(&certificate),
         or_nobody(&certificate.issuer().to_string())
     ));
+    let shown = |days: i64| counted(days.unsigned_abs(), "day");
     let found = |rest: &str| format!("{whose}, until {date} ({rest})");
     Some(match days {
-        ..0 => Row::fail(check, found(&format!("{} days ago", -days))),
-        0..SOON => Row::warn(check, found(&format!("{days} days")))
+        ..0 => Row::fail(check, found(&format!("{} ago", shown(days)))),
+        0..SOON => Row::warn(check, found(&shown(days)))
             .advise("It ends soon: whoever runs the endpoint has to renew it."),
-        SOON.. if is_trusted => Row::ok(check, found(&format!("{days} days"))),
-        SOON.. => Row::fail(check, found(&format!("{days} days"))),
+        SOON.. if is_trusted => Row::ok(check, found(&shown(days))),
+        SOON.. => Row::fail(check, found(&shown(days))),
     })
 }
 

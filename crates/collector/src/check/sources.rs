@@ -16,6 +16,7 @@ use crate::batch_system::is_on;
 use crate::collectors::ALL;
 use crate::config::Config;
 use crate::context::Context;
+use crate::counted::counted;
 use crate::documents::{Kinds, Problem, Stored};
 use crate::round::{self, Collected};
 
@@ -66,13 +67,11 @@ fn told(documents: &Stored, audiences: usize) -> String {
         .collect();
     let told = match count(&all) {
         0 => "no documents: it could be read, and there is nothing".to_owned(),
-        1 => format!("1 document ({})", kinds.join(", ")),
-        count => format!("{count} documents ({})", kinds.join(", ")),
+        count => format!("{} ({})", counted(count, "document"), kinds.join(", ")),
     };
     match users(documents, most.unwrap_or(0)) {
         None => told,
-        Some(1) => format!("{told}, 1 user"),
-        Some(users) => format!("{told}, {users} users"),
+        Some(users) => format!("{told}, {}", counted(users as u64, "user")),
     }
 }
 

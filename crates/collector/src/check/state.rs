@@ -12,6 +12,7 @@ use nix::unistd::{AccessFlags, access};
 use super::report::{Row, quoted};
 use super::user::Me;
 use crate::config::{Asked, StateDir};
+use crate::counted::{counted, of};
 use crate::spool::{Entry, Item, Spool};
 
 const CHECK: &str = "state folder";
@@ -236,8 +237,10 @@ fn told(entries: &[Entry]) -> Vec<String> {
         let documents: u64 = waiting.iter().map(|entry| entry.left).sum();
         let since = Timestamp::from_second(oldest.since.as_second()).unwrap_or(oldest.since);
         told.push(format!(
-            "{documents} documents in {} batches wait since {since}",
-            waiting.len()
+            "{} in {} {} since {since}",
+            counted(documents, "document"),
+            counted(waiting.len() as u64, "batch"),
+            of(documents, "waits", "wait")
         ));
     }
     let rejected: u64 = entries
@@ -246,11 +249,19 @@ fn told(entries: &[Entry]) -> Vec<String> {
         .map(|entry| entry.left)
         .sum();
     if rejected > 0 {
-        told.push(format!("{rejected} documents were rejected"));
+        told.push(format!(
+            "{} {} rejected",
+            counted(rejected, "document"),
+            of(rejected, "was", "were")
+        ));
     }
-    let damaged = entries.iter().filter(is_damaged).count();
+    let damaged = entries.iter().filter(is_damaged).count() as u64;
     if damaged > 0 {
-        told.push(format!("{damaged} batches are damaged"));
+        told.push(format!(
+            "{} {} damaged",
+            counted(damaged, "batch"),
+            of(damaged, "is", "are")
+        ));
     }
     told
 }

@@ -18,6 +18,7 @@ use tracing::info;
 
 use super::{Collector, Spec};
 use crate::context::Context;
+use crate::counted::counted;
 use crate::documents::Documents;
 use crate::error::CollectError;
 use crate::sources::keys::hash;
@@ -120,7 +121,8 @@ impl SlurmHistory {
         }
         if placeholders > 0 {
             info!(
-                "slurm_history: {placeholders} records without a partition were left out: slurmdbd knows how these jobs ended, and not yet whose they are"
+                "slurm_history: left out for now: {} without a partition (slurmdbd knows how the job ended, and not yet whose it is)",
+                counted(placeholders, "record")
             );
         }
         visible::accounts_are_visible(cx, shows_others).await?;

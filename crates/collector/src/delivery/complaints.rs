@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tracing::{error, info, warn};
 
+use crate::counted::counted;
+
 /// How many different complaints get a line of their own. What an endpoint says can be different
 /// each time (a request's number); the status then still is one of a few.
 const DIFFERENT: usize = 20;
@@ -55,11 +57,12 @@ impl Complaints {
     pub fn sum_up(&self) {
         for (text, times) in &self.heard {
             if *times > 1 {
-                info!("{} more times: {text}", times - 1);
+                info!("{}: {text}", counted(times - 1, "more time"));
             }
         }
         for (refusal, times) in &self.others {
-            info!("{times} more times, with other words each: {refusal}");
+            let times = counted(*times, "more time");
+            info!("{times}, with other words each: {refusal}");
         }
     }
 }

@@ -9,6 +9,7 @@ use tracing::{error, warn};
 
 use super::parcels::{AT_ONCE, Answer, Answered, Left, Origin, Packer, Parcel, Source, lines};
 use super::wrapping::Wrapping;
+use crate::counted::{counted, of};
 use crate::numbers;
 use crate::spool::{Bounds, Done, Header, Reader, Spool, Turn, Unreadable, Waiting};
 
@@ -420,9 +421,12 @@ impl Source for FromSpool {
             }
         }
         if !self.too_clear.is_empty() {
+            let batches = self.too_clear.len() as u64;
             error!(
-                "{} batches in the spool hold clear names, from before -o or -O: they are not sent; `afmetrics_collector spool drop` them, or `spool deliver` them once by a configuration without these",
-                self.too_clear.len()
+                "{} in the spool {} clear names, from before -o or -O, and {} not sent: `afmetrics_collector spool drop` ends it, or `spool deliver`, once, by a configuration without these",
+                counted(batches, "batch"),
+                of(batches, "holds", "hold"),
+                of(batches, "is", "are")
             );
         }
         let mut left = Left {
@@ -480,8 +484,10 @@ impl Source for FromSpool {
         }
         if for_others > 0 {
             warn!(
-                "{for_others} batches in the spool are for another endpoint or facility, and wait for a round of it; \
-                 `afmetrics_collector spool list` shows them, and if the endpoint has moved, `spool deliver --any-endpoint` sends them"
+                "{} in the spool {} for a round for another endpoint or facility; \
+                 `afmetrics_collector spool list` shows which, and if the endpoint has moved, `spool deliver --any-endpoint` ends it",
+                counted(for_others, "batch"),
+                of(for_others, "waits", "wait")
             );
         }
         // Where something waits, the endpoint takes nothing just now.

@@ -42,6 +42,7 @@ pub use self::wrapping::Wrapping;
 use crate::aside::Kept;
 use crate::cli::Protocol;
 use crate::config::EndpointConfig;
+use crate::counted::{counted, of};
 use crate::endpoint_url::without_password;
 use crate::measures::{otlp, own};
 use crate::quote::{Quoting, chain};
@@ -324,7 +325,8 @@ pub fn hint(why: &str) -> Option<&'static str> {
 fn said_of_metrics(status: StatusCode, body: &[u8]) -> String {
     match status.is_success() {
         true => otlp::rejected(body).map_or_else(String::new, |(points, why)| {
-            format!("{points} points were refused: {why}")
+            let were = of(points, "was", "were");
+            format!("{} {were} refused: {why}", counted(points, "point"))
         }),
         false => otlp::refused(body).unwrap_or_else(|| String::from_utf8_lossy(body).into_owned()),
     }

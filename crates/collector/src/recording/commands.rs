@@ -21,6 +21,7 @@ use super::{FACILITY, LOGIN_NODE, Recorder, Recording, Round, VERSION, World, op
 use crate::aside::Hanging;
 use crate::cli::{self, Privacy, Record, Replay};
 use crate::config::{Asked, Config, Environment, Lists, StateDir};
+use crate::counted::counted;
 use crate::layers;
 use crate::round::{self, Collected};
 use crate::secret::Secret;
@@ -316,11 +317,21 @@ fn args(given: &[Given], renaming: &mut Renaming) -> String {
 fn notes(count: &Count) -> String {
     let [users, hosts, words] = count.renamed;
     format!(
-        "Recorded by afmetrics_collector {}. Other names stand for {users} users, {hosts} hosts and addresses and {words} other words.\n\
+        "Recorded by afmetrics_collector {}. Other names stand for {}, {} and {}.\n\
          Of the flags those are left out that say where documents go, the token, the salt and the URL; users are hashed \
          with a salt of the replay.\n",
-        env!("CARGO_PKG_VERSION")
+        env!("CARGO_PKG_VERSION"),
+        counted(users as u64, "user"),
+        hosts_and_addresses(hosts),
+        counted(words as u64, "other word")
     )
+}
+
+fn hosts_and_addresses(count: usize) -> String {
+    match count {
+        1 => "1 host or address".to_owned(),
+        _ => format!("{count} hosts and addresses"),
+    }
 }
 
 fn parting(dir: &Path, count: &Count) -> String {
@@ -332,11 +343,16 @@ fn parting(dir: &Path, count: &Count) -> String {
         _ => format!("less {shown}/commands/*"),
     };
     format!(
-        "recorded in {shown}: {} runs of programs, {} files, {} requests to Kubernetes\n\
-         other names stand there for {users} users, {hosts} hosts and addresses, {words} other words; token, salt and URL are not in it\n\
+        "recorded in {shown}: {} of programs, {}, {} to Kubernetes\n\
+         other names stand there for {}, {}, {}; token, salt and URL are not in it\n\
          look through it before you send it: {look}; grep -ri NAME {shown}\n\
          afmetrics_collector replay {shown} runs it again\n",
-        count.runs, count.files, count.requests
+        counted(count.runs as u64, "run"),
+        counted(count.files as u64, "file"),
+        counted(count.requests as u64, "request"),
+        counted(users as u64, "user"),
+        hosts_and_addresses(hosts),
+        counted(words as u64, "other word")
     )
 }
 

@@ -16,6 +16,8 @@ use uuid::Uuid;
 use zstd::bulk::Compressor;
 use zstd::zstd_safe::CParameter;
 
+use crate::counted::counted;
+
 /// The format that is written, and the only one that is read.
 const FORMAT: u32 = 1;
 /// A frame ends behind the document with which it is so long, in bytes before compression.
@@ -112,7 +114,8 @@ pub fn write(path: &Path, header: &Header, documents: &mut dyn BufRead) -> io::R
     }
     if count != header.documents {
         return Err(io::Error::other(format!(
-            "{count} documents came where {} were announced",
+            "{} came where {} were announced",
+            counted(count, "document"),
             header.documents
         )));
     }
@@ -151,8 +154,8 @@ impl Reader {
         }
         if header.documents > MOST_DOCUMENTS {
             return Err(Unreadable::Damaged(format!(
-                "its header promises {} documents",
-                header.documents
+                "its header promises {}",
+                counted(header.documents, "document")
             )));
         }
         Ok(Self {
@@ -169,8 +172,9 @@ impl Reader {
             return match self.next == promised {
                 true => Ok(None),
                 false => Err(Unreadable::Damaged(format!(
-                    "it is cut: it holds {} of {promised} documents",
-                    self.next
+                    "it is cut: it holds {} of {}",
+                    self.next,
+                    counted(promised, "document")
                 ))),
             };
         };
@@ -179,7 +183,8 @@ impl Reader {
         self.next = first.saturating_add(count);
         if self.next > promised || lines.last() != Some(&b'\n') {
             return Err(Unreadable::Damaged(format!(
-                "it holds other than the {promised} documents that its header promises"
+                "it holds other than the {} that its header promises",
+                counted(promised, "document")
             )));
         }
         Ok(Some(Frame { first, lines }))

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use super::{BATCH, CURSOR, Item, Spool, entries, sync};
+use crate::counted::counted;
 
 /// How much the spool may hold.
 #[derive(Debug, Clone, Copy)]
@@ -48,8 +49,8 @@ impl Spool {
             let age = now.duration_since(found.written).unwrap_or_default();
             let why = if age > bounds.age {
                 format!(
-                    "older than {} days (--spool-max-age)",
-                    bounds.age.as_secs() / 86_400
+                    "older than {} (--spool-max-age)",
+                    counted(bounds.age.as_secs() / 86_400, "day")
                 )
             } else if bytes > bounds.size {
                 format!(
@@ -150,7 +151,7 @@ impl Spool {
         let mut endpoint = None;
         let (documents, of) = match item {
             Item::Waiting(waiting) => {
-                let counted = self.open(waiting).and_then(|(reader, done)| {
+                let found = self.open(waiting).and_then(|(reader, done)| {
                     endpoint = Some(reader.header.endpoint.clone());
                     Ok((
                         reader.header.collected,
@@ -159,11 +160,12 @@ impl Spool {
                     ))
                 });
                 self.end(waiting)?;
-                match counted {
+                match found {
                     Ok((collected, left, kinds)) => (
                         left,
                         format!(
-                            "{left} documents of {collected} ({}) that were not delivered",
+                            "{} of {collected} ({}), not delivered",
+                            counted(left, "document"),
                             described(&kinds)
                         ),
                     ),
@@ -171,16 +173,17 @@ impl Spool {
                 }
             }
             Item::Rejected(id) => {
-                let counted = self.open_rejected(*id).and_then(|mut reader| {
+                let found = self.open_rejected(*id).and_then(|mut reader| {
                     let (count, kinds) = reader.count()?;
                     Ok((reader.header.collected, count, kinds))
                 });
                 self.drop_rejected(*id)?;
-                match counted {
+                match found {
                     Ok((collected, count, kinds)) => (
                         count,
                         format!(
-                            "{count} rejected documents of {collected} ({})",
+                            "{} of {collected} ({})",
+                            counted(count, "rejected document"),
                             described(&kinds)
                         ),
                     ),

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::rejected::kind_of;
 use super::{BATCH, DONE, Done, Header, REASON, Reader, Spool, Unreadable, Waiting};
+use crate::counted::counted;
 
 /// Something in the spool, by where it lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,9 +133,10 @@ impl Spool {
         let most = answers.into_iter().max_by_key(|(_, times)| *times);
         entry.said = most.map_or(String::new(), |(answer, _)| answer);
         if others > 0 {
-            entry
-                .said
-                .push_str(&format!(" (and {others} other answers)"));
+            entry.said.push_str(&format!(
+                " (and {})",
+                counted(others as u64, "other answer")
+            ));
         }
         Ok(())
     }

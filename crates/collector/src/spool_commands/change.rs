@@ -8,6 +8,7 @@ use tracing::error;
 use uuid::Uuid;
 
 use super::{Opened, named, print, quoted, remark, visible};
+use crate::counted::{counted, of};
 use crate::spool::{Entry, Item, Spool, described};
 
 pub fn retry(opened: &Opened, word: Option<&str>) -> Result<bool> {
@@ -33,7 +34,9 @@ pub fn retry(opened: &Opened, word: Option<&str>) -> Result<bool> {
     for id in ids {
         match spool.retry(id) {
             Ok(documents) => {
-                is_done &= print(|out| writeln!(out, "{id}: {documents} documents wait again"));
+                let wait = of(documents, "waits", "wait");
+                let documents = counted(documents, "document");
+                is_done &= print(|out| writeln!(out, "{id}: {documents} {wait} again"));
             }
             Err(why) => {
                 error!("{id}: its documents cannot be stored once more: {why}");
@@ -102,14 +105,14 @@ fn what(spool: &Spool, entry: &Entry) -> String {
     let all = entry.header.as_ref().map(|header| &header.kinds);
     match (kinds, all) {
         (Some(kinds), _) => format!(
-            "{} documents ({}) of {:.3}",
-            kinds.values().sum::<u64>(),
+            "{} ({}) of {:.3}",
+            counted(kinds.values().sum(), "document"),
             visible(&described(&kinds)),
             entry.since
         ),
         (None, Some(kinds)) => format!(
-            "a damaged batch of {} documents ({}) of {:.3}",
-            kinds.values().sum::<u64>(),
+            "a damaged batch of {} ({}) of {:.3}",
+            counted(kinds.values().sum(), "document"),
             visible(&described(kinds)),
             entry.since
         ),

@@ -137,7 +137,7 @@ fn what_a_person_has_to_mend_is_said_once_a_round_and_the_documents_wait() {
         let (world, run, requests) = round_of_one(status);
         let run = run
             .exits(1)
-            .says("; 0 accepted, 1 wait in the spool since ");
+            .says("; 0 accepted, 1 waits in the spool since ");
         assert_eq!(run.lines_with("ERROR"), 1, "{}", run.stderr);
         assert_eq!(requests, 1, "after a {status}");
         assert_eq!(batches(&world)[0].1.len(), 1);
@@ -164,7 +164,7 @@ fn what_an_endpoint_cannot_take_now_is_tried_again_and_then_waits() {
                 let run = run
                     .exits(1)
                     .says(&format!(" answered {status} "))
-                    .says("; 0 accepted, 1 wait in the spool since ");
+                    .says("; 0 accepted, 1 waits in the spool since ");
                 assert_eq!(run.lines_with("ERROR"), 0, "{}", run.stderr);
                 assert_eq!(requests, 5, "after a {status}");
                 assert_eq!(batches(&world)[0].1.len(), 1);
@@ -437,7 +437,8 @@ fn poisoned(refusal: u16, poison: usize, args: &[&str]) {
     let mut world = node(poison + 34);
     let what = format!("{poison} documents that get {refusal}, {args:?}");
     let run = world.deliver(&endpoint, &[&["-b", "-v"], args].concat());
-    let said = format!("; 34 accepted, {poison} wait in the spool");
+    let wait = if poison == 1 { "waits" } else { "wait" };
+    let said = format!("; 34 accepted, {poison} {wait} in the spool");
     assert!(run.stderr.contains(&said), "{what}: {}", run.stderr);
     endpoint.answers(
         move |_, request| match request.documents()[0]["timestamp"].is_string() {
@@ -447,7 +448,7 @@ fn poisoned(refusal: u16, poison: usize, args: &[&str]) {
     );
     world.batch_node(&jobs(7, "canary-1"));
     let run = world.deliver(&endpoint, &[&["-b", "-v"], args].concat());
-    let said = format!("; 7 accepted, {poison} wait in the spool");
+    let said = format!("; 7 accepted, {poison} {wait} in the spool");
     assert!(run.stderr.contains(&said), "{what}: {}", run.stderr);
     assert_eq!(rejected(&world).len(), 0);
     endpoint.answers(|_, _| Reply::ok());
@@ -533,7 +534,7 @@ fn a_killed_round_repeats_at_most_what_was_in_flight() {
 fn batches_for_another_endpoint_or_facility_are_not_sent_with_this_token() {
     let [one, other] = [0, 1].map(|_| Endpoint::start(Protocol::Http1, |_, _| not_today(503)));
     let world = node(2);
-    let said = "are for another endpoint or facility";
+    let said = "for a round for another endpoint or facility";
     world
         .deliver(&one, &["-b", "-v", "-c", "CANARY-1"])
         .exits(1);
@@ -567,7 +568,7 @@ fn clear_names_from_before_do_not_leave_once_names_are_hidden() {
     world
         .deliver(&endpoint, &hidden)
         .exits(1)
-        .says("1 batches in the spool hold clear names, from before -o or -O: they are not sent")
+        .says("1 batch in the spool holds clear names, from before -o or -O, and is not sent")
         .says("; 2 accepted, 2 not sent for their clear names")
         .lacks("canary-1");
     let requests = &endpoint.requests()[before..];

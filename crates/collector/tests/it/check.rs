@@ -186,7 +186,7 @@ fn what_waits_is_counted() {
         &run,
         "spool",
         "warn",
-        &["3 documents in 1 batches wait since 2"],
+        &["3 documents in 1 batch wait since 2"],
     );
     has(&run, "127.0.0.1 TLS", "skipped", &["not encrypted"]);
     advises(&run, "afmetrics_collector spool list --state-dir ");

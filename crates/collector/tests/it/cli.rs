@@ -198,12 +198,8 @@ fn verbosity() {
     let world = login_node();
     for (flag, info, debug) in [("-s", 0, 0), ("-sv", 1, 0), ("-svv", 1, 1), ("-svvv", 1, 1)] {
         let run = world.print(&[flag]).exits(0);
-        assert_eq!(
-            run.lines_with(" INFO collected 1 documents"),
-            info,
-            "{flag}"
-        );
-        assert_eq!(run.lines_with("DEBUG ssh: 1 documents"), debug, "{flag}");
+        assert_eq!(run.lines_with(" INFO collected 1 document"), info, "{flag}");
+        assert_eq!(run.lines_with("DEBUG ssh: 1 document"), debug, "{flag}");
     }
     assert_eq!(world.print(&["-s", "--very"]).lines_with("DEBUG ssh"), 1);
 }

@@ -340,7 +340,7 @@ fn a_name_that_does_not_exist() {
     )
     .exits(1)
     .says("https://collector.invalid/")
-    .says("; 0 accepted, 1 wait in the spool since ");
+    .says("; 0 accepted, 1 waits in the spool since ");
     assert!(begun.elapsed() < Duration::from_secs(40));
 }
 
@@ -688,7 +688,7 @@ fn an_interval_that_was_not_delivered_is_delivered_later_and_the_next_begins_at_
         world.deliver(&endpoint, &["--host", "-v", "--mount", "/"])
     };
     let run = round(1000, 50).exits(1);
-    run.says("; 3 accepted, 1 wait in the spool since ");
+    run.says("; 3 accepted, 1 waits in the spool since ");
     let run = round(1300, 150).exits(1);
     run.says("; 3 accepted, 2 wait in the spool since ");
     let before = endpoint.requests().len();

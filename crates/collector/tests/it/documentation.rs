@@ -404,6 +404,7 @@ fn documents_name_only_flags_that_exist() {
         "--certificate-authority",
         "--embed-certs",
         "--minify",
+        "--permanent",
         "--server",
         "--user",
     ];

@@ -644,7 +644,7 @@ fn what_is_stored_while_the_last_answer_is_awaited_is_delivered_too() {
         .run(&args)
         .exits(1)
         .says("WARN another round is delivering just now")
-        .says("; 0 accepted, 1 wait in the spool");
+        .says("; 0 accepted, 1 waits in the spool");
     lets_go.send(true).unwrap();
     first
         .ends()
@@ -1065,7 +1065,7 @@ fn what_is_too_much_for_the_spool_is_dropped_oldest_first_and_counted() {
     let run = world.run(&args.concat()).exits(1);
     let run = run
         .says("ERROR dropped 3 documents of ")
-        .says("(condorjob 3) that were not delivered: the spool was larger than 1 MiB (--spool-max-size)")
+        .says("(condorjob 3), not delivered: the spool was larger than 1 MiB (--spool-max-size)")
         .says("; 0 accepted, 9 wait in the spool since ");
     assert_eq!(run.lines_with("dropped"), 1, "{}", run.stderr);
     assert_eq!(
@@ -1136,7 +1136,9 @@ fn what_is_too_old_is_dropped_and_its_cursor_is_not() {
     let run = world.run(&[&to[..], &["-b"]].concat()).exits(1);
     let run = run
         .says("ERROR dropped 4 documents of ")
-        .says("(CPU 1, DISK 1, MEM 1, NETWORK 1) that were not delivered: older than 1 days (--spool-max-age)")
+        .says(
+            "(CPU 1, DISK 1, MEM 1, NETWORK 1), not delivered: older than 1 day (--spool-max-age)",
+        )
         .says("; 0 accepted, 3 wait in the spool since ");
     assert_eq!(run.lines_with("ERROR dropped"), 3, "{}", run.stderr);
     assert_eq!(world.names("state/spool/pending"), ["00000002"]);

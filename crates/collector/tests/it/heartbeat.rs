@@ -186,7 +186,7 @@ fn a_round_in_which_all_failed_is_heard_of() {
     World::new()
         .deliver(&endpoint, &["-sbv", "--heartbeat"])
         .exits(1)
-        .says("collected 1 documents from 0 of 3 collectors in ")
+        .says("collected 1 document from 0 of 3 collectors in ")
         .says("; 1 accepted\n");
     let documents = endpoint.documents();
     assert_eq!(documents.len(), 1);
@@ -217,7 +217,7 @@ fn alone_it_is_a_round() {
     World::new()
         .deliver(&endpoint, &["--heartbeat", "-v"])
         .exits(0)
-        .says("collected 1 documents from 0 of 0 collectors in ")
+        .says("collected 1 document from 0 of 0 collectors in ")
         .says("; 1 accepted\n");
     let documents = endpoint.documents();
     assert_eq!(documents.len(), 1);
@@ -241,7 +241,7 @@ fn what_is_late_carries_the_time_of_its_round() {
     world
         .deliver(&endpoint, &args)
         .exits(1)
-        .says("; 0 accepted, 1 wait in the spool since ");
+        .says("; 0 accepted, 1 waits in the spool since ");
     let kept = world.spool(&["list"]).exits(0);
     assert!(kept.stdout.contains("round 1"), "{}", kept.stdout);
     let before = endpoint.documents().len();

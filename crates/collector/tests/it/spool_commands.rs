@@ -421,7 +421,7 @@ fn what_was_rejected_waits_again_when_a_person_says_so() {
     );
 
     let run = world.spool(&["retry", &id[..30]]).exits(0);
-    assert_eq!(run.stdout, format!("{id}: 1 documents wait again\n"));
+    assert_eq!(run.stdout, format!("{id}: 1 document waits again\n"));
     let [entry] = &list(&world)[..] else {
         panic!("not one line");
     };
@@ -496,7 +496,7 @@ fn what_is_dropped_is_said_and_gone() {
     assert_eq!(
         run.stdout,
         format!(
-            "1: dropped 1 documents (condorjob 1) of 2026-10-01T01:00:00.000Z\n\
+            "1: dropped 1 document (condorjob 1) of 2026-10-01T01:00:00.000Z\n\
              2: dropped 2 documents (condorjob 2) of 2026-10-01T02:00:00.000Z\n\
              {}: dropped 2 documents (condorjob 2) of 2026-10-01T04:00:00.000Z\n\
              {damaged}: dropped something that cannot be read\n",
@@ -924,7 +924,7 @@ fn clear_names_from_before_o_are_not_delivered_under_it() {
     for flags in [&["-o"][..], &["-O", "example.org"]] {
         deliver(&world, &up, &[&["-c", "CANARY-AF"], flags].concat())
             .exits(1)
-            .says("1 batches in the spool hold clear names");
+            .says("1 batch in the spool holds clear names");
     }
     assert_eq!(up.requests().len(), 0);
     deliver(&world, &up, &["-c", "CANARY-AF"]).exits(0);
