@@ -44,8 +44,9 @@ type Question = (String, oneshot::Sender<Result<bool, String>>);
 struct Filter {
     questions: mpsc::Sender<Question>,
     patience: Duration,
-    /// Why there was no answer. In this round nobody is asked about again.
-    failed: OnceCell<CollectError>,
+    is_unknown: bool,
+    /// There was no answer: in this round nobody is asked about again, as each would cost as long.
+    hangs: OnceCell<CollectError>,
 }
 
 /// The group of `-g` is none that the system knows.
@@ -56,6 +57,10 @@ pub struct UnknownGroup(String);
 impl Names {
     /// `groups`: for each audience the one of whose members only it hears. Looks them up at once, for at most
     /// `patience`; a lookup that fails is no unknown group: it fails each collector that has names to publish.
+    ///
+    /// # Errors
+    /// A group is unknown, and there is no audience without one. Where there is, that one is not kept waiting: then
+    /// this is like a lookup that fails ([`Names::unknown_group`]).
     pub async fn new(
         publisher: Publisher,
         groups: &[Option<String>],
@@ -66,8 +71,13 @@ impl Names {
         known.sort_unstable();
         known.dedup();
         let mut filters = Vec::new();
+        let is_for_all = groups.iter().all(Option::is_some);
         for group in &known {
-            filters.push(Filter::new(group, patience, hanging).await?);
+            filters.push(match Filter::new(group, patience, hanging).await {
+                Ok(filter) => filter,
+                Err(why) if is_for_all => return Err(why),
+                Err(why) => Filter::unknown(why),
+            });
         }
         let filter_of = groups
             .iter()
@@ -85,6 +95,12 @@ impl Names {
             told: Cell::new(false),
             accounts: RefCell::default(),
         })
+    }
+
+    /// A group that the system does not know, in a sentence.
+    pub fn unknown_group(&self) -> Option<String> {
+        let unknown = self.filters.iter().find(|filter| filter.is_unknown)?;
+        Some(unknown.hangs.get()?.to_string())
     }
 
     /// Who did not leave in this round, as the group has them not.
@@ -205,23 +221,25 @@ impl Filter {
         Ok(Self {
             questions,
             patience,
-            failed: OnceCell::new(),
+            is_unknown: false,
+            hangs: OnceCell::new(),
         })
     }
 
-    async fn is_member(&self, user: &str) -> Result<bool, CollectError> {
-        if let Some(why) = self.failed.get() {
-            return Err(why.clone());
+    /// There is no such group.
+    fn unknown(why: UnknownGroup) -> Self {
+        Self {
+            questions: mpsc::channel().0,
+            patience: Duration::ZERO,
+            is_unknown: true,
+            hangs: CollectError::Failed(why.to_string()).into(),
         }
-        let answer = self.asked(user).await;
-        if let Err(why) = &answer {
-            // Another collector may have been told so meanwhile.
-            let _ = self.failed.set(why.clone());
-        }
-        answer
     }
 
-    async fn asked(&self, user: &str) -> Result<bool, CollectError> {
+    async fn is_member(&self, user: &str) -> Result<bool, CollectError> {
+        if let Some(why) = self.hangs.get() {
+            return Err(why.clone());
+        }
         let (reply, answer) = oneshot::channel();
         // An error means that the thread has ended; then there is no answer, either.
         let _ = self.questions.send((user.to_owned(), reply));
@@ -230,14 +248,20 @@ impl Filter {
             Ok(Ok(Err(why))) => Err(CollectError::Failed(format!(
                 "the user database (NSS) failed, so who is in the group of -g is not known: {why}"
             ))),
-            Ok(Err(_)) => Err(CollectError::Failed(
+            Ok(Err(_)) => Err(self.no_more(CollectError::Failed(
                 "the user database (NSS) cannot be asked who is in the group of -g: the thread that asks it has ended, or could not be started, or hangs since an earlier round".to_owned(),
-            )),
-            Err(_) => Err(CollectError::TimedOut(format!(
+            ))),
+            Err(_) => Err(self.no_more(CollectError::TimedOut(format!(
                 "the user database (NSS) did not say within {} s who is in the group of -g",
                 self.patience.as_secs()
-            ))),
+            )))),
         }
+    }
+
+    /// Nobody is asked about again, and that is why.
+    fn no_more(&self, why: CollectError) -> CollectError {
+        // Another collector may have come to it before.
+        self.hangs.get_or_init(|| why).clone()
     }
 }
 

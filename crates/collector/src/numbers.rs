@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use afmetrics_document::{CollectorReport, CollectorResult};
+use afmetrics_document::CollectorReport;
 use anyhow::bail;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -75,7 +75,6 @@ impl Numbers {
             }
         }
         for collected in &mut *collected {
-            let is_well = collected.result == CollectorResult::Ok;
             let Some(documents) = &mut collected.documents else {
                 continue;
             };
@@ -91,7 +90,7 @@ impl Numbers {
                 };
                 let hears_all = spec.is_none_or(|spec| spec.kinds.iter().all(hears));
                 if let Some(mut own) = documents.measures(*audience) {
-                    if is_well && hears_all {
+                    if documents.is_whole_for(*audience) && hears_all {
                         own.ended_well();
                     }
                     sum.merge(own);

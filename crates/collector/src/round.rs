@@ -64,7 +64,7 @@ impl Collected {
             return;
         };
         debug!("{name}: {}", counted(documents.count(), "document"));
-        for Problem { error, excused } in &documents.problems {
+        for Problem { error, excused, .. } in &documents.problems {
             match error {
                 _ if *excused => info!("{name}: {error}"),
                 CollectError::Misnamed(_) => warn!("{name}: {error}"),

@@ -8,6 +8,8 @@ use toml::de::{DeTable, DeValue};
 
 use crate::{Given, Layout, Row, Table, Takes, Wrong, arg, meant};
 
+pub(crate) const BEYOND_ALL_BOUNDS: &str = "is a number beyond all bounds";
+
 /// What a file says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
@@ -210,7 +212,7 @@ impl File<'_> {
             (Takes::Number, DeValue::Integer(number)) => {
                 match i64::from_str_radix(number.as_str(), number.radix()) {
                     Ok(number) => vec![number.to_string()],
-                    Err(_) => return Err("is a number beyond all bounds".to_owned()),
+                    Err(_) => return Err(BEYOND_ALL_BOUNDS.to_owned()),
                 }
             }
             (Takes::Text, DeValue::String(text)) => vec![text.to_string()],

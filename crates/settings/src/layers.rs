@@ -2,11 +2,12 @@
 
 use std::error::Error as _;
 use std::ffi::OsString;
-use std::num::ParseIntError;
+use std::num::{IntErrorKind, ParseIntError};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, ArgMatches, Command};
 
+use crate::file::BEYOND_ALL_BOUNDS;
 use crate::{Given, Item, Takes, Wrong, arg, meant};
 
 /// What the variables say that are called `PREFIX_FLAG`, as `AFMETRICS_BATCH_SIZE` of `--batch-size`; each flag's value
@@ -159,8 +160,13 @@ fn located(why: &clap::Error, command: &Command, given: &[Given], whole: &str) -
                 format!("{:?} is none of {valid}", text(ContextKind::InvalidValue))
             }
             _ if is_empty => "may not be empty".to_owned(),
-            (Some(source), _) if source.is::<ParseIntError>() => "is no whole number".to_owned(),
-            (Some(source), _) => source.to_string(),
+            (Some(source), _) => match source.downcast_ref().map(ParseIntError::kind) {
+                Some(IntErrorKind::PosOverflow | IntErrorKind::NegOverflow) => {
+                    BEYOND_ALL_BOUNDS.to_owned()
+                }
+                Some(_) => "is no whole number".to_owned(),
+                None => source.to_string(),
+            },
             (None, _) => why.kind().to_string(),
         },
     };

@@ -295,17 +295,19 @@ impl Ready {
     }
 
     async fn rows(&self, is_chosen: bool) -> Vec<Row> {
-        let rows = sources::rows(&self.config, Rc::clone(&self.cx)).await;
-        match rows.is_empty() {
-            true => vec![sources::offered(&self.config, is_chosen).await],
-            false => rows,
+        let mut rows = sources::rows(&self.config, Rc::clone(&self.cx)).await;
+        if rows.is_empty() {
+            rows.push(sources::offered(&self.config, is_chosen).await);
         }
+        let unknown = self.cx.names.unknown_group();
+        rows.extend(unknown.map(|why| unknown_group(&why)));
+        rows
     }
 }
 
 fn unknown_group(why: &str) -> Row {
     Row::new("group", Verdict::Unusable, why).advise(
-        "Whom each audience may hear of is not known, so nothing was collected. What this node knows:\ngetent group GROUP; systemctl status sssd",
+        "Whom each audience may hear of is not known, so those with this group hear of nobody. What this node knows:\ngetent group GROUP; systemctl status sssd",
     )
 }
 

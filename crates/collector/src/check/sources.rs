@@ -35,7 +35,7 @@ fn row(collected: &Collected, config: &Config, cx: &Context) -> Row {
         if collected.result == CollectorResult::Ok || documents.count() > 0 {
             found.push(told(documents, config.audiences.len()));
         }
-        for Problem { error, excused } in &documents.problems {
+        for Problem { error, excused, .. } in &documents.problems {
             match excused {
                 true => advice.push(format!("Left out, and no failure: {error}.")),
                 false => found.push(error.to_string()),

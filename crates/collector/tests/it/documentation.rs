@@ -405,6 +405,8 @@ fn documents_name_only_flags_that_exist() {
         "--embed-certs",
         "--minify",
         "--permanent",
+        "--reload",
+        "--add-port",
         "--server",
         "--user",
     ];

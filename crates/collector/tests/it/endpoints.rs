@@ -10,7 +10,7 @@ use crate::support::endpoint::{Endpoint, Protocol, Reply};
 use crate::support::program::{Run, World, jobs};
 
 /// A node with two users, three jobs, and endpoints as the file says behind the common part.
-fn node(endpoints: &str) -> (World, PathBuf) {
+pub fn node(endpoints: &str) -> (World, PathBuf) {
     let mut world = World::new();
     world
         .healthy_host()

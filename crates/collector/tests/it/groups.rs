@@ -6,7 +6,8 @@ use std::fs;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use crate::endpoints::{kinds, table};
+use crate::endpoints::{kinds, node, table};
+use crate::history::now;
 use crate::support::endpoint::{Endpoint, Protocol};
 use crate::support::namespace::{Namespace, User, plain, within};
 use crate::support::needs;
@@ -422,38 +423,81 @@ fn a_directory_that_fails_keeps_nothing_from_an_endpoint_without_a_group() {
     let running = running.replace("\"JobStatus\": 4", "\"JobStatus\": 2");
     let queue = running.replacen("\"JobStatus\": 2", "\"JobStatus\": 4", 1);
     fs::write(world.path("condor_q.out"), &queue).unwrap();
+    // And these have left it lately.
+    let lately = now() - 60;
+    let records: Vec<String> = [(11, "canary-6"), (12, "canary-refused")]
+        .map(|(job, user)| {
+            format!(
+                "{{\n  \"ClusterId\": {job},\n  \"CompletionDate\": {lately},\n  \"GlobalJobId\": \"login01.canary.example#{job}.0#{lately}\",\n  \"JobStatus\": 4,\n  \"Owner\": \"{user}\",\n  \"ProcId\": 0,\n  \"JobFinishedHookDone\": {lately},\n  \"EnteredCurrentStatus\": {lately},\n  \"RemoteWallClockTime\": 38.0\n}}\n"
+            )
+        })
+        .to_vec();
+    let history = format!("[\n{}]\n", records.join(",\n"));
+    fs::write(world.path("condor_history.out"), history).unwrap();
     let host = ["CPU", "DISK", "MEM", "NETWORK"];
     run(&namespace, &world, &round)
         .exits(1)
         .says("the user database (NSS) failed")
+        .says("condor_history: the user database (NSS) did not say of all users")
         .says("ssh: the user database (NSS) did not say of all users in which group they are")
         .says("condor_jobs: the user database (NSS) did not say of all users");
     assert_eq!(kinds(&flock), host);
     assert_eq!(kinds(&own), [&host[..], &["condorjob", "ssh"]].concat());
-    let jobs = |endpoint: &Endpoint| -> BTreeSet<(String, String)> {
+    let jobs = |endpoint: &Endpoint| -> Vec<String> {
         let documents = endpoint.documents().into_iter();
         let jobs = documents.filter(|document| document["kind"] == "condorjob");
-        jobs.map(|job| {
-            let text = |field: &str| job[field].as_str().unwrap().to_owned();
-            (text("users"), text("state"))
-        })
-        .collect()
+        let mut all: Vec<String> = jobs
+            .map(|job| {
+                let text = |field: &str| job[field].as_str().unwrap().to_owned();
+                format!("{} of {} {}", text("Id"), text("users"), text("state"))
+            })
+            .collect();
+        all.sort();
+        all
     };
-    let pair = |user: &str, state: &str| (user.to_owned(), state.to_owned());
-    let now = [
-        pair("canary-refused", "running"),
-        pair("canary-6", "running"),
-    ];
-    assert_eq!(jobs(&own), BTreeSet::from(now.clone()));
+    let queued = ["2.0 of canary-refused running", "3.0 of canary-6 running"];
+    assert_eq!(jobs(&own), queued);
 
-    for file in ["who.out", "condor_q.out"] {
+    for file in ["who.out", "condor_q.out", "condor_history.out"] {
         let text = fs::read_to_string(world.path(file)).unwrap();
         fs::write(world.path(file), text.replace("canary-refused", "canary-7")).unwrap();
     }
     run(&namespace, &world, &round).exits(0);
-    let ended = pair("canary-8", "finished");
-    let members = [ended.clone(), pair("canary-6", "running")];
-    assert_eq!(jobs(&flock), BTreeSet::from(members));
-    let later = [ended, pair("canary-7", "running")];
-    assert_eq!(jobs(&own), now.into_iter().chain(later).collect());
+    let of_members = [
+        "1.0 of canary-8 finished",
+        "11.0 of canary-6 finished",
+        "3.0 of canary-6 running",
+    ];
+    assert_eq!(jobs(&flock), of_members);
+    let all = [
+        "1.0 of canary-8 finished",
+        "11.0 of canary-6 finished",
+        "12.0 of canary-7 finished",
+        "2.0 of canary-7 running",
+        "2.0 of canary-refused running",
+        "3.0 of canary-6 running",
+        "3.0 of canary-6 running",
+    ];
+    assert_eq!(jobs(&own), all);
+}
+
+/// Misspelt, or the directory is away and says that it knows nothing.
+#[test]
+fn a_group_that_is_unknown_keeps_nothing_from_an_endpoint_without_one() {
+    let (none, own) = (Endpoint::ok(Protocol::Http2), Endpoint::ok(Protocol::Http2));
+    let (world, path) = node(
+        &(table("none", &none, "token", "group = \"no-canaries\"\n")
+            + &table("own", &own, "other-token", "")),
+    );
+    let args = ["--config", path.to_str().unwrap()];
+    Run::of(world.bare_command(&args))
+        .exits(1)
+        .says("-g: this system knows no group \"no-canaries\"")
+        .says("ssh: the user database (NSS) did not say of all users");
+    assert_eq!(kinds(&none), ["CPU", "DISK", "MEM", "NETWORK", "round"]);
+    assert!(kinds(&own).contains(&"condorjob".to_owned()));
+    assert!(kinds(&own).contains(&"ssh".to_owned()));
+    let run = Run::of(world.bare_command(&["check", "--config", path.to_str().unwrap()])).exits(2);
+    let said = "-g: this system knows no group \"no-canaries\"";
+    assert!(run.stdout.contains(said), "{}", run.stdout);
 }

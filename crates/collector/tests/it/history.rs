@@ -31,7 +31,7 @@ struct Pool {
     args: Vec<&'static str>,
 }
 
-fn now() -> u64 {
+pub fn now() -> u64 {
     #[expect(
         clippy::disallowed_methods,
         reason = "the program that is tested looks at the same clock"

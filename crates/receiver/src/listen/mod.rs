@@ -96,6 +96,7 @@ pub fn bind(address: SocketAddr) -> Result<TcpListener> {
 
 /// What to do where an address cannot be had.
 fn advice(why: &std::io::Error) -> &'static str {
+    const NO_SUCH_FAMILY: Option<i32> = Some(nix::errno::Errno::EAFNOSUPPORT as i32);
     match why.kind() {
         ErrorKind::AddrInUse => {
             ". Another program listens there (`ss -ltnp` names it): stop it, or choose another port"
@@ -104,6 +105,9 @@ fn advice(why: &std::io::Error) -> &'static str {
             ". It is no address of this machine, or IPv6 is off: 0.0.0.0 stands for all of IPv4"
         }
         ErrorKind::PermissionDenied => ". Ports below 1024 are root's: choose one above",
+        _ if why.raw_os_error() == NO_SUCH_FAMILY => {
+            ". IPv6 is off: 0.0.0.0 stands for all of IPv4"
+        }
         _ => "",
     }
 }

@@ -394,6 +394,10 @@ fn variables_that_are_wrong_are_named() {
         "CANARY_BATCH_SIZE: is no whole number"
     );
     assert_eq!(
+        wrong("BATCH_SIZE", "99999999999999999999"),
+        "CANARY_BATCH_SIZE: is a number beyond all bounds"
+    );
+    assert_eq!(
         wrong("BATCH_SIZE", "0"),
         "CANARY_BATCH_SIZE: 0 is not in 1..=1000"
     );

@@ -2,27 +2,25 @@
 //! long as they are few, in a temporary file beyond, so that memory does not grow with the queue. A source
 //! that fails half-way leaves nothing behind.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Cursor, Read, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
+mod lines;
+#[cfg(test)]
+mod tests;
+
+use std::io::{self, BufRead, Read as _};
+use std::path::Path;
 
 use afmetrics_document::Document;
 use serde::Serialize;
 use serde_json::Value;
 
+use self::lines::{Extent, Lines};
 use crate::config::Audience;
 use crate::error::CollectError;
 use crate::measures::Measures;
 use crate::state::without_path;
 
-/// Below this a collector's documents never touch a disk.
-const IN_MEMORY: usize = 256 << 10;
 /// The groups of users are not known ([`Documents::is_incomplete`]).
 const UNKNOWN_GROUPS: &str = "the user database (NSS) did not say of all users in which group they are: endpoints with a group hear nothing of this source in this round, and what is told only once is left to the next one";
-/// Where no temporary file can be written, so much is kept in memory.
-const WITHOUT_A_FILE: usize = 48 << 20;
-
 /// How many documents of which kind.
 pub type Kinds = Vec<(&'static str, u64)>;
 
@@ -51,6 +49,8 @@ struct Share {
     measures: Option<Counted>,
     /// Of the source at hand a document is missing: nobody knows whether it is for this audience.
     is_incomplete: bool,
+    /// So it was with a source.
+    lacks_some: bool,
 }
 
 /// The numbers of documents.
@@ -69,6 +69,7 @@ impl Share {
     /// Keeps what the source at hand pushed; of an incomplete share nothing.
     fn keep(&mut self) -> io::Result<()> {
         if self.is_incomplete {
+            self.lacks_some = true;
             return self.rewind();
         }
         self.lines.keep();
@@ -104,7 +105,16 @@ impl Share {
 
 /// A place in what was pushed ([`Documents::mark`]): for each audience.
 #[derive(Debug, Clone)]
-pub struct Mark(Vec<(Extent, Extent, Option<Measures>)>);
+pub struct Mark(Vec<MarkOfOne>);
+
+/// The same for one audience.
+#[derive(Debug, Clone)]
+struct MarkOfOne {
+    lines: Extent,
+    once: Extent,
+    measures: Option<Measures>,
+    is_incomplete: bool,
+}
 
 /// A source that gave nothing.
 #[derive(Debug)]
@@ -112,6 +122,8 @@ pub struct Problem {
     pub error: CollectError,
     /// Nobody asked for this source by name and it is not there: worth a line, no failure.
     pub excused: bool,
+    /// Only for the audiences with a group.
+    of_some: bool,
 }
 
 impl Documents {
@@ -140,6 +152,7 @@ impl Documents {
                         kept: Measures::of(collector),
                     }),
                     is_incomplete: false,
+                    lacks_some: false,
                 })
                 .collect(),
             problems: Vec::new(),
@@ -163,25 +176,27 @@ impl Documents {
     pub fn mark(&self) -> Mark {
         let written = |share: &Share| {
             let measures = share.measures.as_ref();
-            (
-                share.lines.written.clone(),
-                share.once.written.clone(),
-                measures.map(|measures| measures.written.clone()),
-            )
+            MarkOfOne {
+                lines: share.lines.written.clone(),
+                once: share.once.written.clone(),
+                measures: measures.map(|measures| measures.written.clone()),
+                is_incomplete: share.is_incomplete,
+            }
         };
         Mark(self.shares.iter().map(written).collect())
     }
 
     /// Drops what was pushed behind a mark of the source at hand.
     pub fn take_back(&mut self, to: Mark) -> Result<(), CollectError> {
-        for (share, (lines, once, measures)) in self.shares.iter_mut().zip(to.0) {
-            if let (Some(counted), Some(measures)) = (&mut share.measures, measures) {
+        for (share, to) in self.shares.iter_mut().zip(to.0) {
+            if let (Some(counted), Some(measures)) = (&mut share.measures, to.measures) {
                 counted.written = measures;
             }
+            share.is_incomplete = to.is_incomplete;
             share
                 .lines
-                .rewind_to(lines)
-                .and_then(|()| share.once.rewind_to(once))
+                .rewind_to(to.lines)
+                .and_then(|()| share.once.rewind_to(to.once))
                 .map_err(temporary_file)?;
         }
         Ok(())
@@ -252,12 +267,14 @@ impl Documents {
         match result {
             Ok(()) => {
                 if self.is_incomplete() {
+                    self.cursors.truncate(self.kept_cursors);
                     for share in &mut self.shares {
                         share.forget_once().map_err(temporary_file)?;
                     }
                     self.problems.push(Problem {
                         error: CollectError::Failed(UNKNOWN_GROUPS.to_owned()),
                         excused: false,
+                        of_some: true,
                     });
                 }
                 for share in &mut self.shares {
@@ -274,6 +291,7 @@ impl Documents {
                 self.problems.push(Problem {
                     error,
                     excused: false,
+                    of_some: false,
                 });
             }
         }
@@ -285,6 +303,7 @@ impl Documents {
         self.problems.push(Problem {
             error,
             excused: true,
+            of_some: false,
         });
     }
 
@@ -402,6 +421,13 @@ impl Stored {
         most
     }
 
+    /// Whether an audience hears all that there was to read.
+    pub fn is_whole_for(&self, audience: usize) -> bool {
+        let lacks_some = self.shares.get(audience).is_some_and(|it| it.lacks_some);
+        let mut problems = self.problems.iter().filter(|problem| !problem.excused);
+        problems.all(|problem| problem.of_some && !lacks_some)
+    }
+
     /// The numbers for an audience that hears nothing else.
     pub fn measures(&self, audience: usize) -> Option<Measures> {
         let measures = self.shares.get(audience)?.measures.as_ref()?;
@@ -428,278 +454,5 @@ impl Stored {
             most = most.max(given_up);
         }
         Ok(most)
-    }
-}
-
-/// Lines of JSON, of which the last ones can be taken back.
-struct Lines {
-    folder: PathBuf,
-    /// What went to the file; the rest is in memory.
-    file: Option<File>,
-    in_file: u64,
-    memory: Vec<u8>,
-    /// No file can be had, or it takes no more.
-    no_more_file: bool,
-    written: Extent,
-    kept: Extent,
-}
-
-#[derive(Debug, Default, Clone)]
-struct Extent {
-    bytes: u64,
-    documents: u64,
-    kinds: Kinds,
-}
-
-impl Lines {
-    fn new(folder: &Path) -> Self {
-        Self {
-            folder: folder.to_owned(),
-            file: None,
-            in_file: 0,
-            memory: Vec::new(),
-            no_more_file: false,
-            written: Extent::default(),
-            kept: Extent::default(),
-        }
-    }
-
-    fn push(&mut self, line: &[u8], kind: &'static str) -> io::Result<()> {
-        self.memory.extend_from_slice(line);
-        self.written.bytes += line.len() as u64;
-        self.written.documents += 1;
-        add(&mut self.written.kinds, kind, 1);
-        if self.memory.len() < IN_MEMORY
-            || (self.no_more_file && self.memory.len() < WITHOUT_A_FILE)
-        {
-            return Ok(());
-        }
-        self.spill().or_else(|why| {
-            // Another source of documents may well be done by now, or there is room again; and
-            // what is in memory is not lost.
-            self.no_more_file = true;
-            match self.memory.len() < WITHOUT_A_FILE {
-                true => Ok(()),
-                false => Err(why),
-            }
-        })
-    }
-
-    /// Moves what is in memory to the file.
-    fn spill(&mut self) -> io::Result<()> {
-        let file = match &mut self.file {
-            Some(file) => file,
-            empty => empty.insert(
-                tempfile::tempfile_in(&self.folder)
-                    .or_else(|_| tempfile::tempfile_in(std::env::temp_dir()))?,
-            ),
-        };
-        if let Err(why) = file.write_all(&self.memory) {
-            // Half of it is no use: it is in memory as a whole.
-            file.set_len(self.in_file)?;
-            file.seek(SeekFrom::Start(self.in_file))?;
-            return Err(why);
-        }
-        self.in_file += self.memory.len() as u64;
-        self.memory.clear();
-        Ok(())
-    }
-
-    fn keep(&mut self) {
-        self.kept = self.written.clone();
-    }
-
-    fn rewind(&mut self) -> io::Result<()> {
-        self.rewind_to(self.kept.clone())
-    }
-
-    fn rewind_to(&mut self, to: Extent) -> io::Result<()> {
-        let in_memory = to.bytes.checked_sub(self.in_file);
-        match (in_memory, &mut self.file) {
-            (Some(bytes), _) => self
-                .memory
-                .truncate(usize::try_from(bytes).unwrap_or(usize::MAX)),
-            (None, file) => {
-                self.memory.clear();
-                self.in_file = to.bytes;
-                if let Some(file) = file {
-                    file.set_len(self.in_file)?;
-                    file.seek(SeekFrom::Start(self.in_file))?;
-                }
-            }
-        }
-        self.written = to;
-        Ok(())
-    }
-
-    /// From the first line.
-    fn read(&self) -> io::Result<impl BufRead + Send + use<>> {
-        let file: Box<dyn Read + Send> = match &self.file {
-            Some(file) => Box::new(FromStart {
-                file: file.try_clone()?,
-                at: 0,
-            }),
-            None => Box::new(io::empty()),
-        };
-        Ok(BufReader::with_capacity(64 << 10, file).chain(Cursor::new(self.memory.clone())))
-    }
-}
-
-/// Reads a file from its start, whoever else is reading it: the place of a cloned file is the same for all.
-struct FromStart {
-    file: File,
-    at: u64,
-}
-
-impl Read for FromStart {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let count = self.file.read_at(into, self.at)?;
-        self.at += count as u64;
-        Ok(count)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use afmetrics_document::Publisher;
-    use afmetrics_document::names::{HostRule, UserRule};
-
-    use super::*;
-
-    #[test]
-    fn two_readers_are_not_in_each_others_way() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut lines = Lines::new(folder.path());
-        for n in 0..1000 {
-            lines
-                .push(format!("{n:>1023}\n").as_bytes(), "CPU")
-                .unwrap();
-        }
-        lines.keep();
-        assert!(lines.file.is_some());
-        let (mut one, mut other) = (lines.read().unwrap(), lines.read().unwrap());
-        let (mut first, mut second) = (Vec::new(), Vec::new());
-        one.read_until(b'\n', &mut first).unwrap();
-        other.read_to_end(&mut second).unwrap();
-        one.read_to_end(&mut first).unwrap();
-        assert!(first == second && first.len() == 1000 * 1024);
-    }
-
-    #[test]
-    fn the_cursor_of_a_source_that_failed_is_dropped_with_its_documents() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut out = Documents::new("load", "UC-AF", &[Audience::EVERYBODY], folder.path());
-        let failed = || Err(CollectError::Failed("cut short".to_owned()));
-        out.advance("a", &1).unwrap();
-        out.close(Ok(())).unwrap();
-        out.advance("b", &2).unwrap();
-        out.close(failed()).unwrap();
-        out.advance("c", &3).unwrap();
-        out.close(Ok(())).unwrap();
-        out.advance("d", &4).unwrap();
-        let stored = out.finish().unwrap();
-        let names: Vec<_> = stored
-            .cursors
-            .iter()
-            .map(|(name, _)| name.as_str())
-            .collect();
-        assert_eq!(names, ["a", "c"]);
-    }
-
-    #[test]
-    fn lines_survive_rewinding_at_any_place() {
-        let folder = tempfile::tempdir().unwrap();
-        let line = |n: usize| format!("{n:>1023}\n").into_bytes();
-        // In memory, partly in the file, and taken back from both.
-        for (kept, dropped) in [(0, 3), (3, 0), (200, 300), (300, 200), (700, 900), (700, 1)] {
-            let mut lines = Lines::new(folder.path());
-            for n in 0..kept {
-                lines.push(&line(n), "CPU").unwrap();
-            }
-            lines.keep();
-            for n in 0..dropped {
-                lines.push(&line(n), "MEM").unwrap();
-            }
-            lines.rewind().unwrap();
-            lines.push(&line(kept), "CPU").unwrap();
-            lines.keep();
-            let mut text = Vec::new();
-            lines.read().unwrap().read_to_end(&mut text).unwrap();
-            let expected: Vec<u8> = (0..=kept).flat_map(line).collect();
-            assert!(text == expected, "{kept} kept, {dropped} dropped");
-            assert_eq!(lines.kept.kinds, [("CPU", kept as u64 + 1)]);
-        }
-    }
-
-    #[test]
-    fn without_a_file_lines_stay_in_memory() {
-        let mut lines = Lines::new(Path::new("/proc/self/nowhere"));
-        lines.no_more_file = true;
-        for _ in 0..2 * IN_MEMORY / 1024 {
-            lines.push(&[b'x'; 1024], "CPU").unwrap();
-        }
-        assert!(lines.file.is_none());
-        lines.keep();
-        let mut text = Vec::new();
-        lines.read().unwrap().read_to_end(&mut text).unwrap();
-        assert_eq!(text.len(), 2 * IN_MEMORY);
-    }
-
-    fn load(value: f64) -> Document {
-        let publisher = Publisher::new(UserRule::Clear, HostRule::Clear);
-        Document::Cpu {
-            login_node: publisher.host("login01.canary.example"),
-            load: value,
-        }
-    }
-
-    #[test]
-    fn what_is_behind_a_mark_is_taken_back_and_nothing_else() {
-        let mut out = Documents::new(
-            "load",
-            "UC-AF",
-            &[Audience::EVERYBODY],
-            &std::env::temp_dir(),
-        );
-        for _ in 0..2 {
-            out.push(&load(1.0)).unwrap();
-            out.push_once(&load(2.0)).unwrap();
-            let mark = out.mark();
-            for _ in 0..5000 {
-                out.push(&load(3.0)).unwrap();
-                out.push_once(&load(4.0)).unwrap();
-            }
-            out.take_back(mark).unwrap();
-        }
-        out.push_once(&load(5.0)).unwrap();
-        out.close(Ok(())).unwrap();
-        let stored = out.finish().unwrap();
-        assert_eq!(stored.kinds(0), [("CPU", 5)]);
-        let loads: Vec<f64> = stored
-            .read(0)
-            .unwrap()
-            .lines()
-            .map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap()["load"].as_f64())
-            .map(Option::unwrap)
-            .collect();
-        assert_eq!(loads, [1.0, 1.0, 2.0, 2.0, 5.0]);
-    }
-
-    #[test]
-    fn a_source_that_fails_moves_no_cursor() {
-        let mut out = Documents::new(
-            "load",
-            "UC-AF",
-            &[Audience::EVERYBODY],
-            &std::env::temp_dir(),
-        );
-        out.advance("well", &1).unwrap();
-        out.close(Ok(())).unwrap();
-        out.advance("failed", &2).unwrap();
-        out.close(Err(CollectError::Failed("why".to_owned())))
-            .unwrap();
-        out.advance("given up", &3).unwrap();
-        let stored = out.finish().unwrap();
-        assert_eq!(stored.cursors, [("well".to_owned(), Value::from(1))]);
     }
 }
