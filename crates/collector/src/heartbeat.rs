@@ -6,13 +6,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use afmetrics_document::{CollectorReport, Document, PublishedHost};
+use afmetrics_document::{CollectorReport, CollectorResult, Document, PublishedHost};
 
+use crate::collectors::ALL;
 use crate::config::{Audience, Config};
 use crate::context::Context;
 use crate::documents::{Documents, Stored};
 use crate::error::CollectError;
-use crate::numbers;
 use crate::round::{self, Collected};
 
 /// What it is called among what was collected.
@@ -55,26 +55,43 @@ impl Heartbeat {
 
     fn written(&self, collected: &[Collected]) -> Result<Stored, CollectError> {
         let mut out = Documents::new(NAME, &self.cluster, &self.audiences, &self.folder);
-        out.push(&Document::Round {
-            login_node: self.login_node.clone(),
-            version: env!("CARGO_PKG_VERSION"),
-            duration: seconds(self.duration),
-            collectors: collected
-                .iter()
-                .filter(|c| c.name != numbers::NAME)
-                .map(|c| (c.name, report(c)))
-                .collect(),
-        })?;
+        for (audience, about) in self.audiences.iter().enumerate() {
+            let document = Document::Round {
+                login_node: self.login_node.clone(),
+                version: env!("CARGO_PKG_VERSION"),
+                duration: seconds(self.duration),
+                collectors: collected
+                    .iter()
+                    .filter(|collected| hears_of(about, collected))
+                    .map(|collected| (collected.name, report(collected, Some(audience))))
+                    .collect(),
+            };
+            out.push_for(audience, &document)?;
+        }
         out.close(Ok(()))?;
         out.finish()
     }
 }
 
-/// What a round says of a collector.
-pub fn report(collected: &Collected) -> CollectorReport {
+/// Whether an audience hears of what a collector reads. If not, nothing is said of it: that all is well with it and
+/// there are no documents would be taken for nothing having been there.
+fn hears_of(audience: &Audience, collected: &Collected) -> bool {
+    let spec = ALL.iter().find(|spec| spec.name == collected.name);
+    spec.is_some_and(|spec| spec.kinds.iter().any(|kind| audience.hears_of(kind)))
+}
+
+/// What a round says of a collector: to an audience, or as it is for the one that hears most.
+pub fn report(collected: &Collected, audience: Option<usize>) -> CollectorReport {
+    let of_one = audience.zip(collected.documents.as_ref());
     CollectorReport {
-        result: collected.result,
-        documents: collected.count(),
+        result: match of_one {
+            Some((audience, documents)) if documents.is_whole_for(audience) => CollectorResult::Ok,
+            _ => collected.result,
+        },
+        documents: of_one.map_or_else(
+            || collected.count(),
+            |(audience, documents)| documents.count_for(audience),
+        ),
         duration: seconds(collected.duration),
     }
 }

@@ -84,10 +84,7 @@ impl Numbers {
             let spec = ALL.iter().find(|spec| spec.name == collected.name);
             for (audience, sum) in &mut measures {
                 // Who is not to hear of jobs does not hear that there are none.
-                let hears = |kind: &&str| {
-                    let kinds = &config.audiences[*audience].kinds;
-                    kinds.as_ref().is_none_or(|kinds| kinds.contains(kind))
-                };
+                let hears = |kind: &&str| config.audiences[*audience].hears_of(kind);
                 let hears_all = spec.is_none_or(|spec| spec.kinds.iter().all(hears));
                 if let Some(mut own) = documents.measures(*audience) {
                     if documents.is_whole_for(*audience) && hears_all {
@@ -102,7 +99,7 @@ impl Numbers {
             duration,
             reports: collected
                 .iter()
-                .map(|collected| (collected.name, heartbeat::report(collected)))
+                .map(|collected| (collected.name, heartbeat::report(collected, None)))
                 .collect(),
             kinds: kinds.into_iter().collect(),
             measures,

@@ -467,7 +467,7 @@ pub const KINDS: &[Kind] = &[
                     ),
                 ]),
                 "",
-                "each collector that was to run, by its name in docs/collector.md",
+                "each collector that was to run, by its name in docs/collector.md, and of whose kinds the endpoint hears",
             ),
         ],
     },

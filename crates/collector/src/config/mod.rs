@@ -109,6 +109,12 @@ impl Audience {
         group: None,
         measures_only: false,
     };
+
+    /// Whether it is to hear of documents of this kind.
+    pub fn hears_of(&self, kind: &str) -> bool {
+        let kinds = self.kinds.as_ref();
+        kinds.is_none_or(|kinds| kinds.contains(&kind))
+    }
 }
 
 /// One `-q`.

@@ -39,8 +39,7 @@ pub struct Documents {
 
 /// What one audience hears.
 struct Share {
-    /// Only of these kinds; `None`: all.
-    kinds: Option<Vec<&'static str>>,
+    audience: Audience,
     lines: Lines,
     /// Those that must not leave unless the cursor is kept: without it, the next round reads them
     /// again.
@@ -61,11 +60,6 @@ struct Counted {
 }
 
 impl Share {
-    fn hears_of(&self, kind: &str) -> bool {
-        let kinds = self.kinds.as_ref();
-        kinds.is_none_or(|kinds| kinds.contains(&kind))
-    }
-
     /// Keeps what the source at hand pushed; of an incomplete share nothing.
     fn keep(&mut self) -> io::Result<()> {
         if self.is_incomplete {
@@ -144,7 +138,7 @@ impl Documents {
             shares: audiences
                 .iter()
                 .map(|audience| Share {
-                    kinds: audience.kinds.clone(),
+                    audience: audience.clone(),
                     lines: Lines::new(folder),
                     once: Lines::new(folder),
                     measures: audience.measures_only.then(|| Counted {
@@ -202,33 +196,47 @@ impl Documents {
         Ok(())
     }
 
+    /// Adds a document for one audience.
+    pub fn push_for(&mut self, audience: usize, document: &Document) -> Result<(), CollectError> {
+        self.write_for(audience, document, |share| &mut share.lines)
+    }
+
     /// Makes a document's line for each audience that is to hear of it.
     fn write(
         &mut self,
         document: &Document,
         lines: impl Fn(&mut Share) -> &mut Lines,
     ) -> Result<(), CollectError> {
-        for (audience, share) in self.shares.iter_mut().enumerate() {
-            if !share.hears_of(document.kind()) {
-                continue;
-            }
-            if document.is_unknown_to(audience) {
-                share.is_incomplete = true;
-                continue;
-            }
-            let Some(heard) = document.heard_by(audience) else {
-                continue;
-            };
-            if let Some(measures) = &mut share.measures {
-                measures.written.add(&heard);
-                continue;
-            }
-            write_line(&mut self.line, &self.prefix, &heard)?;
-            lines(share)
-                .push(&self.line, document.kind())
-                .map_err(temporary_file)?;
+        (0..self.shares.len()).try_for_each(|audience| self.write_for(audience, document, &lines))
+    }
+
+    fn write_for(
+        &mut self,
+        audience: usize,
+        document: &Document,
+        lines: impl Fn(&mut Share) -> &mut Lines,
+    ) -> Result<(), CollectError> {
+        let Some(share) = self.shares.get_mut(audience) else {
+            return Ok(());
+        };
+        if !share.audience.hears_of(document.kind()) {
+            return Ok(());
         }
-        Ok(())
+        if document.is_unknown_to(audience) {
+            share.is_incomplete = true;
+            return Ok(());
+        }
+        let Some(heard) = document.heard_by(audience) else {
+            return Ok(());
+        };
+        if let Some(measures) = &mut share.measures {
+            measures.written.add(&heard);
+            return Ok(());
+        }
+        write_line(&mut self.line, &self.prefix, &heard)?;
+        lines(share)
+            .push(&self.line, document.kind())
+            .map_err(temporary_file)
     }
 
     /// Adds something else, for one audience: an object that says of itself what it is.
@@ -419,6 +427,11 @@ impl Stored {
             }
         }
         most
+    }
+
+    /// How many documents there are for an audience.
+    pub fn count_for(&self, audience: usize) -> u64 {
+        self.shares.get(audience).map_or(0, Share::count)
     }
 
     /// Whether an audience hears all that there was to read.

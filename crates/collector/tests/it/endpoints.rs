@@ -59,7 +59,7 @@ pub fn kinds(endpoint: &Endpoint) -> Vec<String> {
     kinds
 }
 
-fn one(endpoint: &Endpoint, kind: &str) -> Value {
+pub fn one(endpoint: &Endpoint, kind: &str) -> Value {
     let documents = endpoint.documents().into_iter();
     documents.clone().find(|it| it["kind"] == kind).unwrap()
 }
@@ -192,6 +192,21 @@ fn an_endpoint_that_is_named_keeps_the_privacy_of_the_file() {
         .exits(0)
         .lacks("login01")
         .lacks("canary-1");
+}
+
+#[test]
+fn a_round_says_nothing_of_collectors_of_which_the_endpoint_hears_nothing() {
+    let own = Endpoint::ok(Protocol::Http2);
+    let (world, path) = node(&table(
+        "own",
+        &own,
+        "token",
+        "kinds = [\"ssh\", \"round\"]\n",
+    ));
+    run(&world, &path, &[]).exits(0);
+    let round = one(&own, "round");
+    let collectors = round["collectors"].as_object().unwrap();
+    assert_eq!(collectors.keys().collect::<Vec<_>>(), ["ssh"]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::fs;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use crate::endpoints::{kinds, node, table};
+use crate::endpoints::{kinds, node, one, table};
 use crate::history::now;
 use crate::support::endpoint::{Endpoint, Protocol};
 use crate::support::namespace::{Namespace, User, plain, within};
@@ -497,6 +497,15 @@ fn a_group_that_is_unknown_keeps_nothing_from_an_endpoint_without_one() {
     assert_eq!(kinds(&none), ["CPU", "DISK", "MEM", "NETWORK", "round"]);
     assert!(kinds(&own).contains(&"condorjob".to_owned()));
     assert!(kinds(&own).contains(&"ssh".to_owned()));
+    for (endpoint, result, documents) in [(&none, "failed", 0), (&own, "ok", 1)] {
+        let round = one(endpoint, "round");
+        let ssh = &round["collectors"]["ssh"];
+        assert_eq!(
+            (&ssh["result"], &ssh["documents"]),
+            (&result.into(), &documents.into())
+        );
+        assert_eq!(round["collectors"]["load"]["result"], "ok");
+    }
     let run = Run::of(world.bare_command(&["check", "--config", path.to_str().unwrap()])).exits(2);
     let said = "-g: this system knows no group \"no-canaries\"";
     assert!(run.stdout.contains(said), "{}", run.stdout);
