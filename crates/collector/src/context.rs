@@ -15,13 +15,21 @@ use serde::de::DeserializeOwned;
 
 use crate::aside::{Hanging, aside};
 use crate::command::Command;
-use crate::config::Limits;
 use crate::error::CollectError;
 use crate::names::Names;
 use crate::quote::Quoting;
 use crate::recording::{Usage, World};
 use crate::sources::slurm::queue::Counts;
 use crate::state::{Left, State};
+
+/// How long a source may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Without a byte from it.
+    pub silence: Duration,
+    /// In all.
+    pub total: Duration,
+}
 
 pub struct Context {
     pub root: PathBuf,

@@ -6,12 +6,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use afmetrics_document::CollectorReport;
-use anyhow::bail;
 use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::collectors::ALL;
-use crate::config::{Audience, Config, Queue};
+use crate::config::Config;
 use crate::context::Context;
 use crate::delivery::Outcome;
 use crate::documents::{Documents, Stored};
@@ -45,23 +44,6 @@ struct Measured<'a> {
     login_node: &'a str,
     #[serde(flatten)]
     sample: &'a Sample,
-}
-
-/// Sees that queues can be told apart where their numbers are wanted. The old script took two of one name, and
-/// documents may have it: so it is none of the documents' business.
-pub fn check_queues(queues: &[Queue], audiences: &[Audience]) -> anyhow::Result<()> {
-    let mut names: Vec<&str> = queues.iter().map(|queue| queue.name.as_str()).collect();
-    names.sort_unstable();
-    let twice = names.windows(2).find(|names| names[0] == names[1]);
-    if let Some(names) = twice
-        && audiences.iter().any(|audience| audience.measures_only)
-    {
-        bail!(
-            "two queues (-q) have the name {:?}, and would be one in the metrics (--listen, --textfile, protocol = \"otlp\"): give each its own",
-            names[0]
-        );
-    }
-    Ok(())
 }
 
 impl Numbers {

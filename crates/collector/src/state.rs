@@ -19,11 +19,18 @@ use serde_json::Value;
 use tracing::{debug, warn};
 
 use crate::aside::{Desk, Hanging};
-use crate::config::StateDir;
 use crate::error::CollectError;
 use crate::spool::{
     Batch, Found, Header, Spool, Turn, batch_name, file_name, try_lock, what_is_wrong,
 };
+
+/// A place where state may be kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateDir {
+    pub path: PathBuf,
+    /// How it came to be one, for where the path must not be shown: it can name a user.
+    pub rule: &'static str,
+}
 
 /// The folder of the files that a round locks for the collectors that it runs.
 const LOCKS: &str = "locks";

@@ -26,10 +26,11 @@ use self::secrets::Secrets;
 use self::user::Me;
 use crate::aside::aside;
 use crate::cli::Round;
-use crate::config::{Asked, Config, Environment, Lists, StateDir, Target, state_dirs};
+use crate::config::{Asked, Config, Environment, Lists, Target, state_dirs};
 use crate::context::Context;
 use crate::quote::Quoting;
 use crate::recording::World;
+use crate::state::StateDir;
 use crate::{FOR_EVER, batch_system, context, layers, signals, spool_commands};
 
 /// What is known of the configuration besides what it says.

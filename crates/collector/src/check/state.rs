@@ -11,9 +11,10 @@ use nix::unistd::{AccessFlags, access};
 
 use super::report::{Row, quoted};
 use super::user::Me;
-use crate::config::{Asked, StateDir};
+use crate::config::Asked;
 use crate::counted::{counted, of};
 use crate::spool::{Entry, Item, Spool};
+use crate::state::StateDir;
 
 const CHECK: &str = "state folder";
 

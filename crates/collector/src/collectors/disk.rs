@@ -221,7 +221,7 @@ mod tests {
 
     use super::*;
     use crate::aside::Hanging;
-    use crate::config::Limits;
+    use crate::context::Limits;
     use crate::documents::Stored;
     use crate::names::Names;
     use crate::quote::Quoting;

@@ -3,6 +3,7 @@
 
 mod endpoints;
 mod notebooks;
+mod queues;
 mod state_dirs;
 
 use std::ffi::OsString;
@@ -15,14 +16,16 @@ use anyhow::{Result, bail};
 pub use self::endpoints::EndpointConfig;
 use self::endpoints::{Made, NOTHING_HASHED};
 pub use self::notebooks::{Label, Notebooks};
-pub use self::state_dirs::{StateDir, state_dirs};
+pub use self::queues::Queue;
+pub use self::state_dirs::state_dirs;
 use crate::cli::{Deadlines, Deliver, EndpointFlags, NotebookFlags, Protocol, Round};
+use crate::context::Limits;
 use crate::endpoint_url;
 use crate::layers;
-use crate::numbers;
 use crate::secret::{self, Secret};
 use crate::sources::htcondor::options::Options;
 use crate::spool::Bounds;
+use crate::state::StateDir;
 
 /// The variables of the environment that we read ourselves. (`KUBECONFIG` is kube's to read, the
 /// proxies' variables are reqwest's.)
@@ -117,14 +120,6 @@ impl Audience {
     }
 }
 
-/// One `-q`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Queue {
-    pub name: String,
-    /// A ClassAd expression; `None`: all jobs.
-    pub constraint: Option<String>,
-}
-
 /// A value, and whether somebody asked for it or it is our default. A default that is not there is
 /// no failure; what somebody asked for and is not there is one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,15 +139,6 @@ impl<T> Asked<Vec<T>> {
             },
         }
     }
-}
-
-/// How long a source may take.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Without a byte from it.
-    pub silence: Duration,
-    /// In all.
-    pub total: Duration,
 }
 
 #[derive(Debug, Clone)]
@@ -209,25 +195,6 @@ pub struct Config {
     pub remarks: Vec<String>,
     /// The same, at WARN.
     pub warnings: Vec<String>,
-}
-
-impl Queue {
-    /// `NAME:CONSTRAINT`; only the first colon separates, the constraint may have others.
-    pub fn parse(text: &str) -> Result<Self> {
-        let Some((name, constraint)) = text.split_once(':') else {
-            bail!(
-                "-q {text:?} has no colon: it takes NAME:CONSTRAINT, or {text}: for all jobs under that name"
-            );
-        };
-        if name.trim().is_empty() {
-            bail!("-q {text:?} has no name before the colon: it takes NAME:CONSTRAINT");
-        }
-        let constraint = constraint.trim();
-        Ok(Self {
-            name: name.trim().to_owned(),
-            constraint: (!constraint.is_empty()).then(|| constraint.to_owned()),
-        })
-    }
 }
 
 impl Config {
@@ -363,7 +330,7 @@ impl Config {
             .extend(jwt.filter(|jwt| !jwt.is_empty()).map(Secret::new));
         remarks.append(&mut made.remarks);
         warnings.append(&mut made.warnings);
-        numbers::check_queues(&queues, &made.audiences)?;
+        queues::check(&queues, &made.audiences)?;
         let publisher = Publisher::of(made.rules);
         if round.htcondor.is_given() && !round.batch {
             warnings.push("--schedd, --pool, --queue-totals, --no-queued-jobs, --runtime and --job-details have no effect without -b".to_owned());

@@ -4,14 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::{Asked, Environment};
-
-/// A place where state may be kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StateDir {
-    pub path: PathBuf,
-    /// How it came to be one, for where the path must not be shown: it can name a user.
-    pub rule: &'static str,
-}
+use crate::state::StateDir;
 
 /// Where state may be: the folder that was asked for, or else ours, best first.
 pub fn state_dirs(named: Option<PathBuf>, env: &Environment, root: &Path) -> Asked<Vec<StateDir>> {

@@ -20,11 +20,12 @@ use super::renaming::Renaming;
 use super::{FACILITY, LOGIN_NODE, Recorder, Recording, Round, VERSION, World, opening};
 use crate::aside::Hanging;
 use crate::cli::{self, Privacy, Record, Replay};
-use crate::config::{Asked, Config, Environment, Lists, StateDir};
+use crate::config::{Asked, Config, Environment, Lists};
 use crate::counted::counted;
 use crate::layers;
 use crate::round::{self, Collected};
 use crate::secret::Secret;
+use crate::state::StateDir;
 use crate::{batch_system, log, signals};
 use afmetrics_document::CollectorResult;
 

@@ -18,10 +18,11 @@ use nix::unistd::{AccessFlags, access, geteuid};
 use tracing::{error, warn};
 
 use crate::cli::{Deliver, OnSpool, Place, SpoolCommand};
-use crate::config::{Config, Environment, Lists, StateDir, Target, state_dirs};
+use crate::config::{Config, Environment, Lists, Target, state_dirs};
 use crate::endpoint_url::without_password;
 use crate::quote::is_invisible;
 use crate::spool::{Entry, Item, Spool, Turn};
+use crate::state::StateDir;
 use crate::{level, log, once};
 
 /// Does what was asked for; returns whether it could be done, and has logged why if not. An error is one
