@@ -9,8 +9,9 @@ use std::time::Duration;
 use afmetrics_document::{CollectorReport, CollectorResult, Document, PublishedHost};
 
 use crate::collectors::ALL;
-use crate::config::{Audience, Config};
+use crate::config::Config;
 use crate::context::Context;
+use crate::documents::Audience;
 use crate::documents::{Documents, Stored};
 use crate::error::CollectError;
 use crate::round::{self, Collected};

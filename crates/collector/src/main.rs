@@ -3,7 +3,7 @@
 
 use std::process::ExitCode;
 
-use afmetrics_collector::config::Environment;
+use afmetrics_collector::environment::Environment;
 
 fn main() -> ExitCode {
     afmetrics_collector::run(std::env::args_os(), Environment::of_process())

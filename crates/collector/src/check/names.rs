@@ -3,8 +3,9 @@
 use afmetrics_document::names::{HostRule, Rules, UserRule};
 
 use super::report::Row;
-use crate::config::{Audience, Config, Target};
+use crate::config::{Config, Target};
 use crate::context::Context;
+use crate::documents::Audience;
 use crate::{has_digit, node_name};
 
 /// A row for each audience.

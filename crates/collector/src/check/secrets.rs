@@ -10,7 +10,8 @@ use nix::unistd::{AccessFlags, access};
 use super::report::{Row, quoted};
 use super::user::Me;
 use crate::cli::{Delivery, Round};
-use crate::config::{Environment, Lists};
+use crate::environment::Environment;
+use crate::layers::Lists;
 
 /// How a secret was given.
 #[derive(Debug, Clone, PartialEq, Eq)]

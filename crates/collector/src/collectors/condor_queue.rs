@@ -24,12 +24,12 @@ use serde::Deserialize;
 use tracing::debug;
 
 use super::{Collector, Spec};
-use crate::config::Queue;
 use crate::context::Context;
 use crate::documents::Documents;
 use crate::error::CollectError;
 use crate::sources::htcondor::options::Options;
 use crate::sources::htcondor::pool::Pool;
+use crate::sources::htcondor::queues::Queue;
 use crate::sources::htcondor::schedd::Schedd;
 use crate::sources::htcondor::{Number, query};
 

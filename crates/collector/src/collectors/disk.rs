@@ -335,7 +335,7 @@ tank/data /tank zfs rw 0 0
         let mut out = Documents::new(
             "disk",
             "UC-AF",
-            &[crate::config::Audience::EVERYBODY],
+            &[crate::documents::Audience::EVERYBODY],
             &std::env::temp_dir(),
         );
         disk.collect(&cx, &mut out).await.unwrap();

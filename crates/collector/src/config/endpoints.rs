@@ -9,9 +9,10 @@ use afmetrics_document::names::{HostRule, Rules, Scheme, UserRule};
 use anyhow::{Context as _, Result, bail};
 use reqwest::Url;
 
-use super::{Audience, Environment};
 use crate::cli::{EndpointFlags, Hash, Privacy, Protocol};
+use crate::documents::Audience;
 use crate::endpoint_url;
+use crate::environment::Environment;
 use crate::secret::{self, Secret};
 use crate::spool::batch_name;
 

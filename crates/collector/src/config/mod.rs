@@ -3,7 +3,6 @@
 
 mod endpoints;
 mod notebooks;
-mod queues;
 mod state_dirs;
 
 use std::ffi::OsString;
@@ -16,71 +15,18 @@ use anyhow::{Result, bail};
 pub use self::endpoints::EndpointConfig;
 use self::endpoints::{Made, NOTHING_HASHED};
 pub use self::notebooks::{Label, Notebooks};
-pub use self::queues::Queue;
 pub use self::state_dirs::state_dirs;
-use crate::cli::{Deadlines, Deliver, EndpointFlags, NotebookFlags, Protocol, Round};
+use crate::cli::{Deadlines, Deliver, EndpointFlags, Protocol, Round};
 use crate::context::Limits;
+use crate::documents::Audience;
 use crate::endpoint_url;
-use crate::layers;
-use crate::secret::{self, Secret};
+use crate::environment::Environment;
+use crate::layers::Lists;
+use crate::secret::Secret;
 use crate::sources::htcondor::options::Options;
+use crate::sources::htcondor::queues::{self, Queue};
 use crate::spool::Bounds;
 use crate::state::StateDir;
-
-/// The variables of the environment that we read ourselves. (`KUBECONFIG` is kube's to read, the
-/// proxies' variables are reqwest's.)
-#[derive(Debug, Default, Clone)]
-pub struct Environment {
-    pub token: Option<OsString>,
-    pub salt: Option<OsString>,
-    /// The others of ours, which stand for flags.
-    pub flags: Vec<(OsString, OsString)>,
-    /// Where standard error goes, if that is systemd's journal.
-    pub journal_stream: Option<OsString>,
-    pub state_directory: Option<OsString>,
-    pub xdg_state_home: Option<OsString>,
-    pub home: Option<OsString>,
-    pub path: Option<OsString>,
-    /// What the tools of Slurm may see; others change what they print (`SQUEUE_STATES`, `SLURM_CLUSTERS`).
-    pub for_slurm: Vec<(&'static str, OsString)>,
-}
-
-/// Where Slurm's tools find their programs, libraries and configuration, and what lets them in where that
-/// is a token and no munge.
-const FOR_SLURM: [&str; 5] = ["PATH", "HOME", "LD_LIBRARY_PATH", "SLURM_CONF", "SLURM_JWT"];
-
-impl Environment {
-    /// The environment of this process.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one place that reads it; everything else gets it by argument"
-    )]
-    pub fn of_process() -> Self {
-        let var = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-        Self {
-            token: var(secret::VARIABLES[0]),
-            salt: var(secret::VARIABLES[1]),
-            flags: std::env::vars_os()
-                .filter(|(name, _)| {
-                    let name = name.as_encoded_bytes();
-                    name.starts_with(layers::PROGRAM.prefix.as_bytes())
-                        && !secret::VARIABLES[..2]
-                            .iter()
-                            .any(|known| known.as_bytes() == name)
-                })
-                .collect(),
-            journal_stream: var("JOURNAL_STREAM"),
-            state_directory: var("STATE_DIRECTORY"),
-            xdg_state_home: var("XDG_STATE_HOME"),
-            home: var("HOME"),
-            path: var("PATH"),
-            for_slurm: FOR_SLURM
-                .into_iter()
-                .filter_map(|name| Some((name, var(name)?)))
-                .collect(),
-        }
-    }
-}
 
 /// Where a round's documents go.
 #[derive(Debug, Clone)]
@@ -91,33 +37,6 @@ pub enum Target {
     Files,
     /// `--print`: to standard output.
     Print,
-}
-
-/// Who hears of documents: an endpoint, or who reads files or standard output. The rules for names of each
-/// are the [`Publisher`]'s.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Audience {
-    /// Only these kinds; `None`: all.
-    pub kinds: Option<Vec<&'static str>>,
-    /// Only users of this Unix group.
-    pub group: Option<String>,
-    /// It hears the numbers of the round, and not its documents.
-    pub measures_only: bool,
-}
-
-impl Audience {
-    /// Hears of everything.
-    pub const EVERYBODY: Self = Self {
-        kinds: None,
-        group: None,
-        measures_only: false,
-    };
-
-    /// Whether it is to hear of documents of this kind.
-    pub fn hears_of(&self, kind: &str) -> bool {
-        let kinds = self.kinds.as_ref();
-        kinds.is_none_or(|kinds| kinds.contains(&kind))
-    }
 }
 
 /// A value, and whether somebody asked for it or it is our default. A default that is not there is
@@ -398,19 +317,6 @@ impl Config {
             warnings,
         })
     }
-}
-
-/// What the configuration file has lists of.
-#[derive(Debug, Default, Clone)]
-pub struct Lists {
-    /// Empty: the one of the flags.
-    pub endpoints: Vec<EndpointFlags>,
-    /// The URLs of all endpoints that are listed, those that a flag leaves out, too.
-    pub urls: Vec<String>,
-    /// Empty: those of the flags.
-    pub notebooks: Vec<NotebookFlags>,
-    /// The daemon shows the numbers of each round.
-    pub wants_numbers: bool,
 }
 
 fn deadlines(flags: &Deadlines) -> Vec<(&'static str, Duration)> {

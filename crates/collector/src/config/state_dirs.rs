@@ -3,7 +3,8 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::{Asked, Environment};
+use super::Asked;
+use crate::environment::Environment;
 use crate::state::StateDir;
 
 /// Where state may be: the folder that was asked for, or else ours, best first.

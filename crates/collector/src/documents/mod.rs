@@ -14,7 +14,6 @@ use serde::Serialize;
 use serde_json::Value;
 
 use self::lines::{Extent, Lines};
-use crate::config::Audience;
 use crate::error::CollectError;
 use crate::measures::Measures;
 use crate::state::without_path;
@@ -23,6 +22,33 @@ use crate::state::without_path;
 const UNKNOWN_GROUPS: &str = "the user database (NSS) did not say of all users in which group they are: endpoints with a group hear nothing of this source in this round, and what is told only once is left to the next one";
 /// How many documents of which kind.
 pub type Kinds = Vec<(&'static str, u64)>;
+
+/// Who hears of documents: an endpoint, or who reads files or standard output. The rules for names of each
+/// are the [`Publisher`]'s.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Audience {
+    /// Only these kinds; `None`: all.
+    pub kinds: Option<Vec<&'static str>>,
+    /// Only users of this Unix group.
+    pub group: Option<String>,
+    /// It hears the numbers of the round, and not its documents.
+    pub measures_only: bool,
+}
+
+impl Audience {
+    /// Hears of everything.
+    pub const EVERYBODY: Self = Self {
+        kinds: None,
+        group: None,
+        measures_only: false,
+    };
+
+    /// Whether it is to hear of documents of this kind.
+    pub fn hears_of(&self, kind: &str) -> bool {
+        let kinds = self.kinds.as_ref();
+        kinds.is_none_or(|kinds| kinds.contains(&kind))
+    }
+}
 
 /// Takes a collector's documents, one at a time.
 pub struct Documents {

@@ -16,12 +16,12 @@ use clap::{CommandFactory as _, FromArgMatches as _};
 pub use self::layout::LAYOUT;
 use self::layout::{ENDPOINTS, NOTEBOOKS};
 use crate::cli::{self, Cli, Command, EndpointFlags, NotebookFlags, Round, SpoolCommand};
-use crate::config::{Environment, Lists};
+use crate::environment::{Environment, PREFIX};
 
 /// Where else than on the command line flags can be said.
 pub const PROGRAM: Program = Program {
     layout: LAYOUT,
-    prefix: "AFMETRICS_",
+    prefix: PREFIX,
     file: "/etc/afmetrics/collector.toml",
     unreadable: "cannot be read by this user, and without it names could leave that must not: chgrp it to a group of the user's and chmod g+r, or name another (--config)",
     command: with_all_flags,
@@ -252,3 +252,16 @@ impl Explicit {
 
 /// The flags that choose collectors. If one stands on the command line, those count that stand there.
 const CHOOSING: [&str; 6] = ["ssh", "ssh_history", "jupyter", "batch", "slurm", "host"];
+
+/// What the configuration file has lists of.
+#[derive(Debug, Default, Clone)]
+pub struct Lists {
+    /// Empty: the one of the flags.
+    pub endpoints: Vec<EndpointFlags>,
+    /// The URLs of all endpoints that are listed, those that a flag leaves out, too.
+    pub urls: Vec<String>,
+    /// Empty: those of the flags.
+    pub notebooks: Vec<NotebookFlags>,
+    /// The daemon shows the numbers of each round.
+    pub wants_numbers: bool,
+}

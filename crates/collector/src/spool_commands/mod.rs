@@ -18,8 +18,10 @@ use nix::unistd::{AccessFlags, access, geteuid};
 use tracing::{error, warn};
 
 use crate::cli::{Deliver, OnSpool, Place, SpoolCommand};
-use crate::config::{Config, Environment, Lists, Target, state_dirs};
+use crate::config::{Config, Target, state_dirs};
 use crate::endpoint_url::without_password;
+use crate::environment::Environment;
+use crate::layers::Lists;
 use crate::quote::is_invisible;
 use crate::spool::{Entry, Item, Spool, Turn};
 use crate::state::StateDir;

@@ -4,7 +4,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use afmetrics_collector::cli::{self, Round};
-use afmetrics_collector::config::{Config, Environment, Lists};
+use afmetrics_collector::config::Config;
+use afmetrics_collector::environment::Environment;
+use afmetrics_collector::layers::Lists;
 use afmetrics_collector::secret::Secret;
 
 use crate::support::authority::Authority;

@@ -6,7 +6,8 @@ use std::fmt::Write as _;
 use std::fs;
 
 use afmetrics_collector::cli::{self, Command};
-use afmetrics_collector::config::{Config, Environment};
+use afmetrics_collector::config::Config;
+use afmetrics_collector::environment::Environment;
 use afmetrics_collector::layers::{self, Asked, LAYOUT, PROGRAM};
 use afmetrics_settings::{Row, Shown, Table, Unusable};
 use tempfile::TempDir;

@@ -26,6 +26,7 @@ pub mod jobs;
 mod list;
 pub mod options;
 pub mod pool;
+pub mod queues;
 pub mod schedd;
 mod values;
 

@@ -5,7 +5,7 @@ use anyhow::{Result, bail};
 
 use super::schedd::Schedds;
 use crate::cli::{Htcondor, QueueTotals, Runtime};
-use crate::config::Queue;
+use crate::sources::htcondor::queues::Queue;
 
 #[derive(Debug, Clone, Default)]
 pub struct Options {

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 
-use super::Audience;
+use crate::documents::Audience;
 
 /// One `-q`.
 #[derive(Debug, Clone, PartialEq, Eq)]
