@@ -120,7 +120,7 @@ fn act(asked: Asked, words: &[OsString], env: Environment) -> Result<bool> {
         lists,
         file,
         warnings,
-        given: _,
+        given,
     } = asked;
     let journal = env.journal_stream.clone();
     let in_log = |place: &Place| {
@@ -146,7 +146,18 @@ fn act(asked: Asked, words: &[OsString], env: Environment) -> Result<bool> {
         Some(Command::Check(check)) => {
             // Not to the log of rounds: who reads that would take what is tried for one.
             log::open(level(&check.round.place), None, None);
-            let told = check::Told { file, warnings };
+            // What only the daemon does is tried as well.
+            let listen = given.iter().find(|given| given.flag == "listen");
+            let listen = listen.and_then(|given| given.values.first()?.parse().ok());
+            let lists = Lists {
+                wants_numbers: listen.is_some(),
+                ..lists
+            };
+            let told = check::Told {
+                file,
+                listen,
+                warnings,
+            };
             on_runtime(check::run(check.round, lists, &env, told))
         }
         Some(Command::Reference(Reference {
@@ -295,9 +306,10 @@ fn own_name() -> String {
         .unwrap_or_default()
 }
 
-/// Whether a name leaves anything under `-O`.
+/// Whether a name leaves anything under `-O` that other nodes do not have: its domain is theirs, too.
 fn has_digit(name: &str) -> bool {
-    name.contains(|c: char| c.is_ascii_digit())
+    let short = name.split('.').next().unwrap_or(name);
+    short.contains(|c: char| c.is_ascii_digit())
 }
 
 /// What came of a round.
@@ -526,7 +538,10 @@ async fn context(config: &Config, hanging: &Hanging) -> Result<Context, UnknownG
         now: now(),
         world: World::Host,
         hanging: hanging.clone(),
-        names: Names::new(publisher, &groups, config.limits.silence, hanging).await?,
+        names: {
+            let afar = config.local_audience.unwrap_or(groups.len());
+            Names::new(publisher, &groups, afar, config.limits.silence, hanging).await?
+        },
     })
 }
 

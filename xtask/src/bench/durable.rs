@@ -76,6 +76,7 @@ impl Bench {
             .args(["-u", &drain.url, "--ca-file"])
             .arg(drain.ca.path())
             .env("PATH", path)
+            .env("AFMETRICS_CONFIG", "/dev/null")
             .env("AFMETRICS_TOKEN", "t0ken-of-the-bench")
             .env_remove("HOME")
             .env_remove("XDG_STATE_HOME")

@@ -94,6 +94,7 @@ impl Bench {
             .arg("--state-dir")
             .arg(self.folder.path())
             .env("PATH", path)
+            .env("AFMETRICS_CONFIG", "/dev/null")
             .env("AFMETRICS_TOKEN", "t0ken-of-the-bench");
         command
     }

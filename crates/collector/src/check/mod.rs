@@ -13,6 +13,7 @@ mod sources;
 mod state;
 mod user;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
@@ -33,12 +34,14 @@ use crate::layers::Lists;
 use crate::quote::Quoting;
 use crate::recording::World;
 use crate::state::StateDir;
-use crate::{FOR_EVER, batch_system, context, layers, signals, spool_commands};
+use crate::{FOR_EVER, batch_system, context, layers, listener, signals, spool_commands};
 
 /// What is known of the configuration besides what it says.
 pub struct Told {
     /// The file that was read.
     pub file: Option<PathBuf>,
+    /// Where a daemon is to listen.
+    pub listen: Option<SocketAddr>,
     /// What was odd about how it was given.
     pub warnings: Vec<String>,
 }
@@ -82,6 +85,9 @@ async fn report(round: Round, lists: Lists, env: &Environment, told: &Told) -> R
     // Whatever is collected, the rest can be tried.
     tried.heartbeat |= !is_chosen;
     let mut report = Report::default();
+    if let Some(Err(why)) = told.listen.map(listener::check) {
+        report.add(Row::new("listener", Verdict::Unusable, why.to_string()));
+    }
     match Config::new(tried.clone(), lists.clone(), env.clone()) {
         Ok(config) => {
             let hide = hides(&config);
@@ -289,7 +295,7 @@ impl Ready {
         let has_no_batch_system = batch_system::settle(&mut config, &World::Host).await;
         let mut cx = context(&config, &crate::aside::Hanging::default())
             .await
-            .map_err(|why| unknown_group(&why.to_string()))?;
+            .map_err(|why| unknown_group(Verdict::Unusable, &why.to_string()))?;
         cx.has_no_batch_system = has_no_batch_system;
         Ok(Self {
             config,
@@ -302,14 +308,15 @@ impl Ready {
         if rows.is_empty() {
             rows.push(sources::offered(&self.config, is_chosen).await);
         }
-        let unknown = self.cx.names.unknown_group();
-        rows.extend(unknown.map(|why| unknown_group(&why)));
+        let unknown = self.cx.names.unknown_groups();
+        // The others hear what there is.
+        rows.extend(unknown.iter().map(|why| unknown_group(Verdict::Fail, why)));
         rows
     }
 }
 
-fn unknown_group(why: &str) -> Row {
-    Row::new("group", Verdict::Unusable, why).advise(
+fn unknown_group(verdict: Verdict, why: &str) -> Row {
+    Row::new("group", verdict, why).advise(
         "Whom each audience may hear of is not known, so those with this group hear of nobody. What this node knows:\ngetent group GROUP; systemctl status sssd",
     )
 }

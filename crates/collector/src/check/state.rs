@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Component, Path};
 
 use jiff::Timestamp;
 use nix::unistd::{AccessFlags, access};
@@ -54,9 +54,9 @@ fn shown(dir: &StateDir, hide: bool) -> String {
 
 /// Whether a path is where services have theirs: it leads through nobody's home, and names no user.
 fn is_nobodys(path: &Path) -> bool {
-    ["/var/lib", "/var/spool", "/srv", "/opt"]
-        .iter()
-        .any(|place| path.starts_with(place))
+    let is_plain = |part: Component<'_>| !matches!(part, Component::ParentDir);
+    let mut places = ["/var/lib", "/var/spool"].iter();
+    path.components().all(is_plain) && places.any(|place| path.starts_with(place))
 }
 
 /// A folder that comes before the one that is used, and is another user's: then this is perhaps not the user

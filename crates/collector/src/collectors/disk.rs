@@ -308,7 +308,7 @@ tank/data /tank zfs rw 0 0
             limits,
             deadlines: Vec::new(),
             login_node: publisher.host("login01.canary.example"),
-            names: Names::new(publisher, &[None], limits.silence, &Hanging::default())
+            names: Names::new(publisher, &[None], 1, limits.silence, &Hanging::default())
                 .await
                 .unwrap(),
             node_names: Vec::new(),

@@ -249,7 +249,9 @@ impl Config {
             .extend(jwt.filter(|jwt| !jwt.is_empty()).map(Secret::new));
         remarks.append(&mut made.remarks);
         warnings.append(&mut made.warnings);
-        queues::check(&queues, &made.audiences)?;
+        if round.batch {
+            queues::check(&queues, &made.audiences)?;
+        }
         let publisher = Publisher::of(made.rules);
         if round.htcondor.is_given() && !round.batch {
             warnings.push("--schedd, --pool, --queue-totals, --no-queued-jobs, --runtime and --job-details have no effect without -b".to_owned());

@@ -52,7 +52,7 @@ use crate::signals::Ending;
 const ARRAYS_AT_A_TIME: usize = 8;
 /// When the program is to end, the requests that are in flight may still be answered within this. They are
 /// sent again if they are not.
-const LAST_ANSWERS: Duration = Duration::from_secs(2);
+const LAST_ANSWERS: Duration = Duration::from_secs(5);
 /// Of an answer, more than this is not read.
 const LONGEST_ANSWER: usize = 64 << 10;
 /// After so many requests in a row without success the endpoint is left alone until the next round.

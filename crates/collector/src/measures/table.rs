@@ -85,7 +85,7 @@ metrics! {
     SSH_USERS: Gauge "afmetrics_ssh_users", None, &[NODE], "`ssh`: `ssh_user_count`",
         "Users logged in on the node, each counted once.";
     JUPYTER_USERS: Gauge "afmetrics_jupyter_users", None, &["kind"], "`jupyter-ml`, `jupyter-coffea`: `jupyter_user_count`",
-        "Users who own at least one notebook pod, by the kind of the document.";
+        "Users who own at least one notebook pod, by the kind of the document; where several places have one kind, of those that could be read.";
     JOBS: Gauge "afmetrics_jobs", None, STATE, "`condorjob`, `slurmjob`",
         "Jobs in the queue by state, of the users that are reported. Not there unless the whole list was read.";
     ROUND_ENDED_JOBS: Gauge "afmetrics_round_ended_jobs", None, STATE, "`condorjob`, `slurmjob`",

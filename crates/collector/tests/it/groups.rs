@@ -481,6 +481,46 @@ fn a_directory_that_fails_keeps_nothing_from_an_endpoint_without_a_group() {
     assert_eq!(jobs(&own), all);
 }
 
+/// It costs the patience once, and not for each collector or user.
+#[test]
+fn a_directory_that_hangs_keeps_nothing_from_an_endpoint_without_a_group() {
+    if !needs::root_and(&["cc"]) {
+        return;
+    }
+    let (flock, own) = (Endpoint::ok(Protocol::Http2), Endpoint::ok(Protocol::Http2));
+    let mut world = world(&["canary-hangs", "canary-6", "canary-8"]);
+    let namespace = with_directory(&mut world);
+    let folder = world.path("").display().to_string();
+    fs::write(world.path("token"), "t0ken\n").unwrap();
+    let running = fs::read_to_string(world.path("condor_q.out")).unwrap();
+    let running = running.replace("\"JobStatus\": 4", "\"JobStatus\": 2");
+    fs::write(world.path("condor_q.out"), running).unwrap();
+    let file =
+        table("flock", &flock, "token", "group = \"flock\"\n") + &table("own", &own, "token", "");
+    let path = world.path("collector.toml");
+    fs::write(&path, file.replace("{world}", &folder)).unwrap();
+    let (config, state) = (path.display().to_string(), format!("{folder}/state"));
+    let args = [
+        "-sb",
+        "--silence",
+        "3",
+        "--deadline",
+        "10",
+        "--config",
+        &config,
+        "--state-dir",
+        &state,
+    ];
+    run(&namespace, &world, &world.bare_command(&args))
+        .exits(1)
+        .says("ERROR the user database (NSS) did not say within 3 s")
+        .says("ssh: the user database (NSS) did not say of all users")
+        .says("condor_jobs: the user database (NSS) did not say of all users");
+    assert!(kinds(&flock).is_empty());
+    assert_eq!(kinds(&own), ["condorjob", "ssh"]);
+    assert_eq!(one(&own, "ssh")["ssh_user_count"], 3);
+}
+
 /// Misspelt, or the directory is away and says that it knows nothing.
 #[test]
 fn a_group_that_is_unknown_keeps_nothing_from_an_endpoint_without_one() {
@@ -506,7 +546,7 @@ fn a_group_that_is_unknown_keeps_nothing_from_an_endpoint_without_one() {
         );
         assert_eq!(round["collectors"]["load"]["result"], "ok");
     }
-    let run = Run::of(world.bare_command(&["check", "--config", path.to_str().unwrap()])).exits(2);
+    let run = Run::of(world.bare_command(&["check", "--config", path.to_str().unwrap()])).exits(1);
     let said = "-g: this system knows no group \"no-canaries\"";
     assert!(run.stdout.contains(said), "{}", run.stdout);
 }

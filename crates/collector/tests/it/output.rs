@@ -303,10 +303,10 @@ fn the_log_goes_to_its_own_file_too() {
         let run = world
             .print(&["-s", "-v"])
             .exits(0)
-            .says("collected 1 document");
+            .says("collected 1 document from");
         let log = log_of(&world);
         assert!(log.ends_with(&run.stderr), "{log}");
-        assert_eq!(log.matches("collected 1 document").count(), rounds);
+        assert_eq!(log.matches("collected 1 document from").count(), rounds);
     }
     let without = full_node();
     without.print(&["-s", "-v"]).exits(0);
@@ -325,7 +325,8 @@ fn in_the_journal_lines_have_no_times_of_their_own() {
     assert_eq!(status.unwrap().code(), Some(0));
     let log = fs::read_to_string(path).unwrap();
     assert!(
-        log.trim_start().starts_with("INFO collected 1 document"),
+        log.trim_start()
+            .starts_with("INFO collected 1 document from"),
         "{log}"
     );
 }
@@ -350,7 +351,10 @@ fn the_log_is_not_written_twice_where_it_goes_already() {
             command.stderr(open());
         }
         assert_eq!(command.status().unwrap().code(), Some(0));
-        assert_eq!(log_of(&world).matches("collected 1 document").count(), 1);
+        assert_eq!(
+            log_of(&world).matches("collected 1 document from").count(),
+            1
+        );
     }
 }
 
@@ -361,13 +365,13 @@ fn a_log_that_cannot_be_written_is_no_failure() {
     world
         .print(&["-s", "-v"])
         .exits(0)
-        .says("collected 1 document");
+        .says("collected 1 document from");
     let mut world = full_node();
     world.file("/var/log/afmetrics", "is a file");
     world
         .print(&["-s", "-v"])
         .exits(0)
-        .says("collected 1 document");
+        .says("collected 1 document from");
     let world = with_log_folder();
     std::os::unix::fs::symlink(
         "/dev/full",
@@ -377,7 +381,7 @@ fn a_log_that_cannot_be_written_is_no_failure() {
     let run = world
         .print(&["-s", "-v"])
         .exits(0)
-        .says("collected 1 document");
+        .says("collected 1 document from");
     assert_eq!(run.documents().len(), 1);
 }
 

@@ -230,6 +230,7 @@ fn traced(trace: &Path, flags: &[&str]) -> Run {
         .env_clear()
         .env("PATH", "/usr/bin:/bin")
         .env("AFMETRICS_TOKEN", "secret")
+        .env("AFMETRICS_CONFIG", "/dev/null")
         .current_dir(folder);
     Run::of(command)
 }

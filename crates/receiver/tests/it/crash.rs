@@ -115,6 +115,7 @@ impl Collector {
             .env_clear()
             .env("PATH", self.path("bin"))
             .env("HOME", self.path(""))
+            .env("AFMETRICS_CONFIG", "/dev/null")
             .current_dir(&self.folder)
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -113,6 +113,7 @@ fn a_full_disk_does_no_damage() {
             "--listen",
             "127.0.0.1:0",
         ])
+        .env("AFMETRICS_RECEIVER_CONFIG", "/dev/null")
         .env("AFMETRICS_STORE", world.store());
     let running = Running::start(command);
     // The namespace's view of the folder.

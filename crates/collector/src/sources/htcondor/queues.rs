@@ -38,7 +38,9 @@ pub fn check(queues: &[Queue], audiences: &[Audience]) -> Result<()> {
     names.sort_unstable();
     let twice = names.windows(2).find(|names| names[0] == names[1]);
     if let Some(names) = twice
-        && audiences.iter().any(|audience| audience.measures_only)
+        && audiences
+            .iter()
+            .any(|audience| audience.measures_only && audience.hears_of("condorqueue"))
     {
         bail!(
             "two queues (-q) have the name {:?}, and would be one in the metrics (--listen, --textfile, protocol = \"otlp\"): give each its own",
