@@ -154,6 +154,8 @@ fn act(asked: Asked, words: &[OsString], env: Environment) -> Result<bool> {
                 ..lists
             };
             let told = check::Told {
+                names_endpoint: !lists.urls.is_empty()
+                    || given.iter().any(|given| given.flag == "url"),
                 file,
                 listen,
                 warnings,

@@ -8,6 +8,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::{Given, Layout, Row, Table, Takes, Wrong, arg, meant};
 
+const EMPTY: &str = "may not be empty: without it the default holds";
 pub(crate) const BEYOND_ALL_BOUNDS: &str = "is a number beyond all bounds";
 
 /// What a file says.
@@ -128,6 +129,9 @@ impl File<'_> {
                 (DeValue::Table(inner), None) if self.is_known(&full) => {
                     self.read_table(&full, inner, settings)?;
                 }
+                (DeValue::Array(items), Some(_)) if items.is_empty() => {
+                    return Err(Wrong::at(self.place(at, &full), EMPTY));
+                }
                 (DeValue::Array(items), Some(list)) => {
                     for item in items.iter() {
                         settings.items.push(self.read_item(list, item)?);
@@ -218,7 +222,7 @@ impl File<'_> {
             (Takes::Text, DeValue::String(text)) => vec![text.to_string()],
             // Whoever empties a list wants none, and not all that there is.
             (Takes::Texts, DeValue::Array(texts)) if texts.is_empty() => {
-                return Err("may not be empty: without it the default holds".to_owned());
+                return Err(EMPTY.to_owned());
             }
             (Takes::Texts, DeValue::Array(texts)) => {
                 let mut values = Vec::new();

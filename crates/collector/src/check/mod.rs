@@ -42,6 +42,8 @@ pub struct Told {
     pub file: Option<PathBuf>,
     /// Where a daemon is to listen.
     pub listen: Option<SocketAddr>,
+    /// Somebody said where documents go.
+    pub names_endpoint: bool,
     /// What was odd about how it was given.
     pub warnings: Vec<String>,
 }
@@ -93,6 +95,7 @@ async fn report(round: Round, lists: Lists, env: &Environment, told: &Told) -> R
             let hide = hides(&config);
             report.add(configuration(Some(&config), env, told, hide));
             report.add(me.row(hide));
+            report.extend(default_endpoint(&config, told));
             everything(&mut report, &config, is_chosen, &secrets, &me).await;
         }
         Err(why) => {
@@ -193,6 +196,22 @@ fn sentence(text: &str) -> String {
 }
 
 /// Names, state, sources, endpoints, and what is around.
+/// Clear names that go to the default endpoint: perhaps nobody meant that.
+fn default_endpoint(config: &Config, told: &Told) -> Option<Row> {
+    let Target::Endpoints(endpoints) = &config.target else {
+        return None;
+    };
+    let is_meant = told.names_endpoint || config.publisher.hides_users();
+    let endpoint = endpoints.first().filter(|_| !is_meant)?;
+    let host = endpoint.url.host_str().unwrap_or_default();
+    let found = format!("no url is given: clear user names go to the default, {host}");
+    Some(Row::warn("url", found).advise(
+        "If that is what you want, say so; if not, name your own endpoint, or hide the names (obfuscate_users in [privacy]):\n\
+         [delivery]\n\
+         url = \"https://receiver.example.org:8443/\"",
+    ))
+}
+
 async fn everything(
     report: &mut Report,
     config: &Config,

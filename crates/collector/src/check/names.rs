@@ -43,7 +43,7 @@ fn row(number: usize, rules: &Rules, audience: &Audience, config: &Config, cx: &
         UserRule::Hashed { salt, .. } if salt.is_empty() => row.at_least_warn().advise(
             "Without a salt, whoever has a list of user names finds each by its hash. One salt for all nodes of the facility, \
              kept for good, as another one makes everybody somebody else:\n\
-             (umask 027; openssl rand -hex 32 > /etc/afmetrics/salt); chgrp afmetrics /etc/afmetrics/salt\n\
+             test -e /etc/afmetrics/salt || (umask 027; openssl rand -hex 32 > /etc/afmetrics/salt; chgrp afmetrics /etc/afmetrics/salt)\n\
              [privacy]\n\
              salt_file = \"/etc/afmetrics/salt\"",
         ),

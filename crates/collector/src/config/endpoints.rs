@@ -146,7 +146,7 @@ impl Made {
         let token = match token {
             None if flags.protocol == Protocol::Otlp => Secret::new(""),
             None if flags.place.is_empty() => bail!(
-                "no token: give --token-file FILE, AFMETRICS_TOKEN in the environment, or -t TOKEN (-d and --print need none)"
+                "no token: give --token-file FILE (token_file in [delivery]), AFMETRICS_TOKEN in the environment, or -t TOKEN (-d and --print need none)"
             ),
             None => bail!("has no token_file"),
             Some(token) => token,

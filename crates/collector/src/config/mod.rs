@@ -211,7 +211,10 @@ impl Config {
             // What is written down here hides as much as what leaves.
             let all = wanted.endpoints.iter().map(|endpoint| &endpoint.privacy);
             let strictest = all.max_by_key(|privacy| privacy.hides());
-            if let Some(strictest) = strictest.filter(|it| it.hides() > privacy.hides()) {
+            let is_the_one = wanted.endpoints.len() == 1;
+            if let Some(strictest) = strictest
+                && (is_the_one || strictest.hides() > privacy.hides())
+            {
                 privacy = strictest.clone();
             }
         }

@@ -688,3 +688,18 @@ fn what_else_the_node_has() {
     .exits(1);
     has(&run, "textfile", "fail", &["cannot be written"]);
 }
+
+#[test]
+fn clear_names_that_go_to_the_default_endpoint_are_a_warning() {
+    let world = node();
+    let proxy = ("https_proxy", "http://127.0.0.1:9");
+    let run = |args: &[&str]| {
+        let mut command = command(&world, &[&["-s", "-t", TOKEN], args].concat());
+        command.env(proxy.0, proxy.1);
+        Run::of(command).stdout
+    };
+    let said = "no url is given: clear user names go to the default, af.atlas-ml.org";
+    assert!(run(&[]).contains(said));
+    assert!(!run(&["-o"]).contains(said));
+    assert!(!run(&["-u", "http://127.0.0.1:9/"]).contains(said));
+}

@@ -405,6 +405,7 @@ fn documents_name_only_flags_that_exist() {
         "--embed-certs",
         "--minify",
         "--permanent",
+        "--force-confold",
         "--reload",
         "--add-port",
         "--server",
@@ -423,5 +424,17 @@ fn documents_name_only_flags_that_exist() {
                 file.display()
             );
         }
+    }
+}
+
+#[test]
+fn no_page_is_half_merged() {
+    for page in pages() {
+        let text = fs::read_to_string(&page).unwrap();
+        let marks = ["<<<<<<<", ">>>>>>>"];
+        let left = text
+            .lines()
+            .find(|line| marks.iter().any(|mark| line.starts_with(mark)));
+        assert_eq!(left, None, "{}", page.display());
     }
 }

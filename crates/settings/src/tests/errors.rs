@@ -205,6 +205,10 @@ fn a_value_out_of_bounds_is_said_with_the_bounds() {
             "f.toml, line 2, [batch] batch_size: 4294967297 is not in 1..=1000",
         ),
         (
+            "endpoints = []",
+            "f.toml, line 1, endpoints: may not be empty: without it the default holds",
+        ),
+        (
             "[batch]\nexclude_owners = []",
             "f.toml, line 2, [batch] exclude_owners: may not be empty: without it the default holds",
         ),
@@ -292,7 +296,6 @@ fn tables_may_be_written_in_every_way() {
         two
     );
     assert_eq!(urls("endpoints = [{ url = \"b\" }, { url = \"a\" }]"), two);
-    assert_eq!(urls("endpoints = []"), [""; 0]);
     let places = read("[[endpoints]]\n\n[[endpoints]]\nurl = \"b\"\n").unwrap();
     let places: Vec<_> = places
         .items
