@@ -207,15 +207,16 @@ impl Config {
         );
         let is_sent = !(round.debug || round.print);
         let mut privacy = round.privacy;
+        let mut written = privacy.clone();
         if !is_sent {
-            // What is written down here hides as much as what leaves.
+            // What is written down hides as much as what leaves to the one endpoint, or to the strictest of several.
             let all = wanted.endpoints.iter().map(|endpoint| &endpoint.privacy);
-            let strictest = all.max_by_key(|privacy| privacy.hides());
-            let is_the_one = wanted.endpoints.len() == 1;
-            if let Some(strictest) = strictest
-                && (is_the_one || strictest.hides() > privacy.hides())
-            {
-                privacy = strictest.clone();
+            if let Some(strictest) = all.max_by_key(|privacy| privacy.hides()) {
+                if strictest.hides() > privacy.hides() {
+                    privacy = strictest.clone();
+                }
+                let is_the_one = wanted.endpoints.len() == 1;
+                written = if is_the_one { strictest } else { &privacy }.clone();
             }
         }
         let flags = match wanted.endpoints {
@@ -224,7 +225,7 @@ impl Config {
                 protocol: Protocol::Documents,
                 kinds: Vec::new(),
                 delivery: round.delivery,
-                privacy: privacy.clone(),
+                privacy: written,
                 place: String::new(),
             }],
             endpoints => endpoints,

@@ -245,6 +245,28 @@ fn without_a_state_folder_each_still_gets_its_own() {
 }
 
 #[test]
+fn what_is_printed_is_what_the_strictest_hears_or_the_one_that_is_named() {
+    let (shared, own) = (Endpoint::ok(Protocol::Http2), Endpoint::ok(Protocol::Http2));
+    let clear = "obfuscate_users = false\n";
+    let (world, path) = node(
+        &(format!("[privacy]\n{HASHED}")
+            + &table("shared", &shared, "token", "")
+            + &table("own", &own, "other-token", clear)),
+    );
+    let printed = |args: &[&str]| {
+        run(&world, &path, &[&["--print"], args].concat())
+            .exits(0)
+            .stdout
+    };
+    let hashed = printed(&[]);
+    assert!(hashed.contains("6495518e") && !hashed.contains("canary-1"));
+    let of_own = printed(&["-u", &own.url]);
+    assert!(of_own.contains("canary-1") && !of_own.contains("6495518e"));
+    let of_shared = printed(&["-u", &shared.url]);
+    assert!(of_shared.contains("6495518e") && !of_shared.contains("canary-1"));
+}
+
+#[test]
 fn a_secret_of_one_goes_to_no_other() {
     let (one, other) = (Endpoint::ok(Protocol::Http2), Endpoint::ok(Protocol::Http2));
     let (mut world, path) =
