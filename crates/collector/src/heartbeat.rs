@@ -11,8 +11,7 @@ use afmetrics_document::{CollectorReport, CollectorResult, Document, PublishedHo
 use crate::collectors::ALL;
 use crate::config::Config;
 use crate::context::Context;
-use crate::documents::Audience;
-use crate::documents::{Documents, Stored};
+use crate::documents::{Audience, Documents, Stored};
 use crate::error::CollectError;
 use crate::round::{self, Collected};
 

@@ -64,8 +64,7 @@ use crate::daemon::Setup;
 use crate::delivery::Endpoint;
 use crate::environment::Environment;
 use crate::heartbeat::Heartbeat;
-use crate::layers::Asked;
-use crate::layers::Lists;
+use crate::layers::{Asked, Lists};
 use crate::measures::own::Own;
 use crate::measures::text;
 use crate::names::{Names, UnknownGroup};
@@ -310,8 +309,7 @@ fn own_name() -> String {
 
 /// Whether a name leaves anything under `-O` that other nodes do not have: its domain is theirs, too.
 fn has_digit(name: &str) -> bool {
-    let short = name.split('.').next().unwrap_or(name);
-    short.contains(|c: char| c.is_ascii_digit())
+    short(name).is_some_and(|short| short.contains(|c: char| c.is_ascii_digit()))
 }
 
 /// What came of a round.
@@ -489,6 +487,8 @@ async fn context(config: &Config, hanging: &Hanging) -> Result<Context, UnknownG
         .iter()
         .map(|audience| audience.group.clone())
         .collect();
+    // Whoever asks at this node is the last of them.
+    let afar = config.local_audience.unwrap_or(groups.len());
     let withhold = publisher.hides_users() || publisher.hides_hosts();
     let sends = matches!(config.target, Target::Endpoints(_));
     let state = match State::open(
@@ -540,10 +540,7 @@ async fn context(config: &Config, hanging: &Hanging) -> Result<Context, UnknownG
         now: now(),
         world: World::Host,
         hanging: hanging.clone(),
-        names: {
-            let afar = config.local_audience.unwrap_or(groups.len());
-            Names::new(publisher, &groups, afar, config.limits.silence, hanging).await?
-        },
+        names: Names::new(publisher, &groups, afar, config.limits.silence, hanging).await?,
     })
 }
 

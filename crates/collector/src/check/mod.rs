@@ -195,7 +195,6 @@ fn sentence(text: &str) -> String {
     format!("{text}.")
 }
 
-/// Names, state, sources, endpoints, and what is around.
 /// Clear names that go to the default endpoint: perhaps nobody meant that.
 fn default_endpoint(config: &Config, told: &Told) -> Option<Row> {
     let Target::Endpoints(endpoints) = &config.target else {
@@ -212,6 +211,7 @@ fn default_endpoint(config: &Config, told: &Told) -> Option<Row> {
     ))
 }
 
+/// Names, state, sources, endpoints, and what is around.
 async fn everything(
     report: &mut Report,
     config: &Config,
