@@ -1,11 +1,18 @@
 //! Every route, in one list; and what they share.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{Method, Request};
 use axum::middleware::{from_fn_with_state, map_response};
+use axum::response::Response;
 use axum::routing::{get, post};
+use futures_util::future::Either;
+use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 use tower_http::compression::CompressionLayer;
 
@@ -13,7 +20,8 @@ use crate::api::wrong_tokens::WrongTokens;
 use crate::config::{Changeable, UNFOLDED, processors};
 use crate::ingest::rate::Rates;
 use crate::ingest::room::Rooms;
-use crate::metrics::Metrics;
+use crate::listen::Answers;
+use crate::metrics::{Asked, Metrics};
 use crate::pages::assets::Assets;
 use crate::refusals::Refusals;
 use crate::standing::Standings;
@@ -91,14 +99,63 @@ impl App {
     }
 }
 
-pub fn routes(app: Arc<App>) -> Router {
+/// Answers what is asked by the list of routes. Documents are most of what comes: they need not be looked up in
+/// it, which would cost more than to read them.
+#[derive(Clone)]
+pub struct Routes {
+    app: Arc<App>,
+    list: Router,
+}
+
+impl Routes {
+    pub fn new(app: Arc<App>) -> Self {
+        let list = list(Arc::clone(&app));
+        Self { app, list }
+    }
+}
+
+impl Answers for Routes {
+    fn answer(
+        &self,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> impl Future<Output = Response> + Send + use<> {
+        let path = request.uri().path();
+        let path = DOCUMENTS.into_iter().find(|known| *known == path);
+        match path {
+            Some(path) if request.method() == Method::POST => {
+                let request = request.map(Body::new);
+                let documents = documents(Arc::clone(&self.app), path, peer, request);
+                // It is large, and a connection that waits need not have room for it.
+                Either::Left(Box::pin(documents))
+            }
+            _ => Either::Right(self.list.answer(request, peer)),
+        }
+    }
+}
+
+async fn documents(
+    app: Arc<App>,
+    path: &'static str,
+    peer: SocketAddr,
+    request: Request<Body>,
+) -> Response {
+    let taken = ingest::take(State(Arc::clone(&app)), request);
+    let answer = metrics::counted(app, Asked::post(path), Some(peer.ip()), taken).await;
+    answer::kept_by_nobody(answer).await
+}
+
+/// Where documents are sent to.
+const DOCUMENTS: [&str; 2] = ["/", "/v1/documents"];
+
+fn list(app: Arc<App>) -> Router {
     // What people and programs read is packed; answers to documents are short.
     let shown = pages::routes()
         .nest("/api/v1", api::routes())
         .layer(CompressionLayer::new());
     Router::new()
-        .route("/", post(ingest::take))
-        .route("/v1/documents", post(ingest::take))
+        .route(DOCUMENTS[0], post(ingest::take))
+        .route(DOCUMENTS[1], post(ingest::take))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/login", api::login::login())

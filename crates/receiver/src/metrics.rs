@@ -1,7 +1,8 @@
 //! `GET /metrics`: the receiver in numbers, as OpenMetrics text, which Prometheus reads. Counting of requests.
 
+use std::borrow::Cow;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Instant;
@@ -33,15 +34,26 @@ use crate::{answer, clock};
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Answered {
     method: &'static str,
-    /// As in the list of routes, so that there are few.
-    path: String,
+    path: Cow<'static, str>,
     code: u16,
 }
 
+/// What is asked, as it is counted.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Asked {
+pub struct Asked {
     method: &'static str,
-    path: String,
+    /// As in the list of routes, so that there are few.
+    path: Cow<'static, str>,
+}
+
+impl Asked {
+    /// A POST to a path of the list of routes.
+    pub fn post(path: &'static str) -> Self {
+        Self {
+            method: "POST",
+            path: Cow::Borrowed(path),
+        }
+    }
 }
 
 /// Bounds of the requests' durations, in seconds; none takes longer than a long body's way here.
@@ -241,18 +253,30 @@ pub async fn show(viewer: Viewer, State(app): State<Arc<App>>) -> Response {
 
 /// Counts each answer, and has the log say what was refused.
 pub async fn count(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let method = name(request.method());
     let path = request.extensions().get::<MatchedPath>();
-    let path = path.map_or("other", MatchedPath::as_str).to_owned();
+    let asked = Asked {
+        method: name(request.method()),
+        path: Cow::Owned(path.map_or("other", MatchedPath::as_str).to_owned()),
+    };
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
     let peer = peer.map(|ConnectInfo(peer)| peer.ip());
+    counted(app, asked, peer, next.run(request)).await
+}
+
+/// The same of an answer that is made without the routes.
+pub async fn counted(
+    app: Arc<App>,
+    asked: Asked,
+    peer: Option<IpAddr>,
+    answer: impl Future<Output = Response>,
+) -> Response {
     let mut counting = Counting {
         app: Arc::clone(&app),
         began: Instant::now(),
-        asked: Asked { method, path },
+        asked,
         code: GONE,
     };
-    let response = next.run(request).await;
+    let response = answer.await;
     let status = response.status();
     let code = status.as_u16();
     counting.code = code;

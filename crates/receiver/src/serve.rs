@@ -12,7 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
-use crate::app::{self, App};
+use crate::app::{App, Routes};
 use crate::cli::Serve;
 use crate::config::{self, Changeable};
 use crate::listen::{Bounds, tls::Certificate};
@@ -114,7 +114,7 @@ async fn until_told(
     let serving = tokio::spawn(listen::serve(
         listener,
         tls,
-        app::routes(Arc::clone(app)),
+        Routes::new(Arc::clone(app)),
         app.metrics.connections.clone(),
         Bounds::of(most),
         stopped,

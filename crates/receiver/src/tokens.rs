@@ -107,46 +107,40 @@ impl Tokens {
 
     /// What a token allows its sender at this time.
     pub fn pass(&self, token: &str, now: i64) -> Option<Pass> {
-        let known = self.find(token, now)?;
-        match known.role {
+        self.find(token, now, |known| match &known.role {
             Role::Sender { facility } => Some(Pass {
                 token: known.id,
-                facility: facility.into(),
+                facility: facility.as_str().into(),
             }),
             Role::Viewer { .. } => None,
-        }
+        })?
     }
 
     /// What a token allows its reader at this time.
     pub fn view(&self, token: &str, now: i64) -> Option<View> {
-        let known = self.find(token, now)?;
-        match known.role {
+        self.find(token, now, |known| match &known.role {
             Role::Viewer { facility } => Some(View {
                 token: Some(known.id),
-                facility,
+                facility: facility.clone(),
                 expires: known.expires,
             }),
             Role::Sender { .. } => None,
-        }
+        })?
     }
 
     /// Why a token does not allow what was asked with it. What it is good for instead is said only of one
     /// that is good.
     pub fn why_not(&self, token: &str, now: i64) -> &'static str {
-        match self.find(token, now).map(|known| known.role) {
-            Some(Role::Viewer { .. }) => {
-                "this is a viewer's token: sending needs a sender's (afs_...)"
-            }
-            Some(Role::Sender { .. }) => {
-                "this is a sender's token: reading needs a viewer's (afv_...)"
-            }
-            None => "unknown, expired or revoked token",
-        }
+        self.find(token, now, |known| match known.role {
+            Role::Viewer { .. } => "this is a viewer's token: sending needs a sender's (afs_...)",
+            Role::Sender { .. } => "this is a sender's token: reading needs a viewer's (afv_...)",
+        })
+        .unwrap_or("unknown, expired or revoked token")
     }
 
-    /// Compares with all of them, in constant time each, whichever it is. What is compared is the SHA-256, so time
-    /// would not tell how much of a token is right even if it varied.
-    fn find(&self, token: &str, now: i64) -> Option<Known> {
+    /// What is wanted of a token that is known and good. Compares with all of them, in constant time each, whichever
+    /// it is. What is compared is the SHA-256, so time would not tell how much of a token is right even if it varied.
+    fn find<T>(&self, token: &str, now: i64, wanted: impl FnOnce(&Known) -> T) -> Option<T> {
         let hash = hash(token);
         let all = self.0.read().unwrap_or_else(|broken| broken.into_inner());
         let mut found = None;
@@ -155,7 +149,7 @@ impl Tokens {
                 found = Some(known);
             }
         }
-        found.cloned()
+        found.map(wanted)
     }
 }
 

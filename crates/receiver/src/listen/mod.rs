@@ -3,6 +3,7 @@
 pub mod tls;
 mod work;
 
+use std::convert::Infallible;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -11,8 +12,10 @@ use std::time::Duration;
 
 use anyhow::Result;
 use axum::Router;
+use axum::body::Body;
 use axum::extract::ConnectInfo;
 use hyper::body::Incoming;
+use hyper::service::Service as _;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -112,11 +115,38 @@ fn advice(why: &std::io::Error) -> &'static str {
     }
 }
 
+/// What requests are answered with.
+pub trait Answers: Clone + Send + Sync + 'static {
+    /// `peer`: who asks.
+    fn answer(
+        &self,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> impl Future<Output = Response<Body>> + Send + use<Self>;
+}
+
+impl Answers for Router {
+    fn answer(
+        &self,
+        mut request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> impl Future<Output = Response<Body>> + Send + use<> {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        let answer = TowerToHyperService::new(self.clone()).call(request);
+        async move {
+            match answer.await {
+                Ok(answer) => answer,
+                Err(never) => match never {},
+            }
+        }
+    }
+}
+
 /// Serves connections until `stop` says so, and then those that are in work to their end.
 pub async fn serve(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
-    routes: Router,
+    answers: impl Answers,
     counted: Counted,
     bounds: Bounds,
     stop: watch::Receiver<bool>,
@@ -137,7 +167,7 @@ pub async fn serve(
             (Ok(place), Ok((stream, peer))) => {
                 counted.open.inc();
                 let serving = Serving {
-                    routes: routes.clone(),
+                    answers: answers.clone(),
                     counted: counted.clone(),
                     peer,
                     bounds,
@@ -190,8 +220,8 @@ fn is_of_one(kind: ErrorKind) -> bool {
 }
 
 /// An open connection.
-struct Serving {
-    routes: Router,
+struct Serving<A> {
+    answers: A,
     counted: Counted,
     peer: SocketAddr,
     bounds: Bounds,
@@ -199,13 +229,13 @@ struct Serving {
     _place: OwnedSemaphorePermit,
 }
 
-impl Drop for Serving {
+impl<A> Drop for Serving<A> {
     fn drop(&mut self) {
         self.counted.open.dec();
     }
 }
 
-impl Serving {
+impl<A: Answers> Serving<A> {
     async fn connection(mut self, stream: TcpStream, tls: Option<TlsAcceptor>) {
         let _ = stream.set_nodelay(true);
         let mut stream = TimeoutStream::new(stream);
@@ -230,16 +260,13 @@ impl Serving {
     async fn requests(mut self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
         let work = Work::new();
         let service = {
-            let (routes, peer, work) = (self.routes.clone(), self.peer, work.clone());
-            hyper::service::service_fn(move |mut request: Request<Incoming>| {
-                request.extensions_mut().insert(ConnectInfo(peer));
-                let service = TowerToHyperService::new(routes.clone());
+            let (answers, peer, work) = (self.answers.clone(), self.peer, work.clone());
+            hyper::service::service_fn(move |request| {
                 let asked = work.begin();
+                let answer = answers.answer(request, peer);
                 async move {
-                    let response = hyper::service::Service::call(&service, request).await?;
-                    Ok::<Response<_>, std::convert::Infallible>(
-                        response.map(|body| asked.answer(body)),
-                    )
+                    let answer = answer.await.map(|body| asked.answer(body));
+                    Ok::<_, Infallible>(answer)
                 }
             })
         };
@@ -287,6 +314,8 @@ fn protocols() -> auto::Builder<TokioExecutor> {
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD)
+        // Head and body of a short answer in one piece: to send that is less work than to send two.
+        .writev(false)
         .max_buf_size(LONGEST_HEAD as usize);
     server
         .http2()

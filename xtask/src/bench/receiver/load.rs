@@ -36,6 +36,15 @@ impl Outcome {
             .unwrap_or_default()
     }
 
+    /// Adds what came of another load, which ran after this one.
+    pub fn add(&mut self, other: Self) {
+        self.taken += other.taken;
+        self.refused += other.refused;
+        self.wall += other.wall;
+        self.waits.extend(other.waits);
+        self.waits.sort_unstable();
+    }
+
     pub fn per_second(&self, each: u64) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "a rate, for reading")]
         let all = (self.taken * each) as f64;
