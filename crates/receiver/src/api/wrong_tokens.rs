@@ -10,13 +10,13 @@ use std::sync::{Mutex, PoisonError};
 
 /// So many wrong tokens may come from an address
 const MOST: u32 = 10;
-/// within these milliseconds; as long, from the last of them on, more are not looked into.
+/// within these milliseconds; as long, from the last of them on, more are answered 429.
 const WHILE_MS: i64 = 15 * 60_000;
 /// Addresses that are remembered.
 const ADDRESSES: usize = 10_000;
 
 /// Why an answer is 429, for a person.
-pub const TOO_MANY: &str = "Too many wrong tokens came from your address. Wrong ones are not looked into for a quarter of an hour; a right one is let in.";
+pub const TOO_MANY: &str = "Too many wrong tokens came from your address. For a quarter of an hour wrong ones are answered with this; a right one is let in.";
 
 /// The same for the log.
 pub const SAID: &str = "too many wrong tokens from an address";
