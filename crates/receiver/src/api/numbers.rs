@@ -100,6 +100,17 @@ fn times(day: i64, slots: &Day) -> impl Iterator<Item = (i64, Cell)> {
         .map(move |(slot, cell)| (day * DAY_MS + i64::from(slot) * SLOT_MS, cell))
 }
 
+/// What those five minutes of a day add up to that are in a span.
+fn of_span(day: i64, slots: &Day, span: Span) -> Option<Cell> {
+    times(day, slots)
+        .filter(|(time, _)| span.has(*time))
+        .map(|(_, cell)| cell)
+        .reduce(|mut all, cell| {
+            all.add(cell, Grain::Samples);
+            all
+        })
+}
+
 /// What a series has in a span, by step.
 pub fn steps(store: &Connection, series: i64, span: Span, step: Step) -> Result<Steps, Refused> {
     let mut steps = Steps::new();
@@ -179,7 +190,7 @@ pub fn totals(
         let mut rows = read.query(params![facility, metric.name(), day])?;
         while let Some(row) = rows.next()? {
             let slots = Day::unpack(row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?)?;
-            for (_, cell) in times(day, &slots).filter(|(time, _)| span.has(*time)) {
+            if let Some(cell) = of_span(day, &slots, span) {
                 totals
                     .entry(row.get(0)?)
                     .and_modify(|total| total.add(cell, Grain::Samples))
@@ -212,7 +223,7 @@ pub fn total(store: &Connection, series: i64, span: Span) -> Result<Option<Cell>
         })?;
     for day in cut_days(span) {
         let slots = Day::read(store, id + day)?;
-        for (_, cell) in times(day, &slots).filter(|(time, _)| span.has(*time)) {
+        if let Some(cell) = of_span(day, &slots, span) {
             match &mut total {
                 Some(total) => total.add(cell, Grain::Samples),
                 None => total = Some(cell),

@@ -3,6 +3,7 @@
 use anyhow::{Context as _, Result, bail, ensure};
 use rusqlite::{Connection, OptionalExtension as _};
 
+use super::block;
 use crate::documents::metric::Grain;
 use crate::documents::time::SLOTS;
 
@@ -145,7 +146,7 @@ impl Day {
     /// These are not the bytes of a day.
     pub fn unpack(packed: &[u8]) -> Result<Self> {
         const MOST: usize = 3 + SLOTS as usize * 30;
-        let bytes = zstd::bulk::decompress(packed, MOST).context("not a day's bytes")?;
+        let bytes = block::unzstd(packed, MOST).context("not a day's bytes")?;
         let mut rest = &bytes[..];
         let many = take::<1>(&mut rest)?[0] == 1;
         let n = usize::from(u16::from_le_bytes(take(&mut rest)?));
