@@ -1,5 +1,6 @@
-//! `cargo xtask screenshots`: pictures of every page of the dashboard, by day and by night, on a desk and in a
-//! hand, of three months of made-up history. A test takes them: it has the browser.
+//! `cargo xtask screenshots`: pictures of every page of the dashboard, of the one to log in and of a refusal, by
+//! day and by night, on a desk and in a hand, of three months of made-up history. A test takes them: it has the
+//! browser.
 
 use std::path::Path;
 

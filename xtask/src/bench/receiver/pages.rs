@@ -12,13 +12,17 @@ use crate::bench::duration;
 
 const PAGES: &[&str] = &[
     "/",
+    "/?from=-90d",
     "/?facility=facility-07",
     "/users",
+    "/users?from=-90d",
     "/users?facility=facility-07&from=-90d",
     "/user?facility=facility-07&user=USER",
     "/batch",
+    "/batch?from=-90d",
     "/batch?facility=facility-07&from=-90d",
     "/jupyter",
+    "/jupyter?from=-90d",
     "/jupyter?facility=facility-07&from=-30d",
     "/nodes",
     "/nodes?from=-90d",
@@ -126,14 +130,16 @@ fn some_user(client: &Client, base: &str) -> Result<String> {
 
 /// What a page's HTML makes a browser load: files, and charts' numbers.
 fn loads(html: &str) -> BTreeSet<String> {
-    let after = |mark: &'static str| {
-        html.split(mark)
-            .skip(1)
-            .filter_map(|rest| rest.split('"').next())
+    let after = |text, mark| {
+        let rests = str::split(text, mark).skip(1);
+        rests.filter_map(|rest: &str| rest.split('"').next())
     };
-    let files = after("src=\"").chain(after("rel=\"stylesheet\" href=\""));
-    files
-        .chain(after("data-url=\""))
+    let tags = html.split("<link ").skip(1);
+    // Stylesheets and the icon.
+    let linked = tags.filter_map(|rest| after(rest.split('>').next()?, "href=\"").next());
+    linked
+        .chain(after(html, "src=\""))
+        .chain(after(html, "data-url=\""))
         .map(|url| url.replace("&#38;", "&").replace("&amp;", "&"))
         .collect()
 }
@@ -159,4 +165,23 @@ fn head(answer: &Response) -> usize {
     headers
         .map(|(name, value)| name.as_str().len() + value.len() + 4)
         .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_that_a_page_makes_a_browser_load() {
+        let html = r#"<link rel="icon" type="image/svg+xml" href="/icon.svg">
+            <link rel="stylesheet" href="/one.css"><script src="/one.js" defer></script>
+            <a rel="next" href="/users">Next</a><div data-url="/panels/load?from=-1d&#38;tz=utc"></div>"#;
+        let expected = [
+            "/icon.svg",
+            "/one.css",
+            "/one.js",
+            "/panels/load?from=-1d&tz=utc",
+        ];
+        assert_eq!(loads(html), expected.map(String::from).into());
+    }
 }

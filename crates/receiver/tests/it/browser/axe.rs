@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 
-use super::tab::Tab;
+use super::PAGES;
+use super::site::Site;
+use super::tab::{Tab, browse};
 
 const AXE: &str = include_str!("axe/axe.min.js");
 
@@ -41,4 +43,41 @@ fn said(finding: &Value) -> Option<String> {
             places.join("\n")
         )
     })
+}
+
+/// As most look who are called at night. Each look for itself is in `looks`.
+#[test]
+fn by_night_in_a_hand() {
+    let site = Site::filled();
+    browse(site.url(), |tab| {
+        tab.prefer("dark");
+        tab.screen(390, 844, true);
+        tab.log_in(&site.viewer);
+        for page in PAGES {
+            tab.go(page);
+            tab.wait_for_charts();
+            assert_accessible(tab, "dark phone");
+        }
+        assert_picker_is_accessible(tab, "dark phone");
+    });
+}
+
+#[test]
+fn the_span_picker_open() {
+    let site = Site::filled();
+    browse(site.url(), |tab| {
+        tab.log_in(&site.viewer);
+        for scheme in ["light", "dark"] {
+            tab.prefer(scheme);
+            assert_picker_is_accessible(tab, scheme);
+        }
+    });
+}
+
+fn assert_picker_is_accessible(tab: &Tab, how: &str) {
+    tab.go("/batch");
+    tab.wait_for_charts();
+    tab.click(".picker summary");
+    assert!(tab.is_seen("#span"));
+    assert_accessible(tab, &format!("{how}, the span picker open"));
 }

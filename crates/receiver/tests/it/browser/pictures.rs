@@ -7,7 +7,9 @@ use super::site::Site;
 use super::tab::{Tab, browse};
 
 /// How a page is looked at: what the file's name says, the scheme, width and height of the screen.
-const LOOKS: [(&str, &str, u32, u32); 4] = [
+type Look = (&'static str, &'static str, u32, u32);
+
+const LOOKS: [Look; 4] = [
     ("light", "light", 1440, 900),
     ("dark", "dark", 1440, 900),
     ("phone-light", "light", 390, 844),
@@ -37,7 +39,8 @@ fn a_picture_shows_a_page_down_to_its_foot() {
     });
 }
 
-/// `cargo xtask screenshots`: every page in every look, into the folder `AFMETRICS_PICTURES`, of the store
+/// `cargo xtask screenshots`: every page in every look, and what is shown to
+/// strangers and in place of a page, into the folder `AFMETRICS_PICTURES`, of the store
 /// `AFMETRICS_PICTURED`.
 #[test]
 #[ignore = "it makes files for a person; cargo xtask screenshots runs it"]
@@ -46,7 +49,15 @@ fn every_page() {
     let site = Site::of(Path::new(&said("AFMETRICS_PICTURED")));
     fs::create_dir_all(&folder).unwrap();
     browse(site.url(), |tab| {
+        for look in LOOKS {
+            keep(&folder, "login", look, &picture(tab, "/", look));
+        }
         tab.log_in(&site.viewer);
+        for look in LOOKS {
+            tab.expect_refusal(404);
+            let taken = picture(tab, "/user?user=canary-unknown", look);
+            keep(&folder, "refused", look, &taken);
+        }
         let mut pages = MENU.map(|(name, page)| (name, page.to_owned())).to_vec();
         tab.go("/users?sort=-days");
         pages.push(("user", tab.attribute("#user-list tbody a", "href").unwrap()));
@@ -54,9 +65,7 @@ fn every_page() {
         pages.push(("node", tab.attribute("#node-list tbody a", "href").unwrap()));
         for look in LOOKS {
             for (name, page) in &pages {
-                let file = folder.join(format!("{name}-{}.png", look.0));
-                fs::write(&file, picture(tab, page, look)).unwrap();
-                println!("{}", file.display());
+                keep(&folder, name, look, &picture(tab, page, look));
             }
         }
     });
@@ -70,7 +79,13 @@ fn said(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} says nothing"))
 }
 
-fn picture(tab: &Tab, page: &str, (_, scheme, width, height): (&str, &str, u32, u32)) -> Vec<u8> {
+fn keep(folder: &Path, name: &str, look: Look, taken: &[u8]) {
+    let file = folder.join(format!("{name}-{}.png", look.0));
+    fs::write(&file, taken).unwrap();
+    println!("{}", file.display());
+}
+
+fn picture(tab: &Tab, page: &str, (_, scheme, width, height): Look) -> Vec<u8> {
     let is_phone = width < 500;
     tab.prefer(scheme);
     tab.screen(width, height, is_phone);
