@@ -117,19 +117,14 @@ function alone(values) {
     return values.map((_, at) => at).filter((at) => is(at) && !is(at - 1) && !is(at + 1));
 }
 
-/** Sums from the last series to the first, so that each is painted over the ones that hold it. */
+/** Each series with those below it added. One that has a gap is not drawn there, and the next lies on what is below. */
 function stacked(series) {
-    const sums = [];
-    let below = null;
-    for (const one of series) {
-        const before = below;
-        below = one.values.map((value, at) => {
-            const under = before ? before[at] : null;
-            return value === null && under === null ? null : (value ?? 0) + (under ?? 0);
-        });
-        sums.push(below);
-    }
-    return sums;
+    let below = [];
+    return series.map((one) => {
+        const sums = one.values.map((value, at) => (below[at] ?? 0) + (value ?? 0));
+        below = sums;
+        return sums.map((sum, at) => (one.values[at] === null ? null : sum));
+    });
 }
 
 /** Labels of the axis of times: from which distance of two on, what, and what below when the year or day is new. */
@@ -214,17 +209,31 @@ class Chart {
 
     /** Sentences about the numbers. */
     notes(isKnown) {
-        const { series, times, step, cut, says } = this.data;
+        const { series, times, step, more, says } = this.data;
         const notes = says ? [says] : [];
         // The last step is not over, and what it will have is on its way: it counts from when it has something.
         const length = step ?? (times.at(-1) - times.at(-2) || 0);
-        const heard = times.filter((_, at) => series.some((one) => one.values[at] !== null)).length;
-        const isGap = (time, at) => time + length + 300 <= Date.now() / 1000 && series.every((one) => one.values[at] === null);
-        const gaps = times.filter(isGap).length;
+        const isOver = (time) => time + length + 300 <= Date.now() / 1000;
+        const isHeard = times.map((_, at) => series.some((one) => one.values[at] !== null));
+        const heard = isHeard.filter(Boolean).length;
+        const gaps = times.filter((time, at) => isOver(time) && !isHeard[at]).length;
         if (isKnown && step) notes.push(`Steps of ${span(step)}: least, mean and most are of steps.`);
         if (isKnown && gaps > 0) notes.push(`Gaps: nothing was heard in ${gaps} of ${gaps + heard} steps.`);
-        if (cut > 0) notes.push(`${cut} more are not shown by name.`);
+        if (this.shape.endsWith("stack")) {
+            const lacks = (one) => times.filter((time, at) => isOver(time) && isHeard[at] && one.values[at] === null).length;
+            notes.push(...this.partial(series.map((one) => [one.name, lacks(one)]), heard));
+        }
+        if (more) notes.push(more);
         return notes;
+    }
+
+    /** Which series of a stack have no number where others have one: the stack is no whole there. */
+    partial(lacking, heard) {
+        const all = lacking.filter(([, steps]) => steps > 0).sort((one, other) => other[1] - one[1]);
+        if (all.length === 0) return [];
+        const said = all.slice(0, 8).map(([name, steps]) => `${name} in ${steps}`);
+        const rest = all.length > said.length ? `, and ${all.length - said.length} more series` : "";
+        return [`Not heard of where others were: ${said.join(", ")} of ${heard} steps${rest}.`];
     }
 
     summary() {
@@ -446,6 +455,8 @@ async function renew() {
         const said = fresh.querySelector("[role=alert]")?.textContent.replace(/\.$/, "");
         throw new Error(said ?? `the receiver answers ${answer.status}`);
     }
+    // Nor is a stranger shown it, who is answered with the front page in place of the overview.
+    if (!fresh.querySelector("main[data-refresh]")) return location.reload();
     for (const part of document.querySelectorAll(".notes, .sheet, .panel")) {
         if (!part.querySelector(".chart")) replace(part, fresh.getElementById(part.id));
     }

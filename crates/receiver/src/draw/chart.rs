@@ -70,8 +70,8 @@ pub struct Data {
     /// The beginning of each step, seconds since 1970.
     pub times: Vec<i64>,
     pub series: Vec<Series>,
-    /// How many series or rows the question's limit left out.
-    pub cut: usize,
+    /// A sentence about the series that the question's limit left out.
+    pub more: Option<String>,
     /// A sentence about the numbers.
     pub says: Option<String>,
 }
@@ -123,7 +123,7 @@ impl Chart {
             })
         });
         let mut parts: Vec<String> = said.collect();
-        if parts.is_empty() && !texts.is_empty() {
+        if is_rest(texts) {
             parts.push("the rest".to_owned());
         }
         if texts.is_empty() || self.values.len() > 1 {
@@ -145,6 +145,21 @@ fn texts(question: &Question, split: &[&'static str], row: &[Datum]) -> Vec<Opti
         other => number(other).map(|number| Unit::Count.text(number)),
     };
     split.iter().map(text).collect()
+}
+
+/// Whether a series is all that is of no name.
+fn is_rest(texts: &[Option<String>]) -> bool {
+    !texts.is_empty() && texts.iter().all(Option::is_none)
+}
+
+/// What is said of series that were left out: they are part of the rest where there is one, else they are missing.
+fn more(question: &Question, cut: usize, has_rest: bool) -> Option<String> {
+    let what = match has_rest {
+        true => "shown by name",
+        false if place(question, "node").is_some() => "drawn: pick a facility or a node",
+        false => "drawn: pick a facility",
+    };
+    super::left_out(cut, what)
 }
 
 fn is_all_the_same<'a>(mut all: impl Iterator<Item = &'a Datum>) -> bool {
@@ -190,6 +205,7 @@ pub fn data(chart: &Chart, question: &Question, rows: &Rows, span: Span, step: S
         times.extend(steps(span, step));
     }
     let times: Vec<i64> = times.into_iter().collect();
+    let has_rest = order.iter().any(|(texts, _)| is_rest(texts));
     let series = order.into_iter().map(|key| {
         let values = series.remove(&key).unwrap_or_default();
         Series {
@@ -213,7 +229,7 @@ pub fn data(chart: &Chart, question: &Question, rows: &Rows, span: Span, step: S
         step: has_step.then_some(step.ms() / 1000),
         series: series.collect(),
         times: times.iter().map(|time| time / 1000).collect(),
-        cut: rows.cut,
+        more: more(question, rows.cut, has_rest),
         says: super::says(rows),
     }
 }
@@ -328,6 +344,28 @@ mod tests {
                 ("the rest", &[Some(2.0)]),
                 ("the rest", &[Some(2.0)]),
             ]
+        );
+    }
+
+    #[test]
+    fn who_is_left_out_is_of_the_rest_or_not_drawn() {
+        let by_user = Chart {
+            split: &["user"],
+            ..STATES
+        };
+        let says = |user, cut| {
+            let mut rows = Rows::default();
+            rows.push(row(0, user, "idle", 2.0)).unwrap();
+            rows.cut = cut;
+            let span = Span { from: 0, to: HOUR };
+            data(&by_user, &QUESTION, &rows, span, Step::Hour).more
+        };
+        assert_eq!(says(None, 0), None);
+        let text = |said: &str| Some(said.to_owned());
+        assert_eq!(says(None, 1), text("1 more is not shown by name."));
+        assert_eq!(
+            says(Some("the rest"), 2),
+            text("2 more are not drawn: pick a facility.")
         );
     }
 

@@ -43,6 +43,15 @@ pub fn says(rows: &Rows) -> Option<String> {
     }
 }
 
+/// How many are not there, if any, and in which way: `3 more are not shown.`
+fn left_out(cut: usize, what: &str) -> Option<String> {
+    match cut {
+        0 => None,
+        1 => Some(format!("1 more is not {what}.")),
+        cut => Some(format!("{cut} more are not {what}.")),
+    }
+}
+
 /// Where a question's rows have a field.
 fn place(question: &Question, field: &str) -> Option<usize> {
     question.fields.iter().position(|known| known.name == field)

@@ -100,6 +100,8 @@ pub struct Shown {
     /// What to say where there are no rows.
     pub none: String,
     pub parts: Option<Parts>,
+    /// A sentence about the rows that the question's limit left out.
+    pub more: Option<String>,
 }
 
 #[derive(Debug)]
@@ -148,6 +150,7 @@ impl Table {
 
     pub fn show(&self, question: &Question, rows: &Rows, view: &View) -> Shown {
         let mut chosen: Vec<&[Datum]> = rows.list().iter().map(Vec::as_slice).collect();
+        let more = self.more(question, rows);
         let most = self.most(question, &chosen);
         let mut headings = self.headings();
         let mut parts = None;
@@ -188,11 +191,20 @@ impl Table {
                 .collect()
         });
         Shown {
+            more,
             rows: rows.collect(),
             headings,
             none,
             parts,
         }
+    }
+
+    /// What is said of rows that were left out: where there is one of the rest, they are in it.
+    fn more(&self, question: &Question, rows: &Rows) -> Option<String> {
+        let mut users = self.columns.iter().filter(|one| one.show == Show::User);
+        let is_null = |row: &[Datum], one: &Column| *value(question, row, one.field) == Datum::Null;
+        let has_rest = users.any(|one| rows.list().iter().any(|row| is_null(row, one)));
+        super::left_out(rows.cut, if has_rest { "shown by name" } else { "shown" })
     }
 
     /// The largest number of each column.

@@ -10,6 +10,7 @@ mod login;
 mod looks;
 mod numbers;
 mod paper;
+mod partial;
 mod pictures;
 mod site;
 mod span;
