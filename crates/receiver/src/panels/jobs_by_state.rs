@@ -20,6 +20,6 @@ pub const PANEL: Panel = Panel {
         unit: Unit::Count,
         split: &["state"],
         values: &[("jobs", "jobs")],
-        steps: 400,
+        steps: 350,
     }),
 };

@@ -26,7 +26,7 @@ pub const PANEL: Panel = Panel {
     name: "stays",
     page: &JUPYTER,
     title: "How long sessions last",
-    about: "A session is a row of documents of one kind in which a user is named; more than twelve minutes without the user (two rounds and some slack) end it. Documents come every five minutes, so lengths are exact to five minutes, and a session shorter than that may be missed. What began before the span, or goes on at its end, is cut there. At most the last 31 days of the span; of several facilities the last seven.",
+    about: "A session is a row of documents of one kind in which a user is named; more than twelve minutes without the user (two rounds and some slack) end it. Documents come every five minutes, so lengths are exact to five minutes, and a session shorter than that may be missed. What began before the span, or goes on at its end, is cut there. At most the last 31 days of the span; of several facilities the last two.",
     is_wide: true,
     question: &QUESTION,
     fixed: &[],
@@ -44,7 +44,7 @@ pub const PANEL: Panel = Panel {
 pub const QUESTION: Question = Question {
     path: "stays",
     summary: "How long users of notebooks stay",
-    about: "A session: from the first to the last of the documents of one kind (jupyter-ml, jupyter-coffea) in which a user is named, with no more than twelve minutes between two of them (two rounds and some slack). Documents come every five minutes, so lengths are exact to five minutes, and a session shorter than that may be missed. What began before the span, or goes on at its end, is cut there. Of the span, at most the last 31 days are read, of several facilities the last seven, as far as documents are kept.",
+    about: "A session: from the first to the last of the documents of one kind (jupyter-ml, jupyter-coffea) in which a user is named, with no more than twelve minutes between two of them (two rounds and some slack). Documents come every five minutes, so lengths are exact to five minutes, and a session shorter than that may be missed. What began before the span, or goes on at its end, is cut there. Of the span, at most the last 31 days are read, of several facilities the last two, as far as documents are kept.",
     params: &[FACILITY, FROM, TO, FORMAT],
     head: &[],
     fields: &[
@@ -66,7 +66,7 @@ pub const QUESTION: Question = Question {
 
 /// The longest span of one facility, and of several: all their documents are read.
 const LONGEST_MS: i64 = 31 * DAY_MS;
-const LONGEST_OF_SEVERAL_MS: i64 = 7 * DAY_MS;
+const LONGEST_OF_SEVERAL_MS: i64 = 2 * DAY_MS;
 /// A longer time without the user ends a session: two rounds, and slack for when in a round a document is made.
 const GAP_MS: i64 = 12 * 60_000;
 /// So many documents and names of an hour are put in order; more go by as they came.
