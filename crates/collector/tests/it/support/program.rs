@@ -4,9 +4,12 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -265,9 +268,20 @@ pub fn jobs(count: usize, owner: &str) -> String {
 }
 
 impl Run {
-    /// Runs a command to its end.
+    /// Runs a command to its end. A program that was just written may still be open in a child that another test
+    /// is about to start, and cannot be run for that moment.
     pub fn of(mut command: Command) -> Self {
-        Self::from(command.output().unwrap())
+        let patience = Instant::now() + Duration::from_secs(10);
+        loop {
+            match command.output() {
+                Err(why)
+                    if why.kind() == ErrorKind::ExecutableFileBusy && Instant::now() < patience =>
+                {
+                    thread::sleep(Duration::from_millis(10));
+                }
+                output => return Self::from(output.unwrap()),
+            }
+        }
     }
 
     /// The documents on standard output (`--print`).
