@@ -154,6 +154,7 @@ fn list(app: Arc<App>) -> Router {
         .nest("/api/v1", api::routes())
         .layer(CompressionLayer::new());
     Router::new()
+        // Those that come are answered before ([`Routes`]); here they say to other methods that this one is allowed.
         .route(DOCUMENTS[0], post(ingest::take))
         .route(DOCUMENTS[1], post(ingest::take))
         .route("/healthz", get(health::alive))

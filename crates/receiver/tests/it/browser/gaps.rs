@@ -10,7 +10,7 @@ use super::axe::assert_accessible;
 use super::site::{SILENT, Site, at};
 use super::tab::{Tab, browse};
 
-fn load(node: &str, load: f64) -> Value {
+pub fn load(node: &str, load: f64) -> Value {
     json!({"kind": "CPU", "login_node": node, "load": load})
 }
 

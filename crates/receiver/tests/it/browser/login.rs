@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use super::PAGES;
 use super::axe::assert_accessible;
 use super::site::Site;
 use super::tab::browse;
+use super::{PAGES, asked};
 
 #[test]
 fn a_wrong_token_is_told_a_right_one_opens_until_one_logs_out() {
@@ -76,8 +76,7 @@ fn a_viewer_of_one_facility_sees_no_other() {
                 assert!(!all.contains(hidden), "{page}: {hidden}");
             }
             assert_eq!(tab.texts("#facility option"), ["AF-1"], "{page}");
-            let join = if page.contains('?') { '&' } else { '?' };
-            tab.go_refused(&format!("{page}{join}facility=AF-2"), 403);
+            tab.go_refused(&asked(page, "facility=AF-2"), 403);
             assert!(tab.text("[role=alert]").contains("another facility"));
         }
         for path in [

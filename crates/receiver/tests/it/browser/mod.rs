@@ -31,3 +31,9 @@ const PAGES: [&str; 8] = [
     "/nodes?node=node-1.example.org",
     "/quality",
 ];
+
+/// A page's path with more in its query.
+fn asked(page: &str, more: &str) -> String {
+    let join = if page.contains('?') { '&' } else { '?' };
+    format!("{page}{join}{more}")
+}

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::PAGES;
 use super::site::Site;
 use super::tab::browse;
+use super::{PAGES, asked};
 
 #[test]
 fn a_charts_csv_has_the_numbers_of_the_chart_and_of_the_api() {
@@ -46,8 +46,7 @@ fn every_panels_csv_has_the_rows_of_the_api() {
         tab.log_in(&site.viewer);
         let mut sizes = BTreeMap::new();
         for page in PAGES {
-            let join = if page.contains('?') { '&' } else { '?' };
-            tab.go(&format!("{page}{join}from={from:.0}&to={to:.0}"));
+            tab.go(&asked(page, &format!("from={from:.0}&to={to:.0}")));
             let panels = tab.count(".panel");
             let links = tab.run(LINKS);
             let links: Vec<String> = serde_json::from_value(links).unwrap();

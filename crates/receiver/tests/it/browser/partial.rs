@@ -2,8 +2,9 @@
 //! is not logged in any more.
 
 use jiff::{SignedDuration, Timestamp, Unit};
-use serde_json::{Value, json};
+use serde_json::json;
 
+use super::gaps::load;
 use super::site::{Site, at};
 use super::tab::browse;
 
@@ -12,10 +13,6 @@ const STEPS: usize = 144;
 const SECOND: std::ops::Range<usize> = 0..72;
 const WITHOUT_FIRST: std::ops::Range<usize> = 20..30;
 
-fn load(node: &str) -> Value {
-    json!({"kind": "CPU", "login_node": node, "load": 0.5})
-}
-
 #[test]
 fn a_gap_in_a_stack_is_no_zero_and_is_said() {
     let site = Site::empty();
@@ -23,7 +20,12 @@ fn a_gap_in_a_stack_is_no_zero_and_is_said() {
     let from = hour - SignedDuration::from_hours(14);
     let to = hour - SignedDuration::from_hours(2);
     let minutes = |step: usize| SignedDuration::from_mins(5 * i64::try_from(step).unwrap() + 1);
-    let of = |step| at(from + minutes(step), vec![load("node-1.canary.example")]);
+    let of = |step| {
+        at(
+            from + minutes(step),
+            vec![load("node-1.canary.example", 0.5)],
+        )
+    };
     let first = (0..STEPS).filter(|step| !WITHOUT_FIRST.contains(step));
     site.send("AF-1", first.flat_map(of));
     site.send("AF-2", SECOND.flat_map(of));
@@ -52,12 +54,12 @@ fn a_gap_in_a_stack_is_no_zero_and_is_said() {
 fn what_a_limit_leaves_out_is_said() {
     let site = Site::empty();
     let before = Timestamp::now() - SignedDuration::from_hours(2);
-    let nodes = (0..201).map(|number| load(&format!("node-{number}.canary.example")));
+    let nodes = (0..201).map(|number| load(&format!("node-{number}.canary.example"), 0.5));
     site.send("AF-1", at(before, nodes.collect()));
     let job = |number: i32| json!({"kind": "condorjob", "users": format!("canary-{number}"), "Id": format!("{number}.0"), "Runtime": 60, "state": "running"});
     let newest = (0..12)
         .map(job)
-        .chain([load("node-201.canary.example")])
+        .chain([load("node-201.canary.example", 0.5)])
         .collect();
     site.send("AF-1", at(Timestamp::now(), newest));
     browse(site.url(), |tab| {

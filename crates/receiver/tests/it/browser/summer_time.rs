@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::PAGES;
 use super::site::{Site, at};
 use super::tab::{Tab, browse_in};
+use super::{PAGES, asked};
 use crate::support::needs;
 
 /// A day in local time: its first and last minute and the next day's first in UTC, hours in it, and a moment at
@@ -71,9 +71,8 @@ fn a_day_has_all_its_hours_once() {
             let heard = known.iter().filter(|value| !value.is_null()).count();
             assert_eq!(heard, usize::try_from(day.hours).unwrap(), "{data}");
             for page in PAGES {
-                let join = if page.contains('?') { '&' } else { '?' };
                 let [from, to] = day.utc;
-                tab.go(&format!("{page}{join}tz=local&from={from}&to={to}"));
+                tab.go(&asked(page, &format!("tz=local&from={from}&to={to}")));
                 assert_shows(tab, day);
             }
         });
